@@ -1,0 +1,9 @@
+//! What is written in assembly, one file per processor, each with the same items.
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::*;
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("supplant-loader has assembly for x86-64 only so far");

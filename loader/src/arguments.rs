@@ -1,0 +1,257 @@
+//! The strings a program is started with, and the room that execve gives them.
+//!
+//! Linux: `bprm_stack_limits`, `copy_strings` and `get_arg_page` in fs/exec.c.
+
+use std::ffi::{CStr, CString};
+
+use crate::error::Cause;
+use crate::page::PageSize;
+use crate::script::ScriptLine;
+
+/// What strings may always take, in bytes (`ARG_MAX`; does not depend on the page size).
+const ALWAYS_ALLOWED: u64 = 128 * 1024;
+/// What they may take at the most: three quarters of the default stack limit of 8 MiB.
+const NEVER_ALLOWED: u64 = 6 * 1024 * 1024;
+/// The longest single string, in pages (`MAX_ARG_STRLEN`).
+const STRING_PAGES: u64 = 32;
+const POINTER_SIZE: u64 = 8;
+
+/// Path, arguments and environment as they will stand on the new stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// The path as given: `AT_EXECFN`.
+    pub execfn: CString,
+    /// `argv`; never empty once it went through [`ArgumentSpace::new`].
+    pub argv: Vec<CString>,
+    /// `envp`.
+    pub envp: Vec<CString>,
+}
+
+/// Keeps count of the room that the strings take, as execve does while it copies them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArgumentSpace {
+    limits: Limits,
+    /// Bytes of strings now.
+    strings: u64,
+    /// The most bytes of strings there were: pages once touched stay.
+    most: u64,
+    pointers: u64,
+}
+
+/// The limits that hold for the strings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `RLIMIT_STACK`'s current value in bytes; `u64::MAX` is none.
+    pub stack: u64,
+    /// `RLIMIT_AS`, likewise.
+    pub address_space: u64,
+    /// The page size.
+    pub page_size: PageSize,
+}
+
+impl Limits {
+    fn total(self) -> u64 {
+        (self.stack / 4).min(NEVER_ALLOWED).max(ALWAYS_ALLOWED)
+    }
+}
+
+impl ArgumentSpace {
+    /// Counts the strings in execve's order: path, environment from the last to the first, arguments likewise. An empty
+    /// `argv` gets one empty string.
+    ///
+    /// Errors: `E2BIG` for one string too long, all too large together, or more than the stack may hold.
+    pub fn new(arguments: &mut Arguments, limits: Limits) -> Result<Self, Cause> {
+        let count = arguments.argv.len().max(1) + arguments.envp.len();
+        let pointers = count as u64 * POINTER_SIZE;
+        let mut space = Self {
+            limits,
+            strings: 0,
+            most: 0,
+            pointers,
+        };
+        if pointers >= limits.total() {
+            return Err(Cause::ArgumentsTooLarge {
+                size: pointers,
+                limit: limits.total(),
+            });
+        }
+        space.push(&arguments.execfn)?;
+        for string in arguments
+            .envp
+            .iter()
+            .rev()
+            .chain(arguments.argv.iter().rev())
+        {
+            space.push(string)?;
+        }
+        if arguments.argv.is_empty() {
+            space.push(c"")?;
+            arguments.argv.push(CString::default());
+        }
+        Ok(space)
+    }
+
+    /// Replaces `argv[0]` by what a script's first line wants there. The room for the pointers is not counted anew, as
+    /// in the kernel.
+    ///
+    /// Errors: `E2BIG`.
+    pub fn rewrite(
+        &mut self,
+        argv: &mut Vec<CString>,
+        line: &ScriptLine,
+        script: &CStr,
+    ) -> Result<(), Cause> {
+        let first = argv
+            .first()
+            .map_or(0, |string| string.as_bytes_with_nul().len() as u64);
+        self.strings -= first.min(self.strings);
+        let mut replacement = vec![line.interpreter.clone()];
+        replacement.extend(line.argument.clone());
+        replacement.push(script.to_owned());
+        for string in replacement.iter().rev() {
+            self.push(string)?;
+        }
+        argv.splice(..argv.len().min(1), replacement);
+        Ok(())
+    }
+
+    /// Bytes of stack that the strings touched, in whole pages, at least one: the null word on top counts.
+    pub fn touched(&self) -> u64 {
+        let size = self.most + POINTER_SIZE;
+        self.limits.page_size.ceil(size).unwrap_or(size)
+    }
+
+    fn push(&mut self, string: &CStr) -> Result<(), Cause> {
+        let size = string.count_bytes() as u64 + 1;
+        let limit = STRING_PAGES * self.limits.page_size.get();
+        if size > limit {
+            return Err(Cause::StringTooLong { size, limit });
+        }
+        self.strings += size;
+        let (size, limit) = (self.strings + self.pointers, self.limits.total());
+        if size > limit {
+            return Err(Cause::ArgumentsTooLarge { size, limit });
+        }
+        self.most = self.most.max(self.strings);
+        let (size, limit) = (
+            self.touched(),
+            self.limits.stack.min(self.limits.address_space),
+        );
+        if size > self.limits.page_size.get() && size > limit {
+            return Err(Cause::ArgumentsExceedStack { size, limit });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn space(stack: u64, argv: &[usize], envp: &[usize]) -> Result<ArgumentSpace, Cause> {
+        let strings = |sizes: &[usize]| {
+            sizes
+                .iter()
+                .map(|&size| CString::new("x".repeat(size)).unwrap())
+                .collect()
+        };
+        let mut arguments = Arguments {
+            execfn: c"/x".to_owned(),
+            argv: strings(argv),
+            envp: strings(envp),
+        };
+        let page_size = PageSize::new(4096).unwrap();
+        ArgumentSpace::new(
+            &mut arguments,
+            Limits {
+                stack,
+                address_space: u64::MAX,
+                page_size,
+            },
+        )
+    }
+
+    #[test]
+    fn a_string_of_131071_bytes_fits_and_one_more_does_not() {
+        assert!(space(8 << 20, &[131_071], &[]).is_ok());
+        let error = Cause::StringTooLong {
+            size: 131_073,
+            limit: 131_072,
+        };
+        assert_eq!(space(8 << 20, &[131_072], &[]), Err(error));
+    }
+
+    #[test]
+    fn the_limit_is_a_quarter_of_the_stack_between_128_kib_and_6_mib() {
+        let of = |stack| {
+            Limits {
+                stack,
+                address_space: u64::MAX,
+                page_size: PageSize::new(4096).unwrap(),
+            }
+            .total()
+        };
+        let sizes = [0, 256 << 10, 1 << 20, 8 << 20, 16 << 20, 64 << 20, u64::MAX].map(of);
+        assert_eq!(
+            sizes,
+            [
+                131_072, 131_072, 262_144, 2_097_152, 4_194_304, 6_291_456, 6_291_456
+            ]
+        );
+    }
+
+    #[test]
+    fn strings_and_pointers_may_reach_the_limit_exactly() {
+        // "/x\0", then one argument and one variable with a pointer each.
+        let rest = 131_072 - 3 - 16;
+        assert!(space(0x80000, &[70_000 - 1], &[rest - 70_000 - 1]).is_ok());
+        assert!(space(0x80000, &[70_000 - 1], &[rest - 70_000]).is_err());
+    }
+
+    #[test]
+    fn a_stack_of_64_kib_holds_65524_bytes_of_environment_under_a_path_of_three() {
+        assert!(space(0x10000, &[0], &[65_523 - 1]).is_ok());
+        assert!(space(0x10000, &[0], &[65_525]).is_err());
+    }
+
+    #[test]
+    fn an_empty_argv_gets_one_empty_string() {
+        let mut arguments = Arguments {
+            execfn: c"/x".to_owned(),
+            argv: vec![],
+            envp: vec![],
+        };
+        let limits = Limits {
+            stack: 8 << 20,
+            address_space: u64::MAX,
+            page_size: PageSize::new(4096).unwrap(),
+        };
+        let space = ArgumentSpace::new(&mut arguments, limits).unwrap();
+        assert_eq!(
+            (arguments.argv, space.strings),
+            (vec![CString::default()], 4)
+        );
+    }
+
+    #[test]
+    fn a_rewrite_drops_the_first_argument_and_puts_three_strings_in_its_place() {
+        let mut arguments = Arguments {
+            execfn: c"/s".to_owned(),
+            argv: vec![c"s".to_owned(), c"x".to_owned()],
+            envp: vec![],
+        };
+        let limits = Limits {
+            stack: 8 << 20,
+            address_space: u64::MAX,
+            page_size: PageSize::new(4096).unwrap(),
+        };
+        let mut space = ArgumentSpace::new(&mut arguments, limits).unwrap();
+        let line = ScriptLine {
+            interpreter: c"/bin/sh".to_owned(),
+            argument: Some(c"-e".to_owned()),
+        };
+        space.rewrite(&mut arguments.argv, &line, c"/s").unwrap();
+        let argv: Vec<_> = [c"/bin/sh", c"-e", c"/s", c"x"].map(CStr::to_owned).into();
+        assert_eq!((arguments.argv, space.strings), (argv, 3 + 8 + 3 + 3 + 2));
+    }
+}

@@ -1,0 +1,125 @@
+//! The auxiliary vector: pairs of a tag and a value that the kernel leaves above the environment on a new stack.
+//!
+//! Which tags there are, and their order, differs from kernel to kernel and from machine to machine. So the vector of a
+//! new program is this process's own, in its own order, with the values that belong to the program replaced.
+
+/// End of the vector.
+pub const AT_NULL: u64 = 0;
+/// A descriptor of the program; only under binfmt_misc.
+pub const AT_EXECFD: u64 = 2;
+/// Address of the program headers.
+pub const AT_PHDR: u64 = 3;
+/// Size of one program header.
+pub const AT_PHENT: u64 = 4;
+/// Number of program headers.
+pub const AT_PHNUM: u64 = 5;
+/// Page size.
+pub const AT_PAGESZ: u64 = 6;
+/// The interpreter's bias.
+pub const AT_BASE: u64 = 7;
+/// Flags.
+pub const AT_FLAGS: u64 = 8;
+/// The program's own entry point.
+pub const AT_ENTRY: u64 = 9;
+/// Real user id.
+pub const AT_UID: u64 = 11;
+/// Effective user id.
+pub const AT_EUID: u64 = 12;
+/// Real group id.
+pub const AT_GID: u64 = 13;
+/// Effective group id.
+pub const AT_EGID: u64 = 14;
+/// Address of the machine's name.
+pub const AT_PLATFORM: u64 = 15;
+/// Hardware capabilities.
+pub const AT_HWCAP: u64 = 16;
+/// Ticks per second of times(2).
+pub const AT_CLKTCK: u64 = 17;
+/// Whether the program runs with more privilege than its caller.
+pub const AT_SECURE: u64 = 23;
+/// Address of 16 random bytes.
+pub const AT_RANDOM: u64 = 25;
+/// The size of the kernel's restartable-sequences area that is in use.
+pub const AT_RSEQ_FEATURE_SIZE: u64 = 27;
+/// Address of the path the program was started by.
+pub const AT_EXECFN: u64 = 31;
+/// Address of the vDSO.
+pub const AT_SYSINFO_EHDR: u64 = 33;
+
+/// Tag and value, in order, without the closing `AT_NULL`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Auxv(Vec<(u64, u64)>);
+
+impl Auxv {
+    /// From the words of /proc/PID/auxv or of a stack, up to the first `AT_NULL` or the end.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let words = bytes
+            .chunks_exact(8)
+            .map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()));
+        let words: Vec<u64> = words.collect();
+        let pairs = words.chunks_exact(2).map(|pair| (pair[0], pair[1]));
+        Self(pairs.take_while(|&(tag, _)| tag != AT_NULL).collect())
+    }
+
+    /// From pairs.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (u64, u64)>) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+
+    /// The value of the first entry with this tag.
+    pub fn get(&self, tag: u64) -> Option<u64> {
+        self.0.iter().find(|pair| pair.0 == tag).map(|pair| pair.1)
+    }
+
+    /// The pairs in order.
+    pub fn pairs(&self) -> &[(u64, u64)] {
+        &self.0
+    }
+
+    /// Bytes it takes on a stack, with `AT_NULL`.
+    pub fn size(&self) -> u64 {
+        (self.0.len() as u64 + 1) * 16
+    }
+
+    /// The vector for a program: own tags and order, `values` in place of the values that differ. `AT_EXECFD` and a vDSO
+    /// that `values` does not name are left out.
+    #[must_use]
+    pub fn with_values(&self, values: &[(u64, u64)]) -> Self {
+        let value_of = |tag| values.iter().find(|pair| pair.0 == tag).map(|pair| pair.1);
+        let pairs = self
+            .0
+            .iter()
+            .filter_map(|&(tag, own)| match (value_of(tag), tag) {
+                (Some(value), _) => Some((tag, value)),
+                (None, AT_EXECFD | AT_SYSINFO_EHDR) => None,
+                (None, _) => Some((tag, own)),
+            });
+        Self(pairs.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_tags_stay_in_place_and_named_ones_get_new_values() {
+        let own = Auxv::from_pairs([
+            (AT_SYSINFO_EHDR, 1),
+            (51, 2),
+            (AT_PHDR, 3),
+            (AT_EXECFD, 4),
+            (99, 5),
+        ]);
+        let new = own.with_values(&[(AT_PHDR, 30), (AT_ENTRY, 90)]);
+        assert_eq!(new.pairs(), [(51, 2), (AT_PHDR, 30), (99, 5)]);
+    }
+
+    #[test]
+    fn reading_stops_at_at_null() {
+        let words = [AT_PAGESZ, 4096, AT_NULL, 0, 7, 7]
+            .map(u64::to_ne_bytes)
+            .concat();
+        assert_eq!(Auxv::from_bytes(&words).pairs(), [(AT_PAGESZ, 4096)]);
+    }
+}

@@ -1,0 +1,482 @@
+//! [`Command`]: what to run, with what, and how.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::env;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{IntoRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+use crate::arguments::Arguments;
+use crate::auxv;
+use crate::commit::{self, Ending};
+use crate::difference::Difference;
+use crate::error::{Cause, Error};
+use crate::host::Host;
+use crate::open::{Leniency, Opened, Source, memory_file, open_program};
+use crate::plan::{Choices, Plan};
+use crate::search;
+use crate::stack::InitialStack;
+use crate::sys;
+
+/// A program to be run in place of the one that this process runs, shaped like [`std::process::Command`].
+///
+/// ```no_run
+/// let error = supplant_loader::Command::new("ls").arg("-l").exec();
+/// eprintln!("ls: {error}");
+/// ```
+#[derive(Debug)]
+pub struct Command {
+    target: Target,
+    arg0: Option<OsString>,
+    args: Vec<OsString>,
+    execfn: Option<OsString>,
+    interpreter: Option<OsString>,
+    clear_env: bool,
+    env: BTreeMap<OsString, Option<OsString>>,
+    choices: Choices,
+    leniency: Leniency,
+    ending: Ending,
+}
+
+#[derive(Debug)]
+enum Target {
+    /// A path, or a name that is searched in `PATH`.
+    Name(OsString),
+    Descriptor(RawFd),
+    Memory {
+        name: OsString,
+        file: Option<File>,
+        error: Option<io::Error>,
+    },
+}
+
+impl Command {
+    /// A program by its path, or by a name without a slash, which is searched in the `PATH` that the new program gets.
+    ///
+    /// `argv[0]` and `AT_EXECFN` are the path; /proc/PID/comm is its last component.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self::with_target(Target::Name(program.as_ref().to_owned()))
+    }
+
+    /// The program that a descriptor is open on, as fexecve(3) runs it.
+    ///
+    /// `argv[0]` and `AT_EXECFN` are `/dev/fd/N`, comm is the file's name. A script needs a descriptor that is not
+    /// close-on-exec: its interpreter opens it by that path (`ENOENT` otherwise).
+    pub fn from_fd(fd: impl Into<OwnedFd>) -> Self {
+        Self::from_inherited_fd(fd.into().into_raw_fd())
+    }
+
+    /// The same for a descriptor by its number, which this process got from elsewhere. `EBADF` if there is none.
+    pub fn from_inherited_fd(number: RawFd) -> Self {
+        Self::with_target(Target::Descriptor(number))
+    }
+
+    /// A program in memory: it runs from a memory file (memfd_create(2)) called `name`.
+    ///
+    /// `argv[0]` is `name`, `AT_EXECFN` is `/dev/fd/N`, comm is `memfd:NAME`. A script's descriptor stays open for its
+    /// interpreter; otherwise it is closed.
+    pub fn from_bytes(name: impl AsRef<OsStr>, bytes: impl AsRef<[u8]>) -> Self {
+        Self::from_reader(name, &mut bytes.as_ref())
+    }
+
+    /// The same with everything that can be read from `reader`, such as a pipe. An error is reported by
+    /// [`exec`](Self::exec).
+    pub fn from_reader(name: impl AsRef<OsStr>, reader: &mut impl io::Read) -> Self {
+        let name = name.as_ref().to_owned();
+        let (file, error) = match memory_file(name.as_bytes(), reader) {
+            Ok(file) => (Some(file), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self::with_target(Target::Memory { name, file, error })
+    }
+
+    fn with_target(target: Target) -> Self {
+        Self {
+            target,
+            arg0: None,
+            args: Vec::new(),
+            execfn: None,
+            interpreter: None,
+            clear_env: false,
+            env: BTreeMap::new(),
+            choices: Choices::default(),
+            leniency: Leniency::default(),
+            ending: Ending::default(),
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Self {
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets `argv[0]`.
+    pub fn arg0(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.arg0 = Some(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
+        self.env
+            .insert(name.as_ref().to_owned(), Some(value.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets environment variables.
+    pub fn envs(
+        &mut self,
+        vars: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
+    ) -> &mut Self {
+        for (name, value) in vars {
+            self.env(name, value);
+        }
+        self
+    }
+
+    /// Removes an environment variable.
+    pub fn env_remove(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
+        self.env.insert(name.as_ref().to_owned(), None);
+        self
+    }
+
+    /// Removes all environment variables, those set before on this command included.
+    pub fn env_clear(&mut self) -> &mut Self {
+        self.clear_env = true;
+        self.env.clear();
+        self
+    }
+
+    /// Sets `AT_EXECFN`, which is otherwise the path. A script's interpreter still gets the path.
+    pub fn execfn(&mut self, path: impl AsRef<OsStr>) -> &mut Self {
+        self.execfn = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Uses this interpreter in place of the one that `PT_INTERP` names, or of none.
+    pub fn interpreter(&mut self, path: impl AsRef<OsStr>) -> &mut Self {
+        self.interpreter = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Where a position-independent program goes, in whole pages, in place of the kernel's choice.
+    pub fn base(&mut self, address: u64) -> &mut Self {
+        self.choices.base = Some(address);
+        self
+    }
+
+    /// No address randomisation: every address is the one execve gives under `ADDR_NO_RANDOMIZE`, which the new program
+    /// gets too.
+    ///
+    /// The kernel goes on choosing addresses for later mappings where it did before: that cannot be changed.
+    pub fn no_randomize(&mut self, yes: bool) -> &mut Self {
+        self.choices.no_randomize = yes;
+        self
+    }
+
+    /// Runs programs from file systems that are mounted noexec, from a copy in memory.
+    pub fn ignore_noexec(&mut self, yes: bool) -> &mut Self {
+        self.leniency.noexec = yes;
+        self
+    }
+
+    /// Runs set-user-id, set-group-id and capability programs, which then gain nothing.
+    pub fn ignore_set_id(&mut self, yes: bool) -> &mut Self {
+        self.leniency.set_id = yes;
+        self
+    }
+
+    /// Leaves one page of the loader in the new program. In return the flags and the word below the stack pointer are
+    /// execve's, which a removal of the last page has to change.
+    pub fn keep_page(&mut self, yes: bool) -> &mut Self {
+        self.ending.keep_page = yes;
+        self
+    }
+
+    /// Stops the new program by `SIGSTOP` before its first instruction, so that a debugger can attach.
+    pub fn stop(&mut self, yes: bool) -> &mut Self {
+        self.ending.stop = yes;
+        self
+    }
+
+    /// Replaces the program that this process runs. Returns only when that is refused, and then the process is as it
+    /// was: its memory, descriptors and signals.
+    ///
+    /// # What exec does to the process
+    ///
+    /// What execve(2) does: memory, handlers, alternate signal stack, POSIX timers and close-on-exec descriptors go;
+    /// pid, signal mask, ignored signals, other descriptors, working directory, limits and priorities stay. The file
+    /// PARITY.md of this crate's repository lists every rule and what cannot be followed. No destructor runs, no buffer is
+    /// flushed.
+    ///
+    /// # Errors
+    ///
+    /// Those of execve(2), and `EBUSY` for a process that shares its memory (as after vfork) or has other threads. Where
+    /// execve would kill the process, [`Error::signal`] says by which signal.
+    pub fn exec(&mut self) -> Error {
+        match self.prepare() {
+            Ok(prepared) => prepared.exec(),
+            Err(error) => error,
+        }
+    }
+
+    /// Does everything that can be done before anything changes: opens the files and plans the load.
+    ///
+    /// # Errors
+    ///
+    /// As [`exec`](Self::exec), but for what only shows in the process at the end.
+    pub fn prepare(&self) -> Result<Prepared<'_>, Error> {
+        let host = Host::current()?;
+        let envp = self.environment()?;
+        match &self.target {
+            Target::Name(name) => self.search(name, &envp, host),
+            Target::Descriptor(number) => {
+                self.prepare_source(&Source::Descriptor(*number), None, envp, host)
+            }
+            Target::Memory {
+                error: Some(error), ..
+            } => Err(Cause::read(error).into()),
+            Target::Memory { name, file, .. } => {
+                let file = file.as_ref().ok_or(Cause::Path {
+                    errno: nix::errno::Errno::EBADF,
+                })?;
+                self.prepare_source(&Source::Memory(file), Some(name), envp, host)
+            }
+        }
+    }
+
+    /// Tries each place in turn. As in execvp(3) what is not there, or may not be executed, is passed over, but the latter
+    /// is remembered; so is an answer that says more than that there is nothing.
+    fn search(&self, name: &OsStr, envp: &[CString], host: Host) -> Result<Prepared<'_>, Error> {
+        let path = self.searched_path();
+        let mut best: Option<Error> = None;
+        for candidate in search::candidates(name, path.as_deref()) {
+            let source = Source::Path(
+                search::c_string(&candidate).ok_or(Cause::NulByte { what: "the path" })?,
+            );
+            match self.prepare_source(&source, None, envp.to_vec(), host.clone()) {
+                Err(error) if search::goes_on(error.raw_os_error()) && error.signal().is_none() => {
+                    let says_more = |old: &Error| rank(old) < rank(&error);
+                    if best.as_ref().is_none_or(says_more) {
+                        best = Some(error);
+                    }
+                }
+                result => return result,
+            }
+        }
+        Err(best.unwrap_or_else(|| {
+            Cause::Path {
+                errno: nix::errno::Errno::ENOENT,
+            }
+            .into()
+        }))
+    }
+
+    fn prepare_source(
+        &self,
+        source: &Source<'_>,
+        default_arg0: Option<&OsStr>,
+        envp: Vec<CString>,
+        host: Host,
+    ) -> Result<Prepared<'_>, Error> {
+        let name = source.name();
+        let string = |text: &OsStr, what| search::c_string(text).ok_or(Cause::NulByte { what });
+        let argv0 = match (&self.arg0, default_arg0, &self.target) {
+            (Some(arg0), _, _) => string(arg0, "an argument")?,
+            (None, Some(default), _) => string(default, "an argument")?,
+            (None, None, Target::Name(typed)) => string(typed, "an argument")?,
+            _ => name.clone(),
+        };
+        let mut argv = vec![argv0];
+        for arg in &self.args {
+            argv.push(string(arg, "an argument")?);
+        }
+        let execfn = self
+            .execfn
+            .as_ref()
+            .map(|path| string(path, "execfn"))
+            .transpose()?;
+        let interpreter = self
+            .interpreter
+            .as_ref()
+            .map(|path| string(path, "the interpreter"))
+            .transpose()?;
+        let arguments = Arguments {
+            execfn: execfn.unwrap_or(name),
+            argv,
+            envp,
+        };
+        let opened = open_program(
+            source,
+            arguments,
+            interpreter.as_deref(),
+            self.leniency,
+            &host,
+        )?;
+        Prepared::new(self, opened, host)
+    }
+
+    fn searched_path(&self) -> Option<OsString> {
+        match self.env.get(OsStr::new("PATH")) {
+            Some(path) => path.clone(),
+            None if self.clear_env => None,
+            None => env::var_os("PATH"),
+        }
+    }
+
+    /// Untouched, the environment keeps its order and whatever it holds; changes go to the end.
+    fn environment(&self) -> Result<Vec<CString>, Cause> {
+        let mut strings = if self.clear_env {
+            Vec::new()
+        } else {
+            sys::environment()
+        };
+        strings.retain(|string| !self.env.contains_key(variable_name(string)));
+        for (name, value) in &self.env {
+            let Some(value) = value else { continue };
+            let string = [name.as_os_str(), OsStr::new("="), value]
+                .into_iter()
+                .collect::<OsString>();
+            strings.push(search::c_string(&string).ok_or(Cause::NulByte {
+                what: "an environment variable",
+            })?);
+        }
+        Ok(strings)
+    }
+}
+
+/// What stands before the first `=` that is not the first byte; all of it where there is none.
+fn variable_name(string: &CStr) -> &OsStr {
+    let bytes = string.to_bytes();
+    let end = bytes
+        .iter()
+        .skip(1)
+        .position(|&byte| byte == b'=')
+        .map_or(bytes.len(), |at| at + 1);
+    OsStr::from_bytes(&bytes[..end])
+}
+
+/// Which of two answers a search gives: no permission before not found, and a missing interpreter before a missing file.
+fn rank(error: &Error) -> u8 {
+    match (error.raw_os_error(), error.cause(), error.subject()) {
+        (libc::EACCES, ..) => 2,
+        (_, Cause::Path { .. }, crate::error::Subject::Program) => 0,
+        _ => 1,
+    }
+}
+
+/// A program that is opened and planned, ready to be run.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    command: &'a Command,
+    host: Host,
+    opened: Opened,
+    plan: Plan,
+    stack: InitialStack,
+}
+
+impl<'a> Prepared<'a> {
+    fn new(command: &'a Command, opened: Opened, host: Host) -> Result<Self, Error> {
+        let program = &opened.program.loadable;
+        let interpreter = opened
+            .interpreter
+            .as_ref()
+            .map(|open_file| &open_file.loadable);
+        let (arguments, touched) = (&opened.arguments, opened.space.touched());
+        let plan = Plan::new(
+            &host,
+            program,
+            interpreter,
+            arguments,
+            touched,
+            &command.choices,
+        )?;
+        let auxv = host.auxv.with_values(&auxv_values(&host, &opened, &plan));
+        let (frame, platform) = (plan.stack.frame.clone(), host.machine.platform());
+        let stack = InitialStack::new(
+            frame,
+            &opened.arguments,
+            &auxv,
+            platform,
+            host.randomness.bytes,
+        );
+        Ok(Self {
+            command,
+            host,
+            opened,
+            plan,
+            stack,
+        })
+    }
+
+    /// Where everything goes.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The bytes of the new stack.
+    pub fn stack(&self) -> &InitialStack {
+        &self.stack
+    }
+
+    /// What will be different from an execve(2) of the same program.
+    pub fn differences(&self) -> Vec<Difference> {
+        commit::differences(&self.host, &self.plan, &self.opened, self.command.ending)
+    }
+
+    /// See [`Command::exec`].
+    pub fn exec(self) -> Error {
+        match self.commit() {
+            Ok(never) => match never {},
+            Err(error) => error,
+        }
+    }
+
+    fn commit(self) -> Result<Infallible, Error> {
+        commit::commit(
+            &self.host,
+            &self.plan,
+            &self.stack,
+            &self.opened,
+            self.command.ending,
+        )
+    }
+}
+
+/// What the new program's auxiliary vector says that this process's does not.
+fn auxv_values(host: &Host, opened: &Opened, plan: &Plan) -> Vec<(u64, u64)> {
+    let ids = host.ids;
+    let mut values = vec![
+        (auxv::AT_PHDR, plan.program_headers),
+        (auxv::AT_PHENT, 56),
+        (
+            auxv::AT_PHNUM,
+            opened.program.loadable.image.program_headers_count.into(),
+        ),
+        (auxv::AT_BASE, plan.interpreter_bias()),
+        (auxv::AT_FLAGS, 0),
+        (auxv::AT_ENTRY, plan.program.entry),
+        (auxv::AT_UID, ids.uid.into()),
+        (auxv::AT_EUID, ids.euid.into()),
+        (auxv::AT_GID, ids.gid.into()),
+        (auxv::AT_EGID, ids.egid.into()),
+        (auxv::AT_SECURE, ids.secure().into()),
+    ];
+    values.extend(
+        plan.vdso
+            .as_ref()
+            .map(|vdso| (auxv::AT_SYSINFO_EHDR, vdso.header)),
+    );
+    values
+}

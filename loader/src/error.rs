@@ -1,0 +1,574 @@
+//! Why a program is not started: which file, which check, the numbers that prove it, and what execve(2) would have said.
+
+use std::ffi::CStr;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use crate::image::Role;
+
+/// A program was not started, and the calling process is as it was.
+#[derive(Debug)]
+pub struct Error {
+    subject: Subject,
+    cause: Cause,
+}
+
+/// The file or thing an [`Error`] is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Subject {
+    /// The program that was asked for, its arguments, or the process itself.
+    Program,
+    /// The interpreter that a `#!` line or a `PT_INTERP` names, with the path as written there.
+    Interpreter(PathBuf),
+}
+
+impl Error {
+    pub(crate) fn new(subject: Subject, cause: impl Into<Cause>) -> Self {
+        Self {
+            subject,
+            cause: cause.into(),
+        }
+    }
+
+    /// Which file it is about.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Which check failed.
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// The errno that execve(2) would have returned; where it would have killed the process instead (see
+    /// [`signal`](Self::signal)), the one the kernel has inside and nobody gets to see.
+    pub fn raw_os_error(&self) -> i32 {
+        self.cause.raw_os_error()
+    }
+
+    /// The signal by which execve(2) would have killed the process: it finds these faults only after its point of no
+    /// return. `None` where it answers with an errno.
+    pub fn signal(&self) -> Option<i32> {
+        self.cause.signal()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.subject {
+            Subject::Program => write!(f, "{}", self.cause),
+            Subject::Interpreter(path) => {
+                write!(f, "interpreter {}: {}", path.display(), self.cause)
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.cause)
+    }
+}
+
+impl From<Cause> for Error {
+    fn from(cause: Cause) -> Self {
+        Self::new(Subject::Program, cause)
+    }
+}
+
+impl From<Error> for io::Error {
+    /// Keeps the errno only, as `std` has it for its own `exec`.
+    fn from(error: Error) -> Self {
+        Self::from_raw_os_error(error.raw_os_error())
+    }
+}
+
+/// The check that failed. Variants are facts, with the numbers that prove them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Cause {
+    // Finding and opening the file.
+    /// The path does not lead to a file: `ENOENT`, `ENOTDIR`, `EACCES`, `ELOOP`, `ENAMETOOLONG`, `EBADF` and rarer ones.
+    #[error("{}", path_text(*errno))]
+    Path {
+        /// What openat(2) answered.
+        errno: Errno,
+    },
+    /// A directory, FIFO, socket or device (`EACCES`).
+    #[error("{file_type}, not a regular file")]
+    NotRegular {
+        /// What it is, with an article.
+        file_type: &'static str,
+    },
+    /// The file is on a file system that is mounted noexec (`EACCES`).
+    #[error("on a file system mounted noexec")]
+    NoExecMount,
+    /// No execute permission for the effective user (`EACCES`).
+    #[error("no execute permission for this user (mode {mode:04o})")]
+    NotExecutable {
+        /// The permission bits.
+        mode: u32,
+    },
+    /// execve needs no read permission, a loader in userspace does (`EACCES`).
+    #[error(
+        "no read permission (mode {mode:04o}): execve would start it, but a program cannot read it"
+    )]
+    Unreadable {
+        /// The permission bits.
+        mode: u32,
+    },
+    /// Somebody has the file open for writing (`ETXTBSY`).
+    #[error("open for writing")]
+    Busy,
+    /// The kernel's own check (`AT_EXECVE_CHECK`) refuses for a reason of its own, such as a security module.
+    #[error("the kernel refuses to execute it: {}", errno.desc())]
+    Refused {
+        /// Its answer.
+        errno: Errno,
+    },
+    /// The file's bits or capabilities would change who runs it, which only execve can do (`EPERM`).
+    #[error("{what}, which only the kernel can honour")]
+    SetId {
+        /// Which bits or capabilities.
+        what: String,
+    },
+    /// Reading the file failed.
+    #[error("cannot be read: {}", errno.desc())]
+    Read {
+        /// What pread(2) answered.
+        errno: Errno,
+    },
+    /// The file system of the file cannot map it (`ENOEXEC`).
+    #[error("its file system cannot map files into memory")]
+    NotMappable,
+
+    // Arguments and environment.
+    /// A string has a NUL byte inside (`EINVAL`); execve has no way to be asked for this.
+    #[error("{what} contains a NUL byte")]
+    NulByte {
+        /// Which string.
+        what: &'static str,
+    },
+    /// A single string is too long (`E2BIG`).
+    #[error("a string of {size:#x} bytes with its NUL is longer than the limit of {limit:#x}")]
+    StringTooLong {
+        /// Its size with the NUL, in bytes.
+        size: u64,
+        /// The limit, in bytes: 32 pages.
+        limit: u64,
+    },
+    /// All strings and pointers together are too large (`E2BIG`).
+    #[error(
+        "arguments and environment need {size:#x} bytes, more than the limit of {limit:#x} (see RLIMIT_STACK in execve(2))"
+    )]
+    ArgumentsTooLarge {
+        /// Bytes of strings and pointers up to and with the first string that does not fit.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The strings do not fit the stack that `RLIMIT_STACK` or `RLIMIT_AS` allows (`E2BIG`).
+    #[error("arguments and environment need {size:#x} bytes of stack, the limit is {limit:#x}")]
+    ArgumentsExceedStack {
+        /// Bytes of stack they touch, in whole pages.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+
+    // Scripts.
+    /// `#!` with nothing but blanks after it (`ENOEXEC`).
+    #[error("no interpreter after #!")]
+    ScriptWithoutInterpreter,
+    /// The interpreter's path is not seen to end (`ENOEXEC`).
+    #[error("the path after #! does not end within {limit} bytes")]
+    ScriptLineTooLong {
+        /// How many bytes are looked at.
+        limit: usize,
+    },
+    /// Scripts that name scripts, too deep (`ELOOP`).
+    #[error("more than {limit} interpreters in a row")]
+    ScriptsTooDeep {
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// The script came by a descriptor that will be closed, so that its interpreter could not open it (`ENOENT`).
+    #[error("a script on a close-on-exec descriptor: its interpreter could not open it")]
+    ScriptInaccessible,
+
+    // The ELF header and the program headers.
+    /// The file is shorter than an ELF header (`EIO`).
+    #[error("only {size} bytes, an ELF header has 64")]
+    HeaderTruncated {
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// No ELF magic: `ENOEXEC`, in an interpreter `ELIBBAD`.
+    #[error("{}", magic_text(*found, *role))]
+    NoMagic {
+        /// The first four bytes; zeros beyond the end of the file.
+        found: [u8; 4],
+        /// Whose header it is.
+        role: Role,
+    },
+    /// `e_type` is neither `ET_EXEC` nor `ET_DYN` (`ENOEXEC`).
+    #[error("ELF type {found}, neither ET_EXEC (2) nor ET_DYN (3)")]
+    Type {
+        /// `e_type`.
+        found: u16,
+    },
+    /// Another processor's program: `ENOEXEC`, in an interpreter `ELIBBAD`.
+    #[error("ELF machine {found} ({}), this one is {expected} ({})", machine_name(*found), machine_name(*expected))]
+    Machine {
+        /// `e_machine`.
+        found: u16,
+        /// This processor's.
+        expected: u16,
+        /// Whose header it is.
+        role: Role,
+    },
+    /// `e_phentsize` is wrong: `ENOEXEC`, in an interpreter `ELIBBAD`.
+    #[error("e_phentsize is {found}, must be 56")]
+    ProgramHeaderSize {
+        /// `e_phentsize`.
+        found: u16,
+        /// Whose header it is.
+        role: Role,
+    },
+    /// None or too many program headers: `ENOEXEC`, in an interpreter `ELIBBAD`.
+    #[error("e_phnum is {found}, must be 1 to 1170")]
+    ProgramHeaderCount {
+        /// `e_phnum`.
+        found: u16,
+        /// Whose header it is.
+        role: Role,
+    },
+    /// The program headers lie (partly) beyond the end of the file: `ENOEXEC`, in an interpreter `ELIBBAD`.
+    #[error("program headers at offset {offset:#x}: {found:#x} of {size:#x} bytes are in the file")]
+    ProgramHeadersTruncated {
+        /// `e_phoff`.
+        offset: u64,
+        /// Their size in bytes.
+        size: usize,
+        /// How many bytes were read.
+        found: usize,
+        /// Whose header it is.
+        role: Role,
+    },
+    /// `PT_INTERP` is too small or too large (`ENOEXEC`).
+    #[error("PT_INTERP has {found:#x} bytes, must have 2 to 4096")]
+    InterpreterPathSize {
+        /// Its `p_filesz`.
+        found: u64,
+    },
+    /// `PT_INTERP` lies at no valid file offset (`EINVAL`).
+    #[error("PT_INTERP at offset {found:#x}, which is negative as a file offset")]
+    InterpreterPathOffset {
+        /// Its `p_offset`.
+        found: u64,
+    },
+    /// `PT_INTERP` lies (partly) beyond the end of the file (`EIO`).
+    #[error("PT_INTERP at offset {offset:#x}: {found:#x} of {size:#x} bytes are in the file")]
+    InterpreterPathTruncated {
+        /// Its `p_offset`.
+        offset: u64,
+        /// Its `p_filesz`.
+        size: u64,
+        /// How many bytes were read.
+        found: usize,
+    },
+    /// `PT_INTERP` does not end with a NUL (`ENOEXEC`).
+    #[error("PT_INTERP at offset {offset:#x}, {size:#x} bytes, does not end with a NUL")]
+    InterpreterPathUnterminated {
+        /// Its `p_offset`.
+        offset: u64,
+        /// Its `p_filesz`.
+        size: u64,
+    },
+
+    // What execve finds only after its point of no return: it kills the process.
+    /// A `PT_LOAD` cannot be mapped as it stands.
+    #[error("program header {index}: {fault}")]
+    Segment {
+        /// Its place among all program headers, from 0.
+        index: usize,
+        /// What is wrong with it.
+        fault: SegmentFault,
+    },
+    /// The image has no size: no `PT_LOAD`, or only empty ones.
+    #[error("nothing to load (no PT_LOAD with a size)")]
+    NothingToLoad,
+    /// The interpreter is neither `ET_EXEC` nor `ET_DYN`.
+    #[error("neither ET_EXEC nor ET_DYN")]
+    InterpreterType,
+    /// The first instruction is outside of user memory.
+    #[error("entry point {entry:#x} is outside of user memory, which ends at {task_size:#x}")]
+    Entry {
+        /// Its address.
+        entry: u64,
+        /// Where user memory ends.
+        task_size: u64,
+    },
+    /// There is no room for the image.
+    #[error("no room for {size:#x} bytes in the address space")]
+    NoRoom {
+        /// How many bytes it needs.
+        size: u64,
+    },
+    /// The place is taken by the new program's own stack.
+    #[error("{start:#x}..{end:#x} is taken by the stack")]
+    Occupied {
+        /// Start of the range that was wanted.
+        start: u64,
+        /// Its end.
+        end: u64,
+    },
+    /// Below the lowest address that this user may map.
+    #[error("address {address:#x} is below vm.mmap_min_addr ({limit:#x})")]
+    BelowMinimum {
+        /// The address.
+        address: u64,
+        /// The sysctl's value.
+        limit: u64,
+    },
+    /// A resource limit or the overcommit rule does not allow so much memory.
+    #[error("{needed:#x} bytes of memory are more than {limit_name} allows ({limit:#x})")]
+    MemoryLimit {
+        /// Which limit.
+        limit_name: &'static str,
+        /// How many bytes there would be.
+        needed: u64,
+        /// How many are allowed.
+        limit: u64,
+    },
+    /// The stack limit leaves no room for the pointers and the auxiliary vector.
+    #[error("the initial stack needs {needed:#x} bytes, RLIMIT_STACK is {limit:#x}")]
+    StackLimit {
+        /// How many bytes it needs.
+        needed: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// `PR_SET_MDWE` forbids memory that is both writable and executable.
+    #[error("program header {index}: writable and executable, which PR_SET_MDWE forbids")]
+    SegmentDeniedByMdwe {
+        /// Its place among all program headers, from 0.
+        index: usize,
+    },
+
+    // What stands in the way in this process: execve would go on.
+    /// The memory is shared with another process, as in a vfork child (`EBUSY`).
+    #[error(
+        "the memory of this process is shared with another one (vfork or clone): replacing it would destroy that one"
+    )]
+    SharedMemory,
+    /// There are other threads (`EBUSY`).
+    #[error(
+        "the process has {count} threads: replacing a program under running threads is not supported yet"
+    )]
+    Threads {
+        /// How many, with the calling one.
+        count: usize,
+    },
+    /// A mapping of the old program is sealed and cannot go (`EPERM`).
+    #[error("mapping {start:#x}..{end:#x} of this process is sealed (mseal) and cannot be removed")]
+    Sealed {
+        /// Its start.
+        start: u64,
+        /// Its end.
+        end: u64,
+    },
+    /// A restartable-sequences area is registered and cannot be found (`EBUSY`).
+    #[error("a restartable-sequences area is registered and is not the C library's")]
+    UnknownRseq,
+    /// execve may make a stack executable under `PR_SET_MDWE`; userspace may not (`EACCES`).
+    #[error("{what}, which execve may make under PR_SET_MDWE and userspace may not")]
+    DeniedByMdwe {
+        /// What would have to be writable and executable.
+        what: &'static str,
+    },
+    /// A system call that preparing needs was refused.
+    #[error("{call}: {}", errno.desc())]
+    System {
+        /// Its name, with what it was for.
+        call: &'static str,
+        /// Its answer.
+        errno: Errno,
+    },
+    /// Something under /proc does not read as expected (`EIO`).
+    #[error("{path} is not as expected")]
+    Proc {
+        /// Which file.
+        path: &'static str,
+    },
+}
+
+/// What is wrong with a `PT_LOAD`; see [`Cause::Segment`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SegmentFault {
+    /// `p_filesz > p_memsz`.
+    #[error("file size {file_size:#x} is larger than memory size {memory_size:#x}")]
+    FileLargerThanMemory {
+        /// `p_filesz`.
+        file_size: u64,
+        /// `p_memsz`.
+        memory_size: u64,
+    },
+    /// The address range is not in user memory.
+    #[error(
+        "{vaddr:#x} + {memory_size:#x} is outside of user memory, which ends at {task_size:#x}"
+    )]
+    OutsideUserMemory {
+        /// `p_vaddr`.
+        vaddr: u64,
+        /// `p_memsz`.
+        memory_size: u64,
+        /// Where user memory ends.
+        task_size: u64,
+    },
+    /// File offset and address are not congruent modulo the page size.
+    #[error(
+        "file offset {offset:#x} and address {vaddr:#x} differ within the page of {page_size:#x}"
+    )]
+    Misaligned {
+        /// `p_offset`.
+        offset: u64,
+        /// `p_vaddr`.
+        vaddr: u64,
+        /// The page size.
+        page_size: u64,
+    },
+    /// The file offset is too large (or, taken down to the page, below 0).
+    #[error("file offset {offset:#x} with {file_size:#x} bytes is no valid range of a file")]
+    Offset {
+        /// `p_offset`.
+        offset: u64,
+        /// `p_filesz`.
+        file_size: u64,
+    },
+    /// The part of the last page behind the file's bytes lies beyond the end of the file and cannot be zeroed.
+    #[error(
+        "the page at file offset {offset:#x} is to be zeroed from its middle on, but the file has only {file_size:#x} bytes"
+    )]
+    TailBeyondFile {
+        /// The offset of the page.
+        offset: u64,
+        /// The size of the file.
+        file_size: u64,
+    },
+}
+
+impl Cause {
+    pub(crate) fn read(error: &io::Error) -> Self {
+        Self::Read {
+            errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
+        }
+    }
+
+    /// See [`Error::raw_os_error`].
+    pub fn raw_os_error(&self) -> i32 {
+        self.errno() as i32
+    }
+
+    fn errno(&self) -> Errno {
+        match self {
+            Self::Path { errno }
+            | Self::Refused { errno }
+            | Self::Read { errno }
+            | Self::System { errno, .. } => *errno,
+            Self::NotRegular { .. }
+            | Self::NoExecMount
+            | Self::NotExecutable { .. }
+            | Self::Unreadable { .. }
+            | Self::SegmentDeniedByMdwe { .. }
+            | Self::DeniedByMdwe { .. } => Errno::EACCES,
+            Self::Busy => Errno::ETXTBSY,
+            Self::SetId { .. } | Self::BelowMinimum { .. } | Self::Sealed { .. } => Errno::EPERM,
+            Self::StringTooLong { .. }
+            | Self::ArgumentsTooLarge { .. }
+            | Self::ArgumentsExceedStack { .. } => Errno::E2BIG,
+            Self::ScriptWithoutInterpreter
+            | Self::ScriptLineTooLong { .. }
+            | Self::Type { .. }
+            | Self::NotMappable
+            | Self::InterpreterPathSize { .. }
+            | Self::InterpreterPathUnterminated { .. } => Errno::ENOEXEC,
+            Self::ScriptsTooDeep { .. } => Errno::ELOOP,
+            Self::ScriptInaccessible => Errno::ENOENT,
+            Self::HeaderTruncated { .. }
+            | Self::InterpreterPathTruncated { .. }
+            | Self::Proc { .. } => Errno::EIO,
+            Self::NoMagic { role, .. }
+            | Self::Machine { role, .. }
+            | Self::ProgramHeaderSize { role, .. }
+            | Self::ProgramHeaderCount { role, .. }
+            | Self::ProgramHeadersTruncated { role, .. } => match role {
+                Role::Program => Errno::ENOEXEC,
+                Role::Interpreter => Errno::ELIBBAD,
+            },
+            Self::NulByte { .. }
+            | Self::InterpreterPathOffset { .. }
+            | Self::Segment { .. }
+            | Self::NothingToLoad
+            | Self::InterpreterType
+            | Self::Entry { .. } => Errno::EINVAL,
+            Self::NoRoom { .. } | Self::MemoryLimit { .. } => Errno::ENOMEM,
+            Self::Occupied { .. } => Errno::EEXIST,
+            Self::StackLimit { .. } => Errno::EFAULT,
+            Self::SharedMemory | Self::Threads { .. } | Self::UnknownRseq => Errno::EBUSY,
+        }
+    }
+
+    /// See [`Error::signal`].
+    pub fn signal(&self) -> Option<i32> {
+        match self {
+            Self::Segment { .. }
+            | Self::NothingToLoad
+            | Self::InterpreterType
+            | Self::Entry { .. }
+            | Self::NoRoom { .. }
+            | Self::Occupied { .. }
+            | Self::BelowMinimum { .. }
+            | Self::MemoryLimit { .. }
+            | Self::StackLimit { .. }
+            | Self::SegmentDeniedByMdwe { .. } => Some(libc::SIGSEGV),
+            _ => None,
+        }
+    }
+}
+
+fn path_text(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENOENT => "no such file",
+        Errno::ENOTDIR => "a component of the path is not a directory",
+        Errno::EACCES => "no search permission for a directory of the path",
+        Errno::ELOOP => "too many symbolic links",
+        Errno::ENAMETOOLONG => "the name is too long",
+        Errno::EBADF => "no such descriptor",
+        other => other.desc(),
+    }
+}
+
+fn magic_text(found: [u8; 4], role: Role) -> String {
+    let [a, b, c, d] = found;
+    let what = match role {
+        Role::Program => "neither an ELF file nor a script",
+        Role::Interpreter => "not an ELF file",
+    };
+    format!("{what}: it starts with {a:02x} {b:02x} {c:02x} {d:02x}")
+}
+
+fn machine_name(number: u16) -> &'static str {
+    goblin::elf::header::machine_to_str(number)
+}
+
+/// How a path given as a C string is shown.
+pub(crate) fn interpreter(path: &CStr) -> Subject {
+    use std::os::unix::ffi::OsStrExt as _;
+    Subject::Interpreter(PathBuf::from(std::ffi::OsStr::from_bytes(path.to_bytes())))
+}

@@ -1,0 +1,346 @@
+//! The facts about this machine and this process that a plan depends on, as plain data.
+//!
+//! [`Host::current`] gathers them without changing anything; tests and planning for another machine make their own.
+
+use std::fs;
+use std::ops::Range;
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
+
+use crate::arch;
+use crate::arguments::Limits;
+use crate::auxv::{AT_EGID, AT_EUID, AT_GID, AT_PAGESZ, AT_SYSINFO_EHDR, AT_UID, Auxv};
+use crate::error::Cause;
+use crate::machine::Machine;
+use crate::maps::{self, Mapping};
+use crate::page::PageSize;
+use crate::space::MmapArea;
+use crate::status::Status;
+use crate::sys;
+
+const CAP_SYS_RAWIO: u32 = 17;
+
+/// Personality bits that change where things go (personality(2)).
+pub mod personality {
+    /// No address randomisation.
+    pub const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
+    /// The legacy layout: mappings from the bottom up.
+    pub const ADDR_COMPAT_LAYOUT: u32 = 0x020_0000;
+    /// Everything readable is executable; every exec of a 64-bit program clears it.
+    pub const READ_IMPLIES_EXEC: u32 = 0x040_0000;
+    /// A page at address 0.
+    pub const MMAP_PAGE_ZERO: u32 = 0x010_0000;
+}
+
+/// How much execve randomises (`kernel.randomize_va_space`, `ADDR_NO_RANDOMIZE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Randomize {
+    /// Nothing.
+    Nothing,
+    /// Everything but the start of the heap.
+    AllButBrk,
+    /// Everything.
+    All,
+}
+
+/// The random words that a plan draws from, all of them, so that the same words give the same plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Randomness {
+    /// For the top of the stack, in pages.
+    pub stack_pages: u64,
+    /// For the top of the stack, in bytes.
+    pub stack_bytes: u64,
+    /// For the gap below the argument strings.
+    pub stack_gap: u64,
+    /// For the base of a position-independent program.
+    pub base: u64,
+    /// For the start of the heap.
+    pub brk: u64,
+    /// `AT_RANDOM`.
+    pub bytes: [u8; 16],
+}
+
+/// User and group ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ids {
+    /// Real user id.
+    pub uid: u32,
+    /// Effective user id.
+    pub euid: u32,
+    /// Real group id.
+    pub gid: u32,
+    /// Effective group id.
+    pub egid: u32,
+}
+
+impl Ids {
+    /// `AT_SECURE`: the program runs with other rights than its real user has.
+    pub fn secure(self) -> bool {
+        self.uid != self.euid || self.gid != self.egid
+    }
+}
+
+/// A limit's current and highest value in bytes; `u64::MAX` is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The one in force.
+    pub current: u64,
+    /// The one up to which it may be raised.
+    pub maximum: u64,
+}
+
+/// How much memory may be promised (`vm.overcommit_memory`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overcommit {
+    /// Each mapping up to all of RAM and swap, in bytes.
+    Guess {
+        /// RAM and swap together.
+        total: u64,
+    },
+    /// Anything.
+    Always,
+    /// Up to the commit limit; what is left now, in bytes.
+    Never {
+        /// Bytes that may still be promised.
+        left: u64,
+    },
+}
+
+/// This machine, this process.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The processor.
+    pub machine: Machine,
+    /// The page size.
+    pub page_size: PageSize,
+    /// Where user memory ends (`TASK_SIZE`).
+    pub task_size: u64,
+    /// This process's auxiliary vector.
+    pub auxv: Auxv,
+    /// This process's mappings.
+    pub mappings: Vec<Mapping>,
+    /// Where the kernel places mappings in this process; an exec cannot change it.
+    pub mmap_area: MmapArea,
+    /// The lowest address that this process may map: 0 with `CAP_SYS_RAWIO`.
+    pub mmap_min_addr: u64,
+    /// `vm.mmap_min_addr`, whoever runs.
+    pub mmap_min_addr_sysctl: u64,
+    /// `vm.mmap_rnd_bits`.
+    pub mmap_rnd_bits: u32,
+    /// Bytes kept free below a stack (`stack_guard_gap`).
+    pub stack_guard_gap: u64,
+    /// What is randomised.
+    pub randomize: Randomize,
+    /// personality(2).
+    pub personality: u32,
+    /// `RLIMIT_STACK`.
+    pub stack_limit: Limit,
+    /// `RLIMIT_DATA`.
+    pub data_limit: Limit,
+    /// `RLIMIT_AS`.
+    pub address_space_limit: Limit,
+    /// The overcommit rule.
+    pub overcommit: Overcommit,
+    /// Whether `PR_SET_MDWE` forbids memory that is writable and executable.
+    pub mdwe: bool,
+    /// The user and group ids.
+    pub ids: Ids,
+    /// Fresh random words.
+    pub randomness: Randomness,
+}
+
+impl Host {
+    /// The machine and the process this runs in.
+    ///
+    /// Errors: /proc is not mounted or does not read as expected; getrandom(2) fails.
+    pub fn current() -> Result<Self, Cause> {
+        let auxv = Auxv::from_bytes(&read("/proc/self/auxv")?);
+        let page_size = auxv
+            .get(AT_PAGESZ)
+            .and_then(PageSize::new)
+            .ok_or(Cause::Proc {
+                path: "/proc/self/auxv",
+            })?;
+        let mappings = maps::parse(&read("/proc/self/maps")?).ok_or(Cause::Proc {
+            path: "/proc/self/maps",
+        })?;
+        let status = Status::current()?;
+        let personality = nix::sys::personality::get().map_or(0, |persona| persona.bits() as u32);
+        let mmap_min_addr = number("/proc/sys/vm/mmap_min_addr").map_or(65536, u64::from);
+        let mmap_min_addr = page_size.ceil(mmap_min_addr).unwrap_or(mmap_min_addr);
+        let id = |tag| auxv.get(tag).unwrap_or_default() as u32;
+        // The vector tells the ids at the last exec; the process may have changed them since.
+        let ids = status.ids.unwrap_or(Ids {
+            uid: id(AT_UID),
+            euid: id(AT_EUID),
+            gid: id(AT_GID),
+            egid: id(AT_EGID),
+        });
+        Ok(Self {
+            machine: arch::MACHINE,
+            page_size,
+            task_size: sys::task_size(arch::MACHINE, page_size),
+            mmap_area: mmap_area(&mappings, personality, page_size)?,
+            mappings,
+            auxv,
+            mmap_min_addr: if status.has_capability(CAP_SYS_RAWIO) {
+                0
+            } else {
+                mmap_min_addr
+            },
+            mmap_min_addr_sysctl: mmap_min_addr,
+            mmap_rnd_bits: number("/proc/sys/vm/mmap_rnd_bits")
+                .unwrap_or(arch::MACHINE.mmap_rnd_bits()),
+            stack_guard_gap: 256 * page_size.get(),
+            randomize: randomize(personality),
+            personality,
+            stack_limit: limit(Resource::RLIMIT_STACK)?,
+            data_limit: limit(Resource::RLIMIT_DATA)?,
+            address_space_limit: limit(Resource::RLIMIT_AS)?,
+            overcommit: overcommit(),
+            mdwe: sys::prctl_get(sys::PR_GET_MDWE).is_ok_and(|bits| bits & 1 != 0),
+            ids,
+            randomness: Randomness::fresh()?,
+        })
+    }
+
+    /// The limits for the argument strings.
+    pub fn argument_limits(&self) -> Limits {
+        Limits {
+            stack: self.stack_limit.current,
+            address_space: self.address_space_limit.current,
+            page_size: self.page_size,
+        }
+    }
+
+    /// The mappings of the vDSO: its data and its code, which lie together; empty without one.
+    pub fn vdso(&self) -> Vec<Range<u64>> {
+        let mut pieces: Vec<_> = self
+            .mappings
+            .iter()
+            .filter(|mapping| mapping.is_vdso())
+            .map(|m| m.range.clone())
+            .collect();
+        if self.auxv.get(AT_SYSINFO_EHDR).is_none() {
+            pieces.clear();
+        }
+        pieces
+    }
+
+    /// The addresses that a mapping may have.
+    pub fn user_memory(&self) -> Range<u64> {
+        self.mmap_min_addr..self.task_size
+    }
+}
+
+impl Randomness {
+    /// From the kernel's generator.
+    pub fn fresh() -> Result<Self, Cause> {
+        let mut bytes = [0; 56];
+        sys::getrandom(&mut bytes).map_err(|errno| Cause::System {
+            call: "getrandom",
+            errno,
+        })?;
+        let word = |index: usize| {
+            u64::from_ne_bytes(bytes[index * 8..][..8].try_into().unwrap_or_default())
+        };
+        Ok(Self {
+            stack_pages: word(0),
+            stack_bytes: word(1),
+            stack_gap: word(2),
+            base: word(3),
+            brk: word(4),
+            bytes: bytes[40..].try_into().unwrap_or_default(),
+        })
+    }
+}
+
+pub(crate) fn read(path: &'static str) -> Result<Vec<u8>, Cause> {
+    fs::read(path).map_err(|error| {
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+        Cause::System { call: path, errno }
+    })
+}
+
+fn number(path: &str) -> Option<u32> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn limit(resource: Resource) -> Result<Limit, Cause> {
+    let (current, maximum) = getrlimit(resource).map_err(|errno| Cause::System {
+        call: "getrlimit",
+        errno,
+    })?;
+    Ok(Limit { current, maximum })
+}
+
+fn randomize(personality: u32) -> Randomize {
+    match number("/proc/sys/kernel/randomize_va_space") {
+        _ if personality & personality::ADDR_NO_RANDOMIZE != 0 => Randomize::Nothing,
+        Some(0) => Randomize::Nothing,
+        Some(1) => Randomize::AllButBrk,
+        _ => Randomize::All,
+    }
+}
+
+fn overcommit() -> Overcommit {
+    match number("/proc/sys/vm/overcommit_memory") {
+        Some(1) => Overcommit::Always,
+        Some(2) => Overcommit::Never {
+            left: commit_left().unwrap_or(u64::MAX),
+        },
+        _ => Overcommit::Guess {
+            total: sys::memory_and_swap(),
+        },
+    }
+}
+
+/// What /proc/meminfo says may still be promised.
+fn commit_left() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    Some(kib("CommitLimit:")?.saturating_sub(kib("Committed_AS:")?) * 1024)
+}
+
+/// Where the kernel places mappings: the end of the highest one it placed. A fresh page goes into the highest hole, so
+/// that the area's end is known also where the first mapping is gone.
+fn mmap_area(
+    mappings: &[Mapping],
+    personality: u32,
+    page_size: PageSize,
+) -> Result<MmapArea, Cause> {
+    let probe = memmap2::MmapOptions::new()
+        .len(page_size.get() as usize)
+        .map_anon()
+        .map_err(|error| Cause::System {
+            call: "mmap",
+            errno: Errno::from_raw(error.raw_os_error().unwrap_or(0)),
+        })?;
+    let probe = probe.as_ptr().addr() as u64;
+    let stack = mappings.iter().find(|mapping| mapping.name == b"[stack]");
+    let stack_start = stack.map_or(u64::MAX, |stack| stack.range.start);
+    let legacy = personality & personality::ADDR_COMPAT_LAYOUT != 0
+        || number("/proc/sys/vm/legacy_va_layout").is_some_and(|value| value != 0);
+    if legacy {
+        let above_programs = arch::MACHINE.stack_top() / 3;
+        let lowest = mappings
+            .iter()
+            .map(|mapping| mapping.range.start)
+            .filter(|&start| start >= above_programs)
+            .min();
+        return Ok(MmapArea::BottomUp {
+            base: lowest.unwrap_or(probe).min(probe),
+        });
+    }
+    let below_stack = mappings
+        .iter()
+        .map(|mapping| mapping.range.end)
+        .filter(|&end| end <= stack_start)
+        .max();
+    let highest = below_stack.unwrap_or(0).max(probe + page_size.get());
+    Ok(MmapArea::TopDown { base: highest })
+}

@@ -1,0 +1,50 @@
+//! Replaces the program that a process runs by another one, as execve(2) does, without calling execve(2).
+//!
+//! [`Command`] is shaped like [`std::process::Command`], and its [`exec`](Command::exec) like the one of
+//! [`std::os::unix::process::CommandExt`]: it returns only when the program is refused, with the errno that execve gives
+//! and the check that failed, and then the process is as it was.
+//!
+//! The stages before that are plain data and functions without I/O, which can be used by themselves: an [`Image`] is
+//! read from the headers of a file, a [`Plan`] says where everything goes on a [`Host`], an [`InitialStack`] holds the
+//! bytes of the new stack.
+//!
+//! [`Image`]: image::Image
+//! [`Plan`]: plan::Plan
+//! [`Host`]: host::Host
+//! [`InitialStack`]: stack::InitialStack
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("supplant-loader is for 64-bit Linux");
+
+pub mod arguments;
+pub mod auxv;
+mod error;
+pub mod host;
+pub mod image;
+pub mod machine;
+pub mod maps;
+pub mod page;
+pub mod plan;
+pub mod script;
+pub mod space;
+pub mod stack;
+mod status;
+pub mod table;
+
+mod command;
+mod difference;
+mod handover;
+mod open;
+mod process;
+mod search;
+
+mod arch;
+mod commit;
+mod quiesce;
+mod stage;
+mod sys;
+
+pub use command::{Command, Prepared};
+pub use difference::Difference;
+pub use error::{Cause, Error, SegmentFault, Subject};
+pub use sys::die_by;

@@ -1,0 +1,424 @@
+//! Opening the program and its interpreters: execve's checks, in its order, each with its own answer.
+//!
+//! Linux: `do_open_execat` and `exec_binprm` in fs/exec.c, `may_open` in fs/namei.c.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fs::File;
+use std::io::{self, Seek as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::unistd::{AccessFlags, faccessat};
+
+use crate::arguments::{ArgumentSpace, Arguments};
+use crate::error::{Cause, Error, Subject, interpreter};
+use crate::host::{Host, Ids};
+use crate::image::{Image, PREFIX_SIZE, ReadAt, Role};
+use crate::plan::Loadable;
+use crate::script::{REWRITE_LIMIT, ScriptLine};
+use crate::sys;
+
+/// Which of execve's refusals are passed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Leniency {
+    pub(crate) noexec: bool,
+    pub(crate) set_id: bool,
+}
+
+/// Where a program comes from.
+#[derive(Debug)]
+pub(crate) enum Source<'a> {
+    Path(CString),
+    /// A descriptor of this process, by its number.
+    Descriptor(RawFd),
+    /// Bytes in a memory file of ours.
+    Memory(&'a File),
+}
+
+impl Source<'_> {
+    /// The name that stands for the program in `AT_EXECFN` and in a script's arguments.
+    pub(crate) fn name(&self) -> CString {
+        match self {
+            Self::Path(path) => path.clone(),
+            Self::Descriptor(number) => descriptor_name(*number),
+            Self::Memory(file) => descriptor_name(file.as_raw_fd()),
+        }
+    }
+
+    fn open(&self, leniency: Leniency, ids: Ids) -> Result<File, Cause> {
+        match self {
+            Self::Path(path) => open_executable(path, leniency, ids),
+            Self::Descriptor(number) => {
+                let path = CString::new(format!("/proc/self/fd/{number}")).unwrap_or_default();
+                if sys::close_on_exec(*number).is_none() {
+                    return Err(Cause::Path {
+                        errno: Errno::EBADF,
+                    });
+                }
+                open_executable(&path, leniency, ids)
+            }
+            Self::Memory(file) => file.try_clone().map_err(|error| Cause::read(&error)),
+        }
+    }
+
+    /// Whether the interpreter of a script would find it closed.
+    fn closes_on_exec(&self) -> bool {
+        match self {
+            Self::Path(_) | Self::Memory(_) => false,
+            Self::Descriptor(number) => sys::close_on_exec(*number).unwrap_or(true),
+        }
+    }
+}
+
+fn descriptor_name(number: RawFd) -> CString {
+    CString::new(format!("/dev/fd/{number}")).unwrap_or_default()
+}
+
+/// A file that is ready to be mapped.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    pub(crate) file: File,
+    pub(crate) loadable: Loadable,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// Everything that was opened for one program.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) program: OpenFile,
+    pub(crate) interpreter: Option<OpenFile>,
+    /// The final argument vector: scripts have rewritten it.
+    pub(crate) arguments: Arguments,
+    pub(crate) space: ArgumentSpace,
+    /// The new program's name in /proc/PID/comm.
+    pub(crate) comm: Vec<u8>,
+    /// The descriptor of a memory file that stays open, because a script's interpreter has to open it.
+    pub(crate) inherited: Option<RawFd>,
+    /// The descriptor of the source where it is the loader's own.
+    pub(crate) source: Option<RawFd>,
+}
+
+/// Opens a program, follows its `#!` lines to an ELF file, and opens that one's interpreter: `other_interpreter`, where
+/// one is given, in place of the one that it names.
+pub(crate) fn open_program(
+    source: &Source<'_>,
+    mut arguments: Arguments,
+    other_interpreter: Option<&CStr>,
+    leniency: Leniency,
+    host: &Host,
+) -> Result<Opened, Error> {
+    let mut file = source.open(leniency, host.ids)?;
+    let mut space = ArgumentSpace::new(&mut arguments, host.argument_limits())?;
+    let mut subject = Subject::Program;
+    let mut script = source.name();
+    let mut rewrites = 0;
+    while let Some(line) = script_line(&file).map_err(|cause| Error::new(subject.clone(), cause))? {
+        if rewrites == 0 && source.closes_on_exec() {
+            return Err(Cause::ScriptInaccessible.into());
+        }
+        space.rewrite(&mut arguments.argv, &line, &script)?;
+        subject = interpreter(&line.interpreter);
+        let opened = open_executable(&line.interpreter, leniency, host.ids);
+        file = opened.map_err(|cause| Error::new(subject.clone(), cause))?;
+        script = line.interpreter;
+        rewrites += 1;
+        if rewrites > REWRITE_LIMIT {
+            return Err(Error::new(
+                subject,
+                Cause::ScriptsTooDeep {
+                    limit: REWRITE_LIMIT,
+                },
+            ));
+        }
+    }
+    let comm = command_name(source, &file);
+    let program =
+        load(file, Role::Program, host, leniency).map_err(|cause| Error::new(subject, cause))?;
+    let path = other_interpreter.or(program.loadable.image.interpreter.as_deref());
+    let interpreter = path
+        .map(|path| open_interpreter(path, host, leniency))
+        .transpose()?;
+    let own = match source {
+        Source::Memory(file) => Some(file.as_raw_fd()),
+        _ => None,
+    };
+    let inherited = own.filter(|_| rewrites > 0);
+    Ok(Opened {
+        program,
+        interpreter,
+        arguments,
+        space,
+        comm,
+        inherited,
+        source: own,
+    })
+}
+
+fn open_interpreter(path: &CStr, host: &Host, leniency: Leniency) -> Result<OpenFile, Error> {
+    open_executable(path, leniency, host.ids)
+        .and_then(|file| {
+            load(
+                file,
+                Role::Interpreter,
+                host,
+                Leniency {
+                    set_id: true,
+                    ..leniency
+                },
+            )
+        })
+        .map_err(|cause| Error::new(interpreter(path), cause))
+}
+
+fn script_line(file: &File) -> Result<Option<ScriptLine>, Cause> {
+    let mut prefix = [0; PREFIX_SIZE];
+    ReadAt::read_at(file, &mut prefix, 0).map_err(|error| Cause::read(&error))?;
+    ScriptLine::parse(&prefix)
+}
+
+fn load(file: File, role: Role, host: &Host, leniency: Leniency) -> Result<OpenFile, Cause> {
+    let image = Image::parse(&file, host.machine, role)?;
+    let status = fstat(&file).map_err(|errno| Cause::System {
+        call: "fstat",
+        errno,
+    })?;
+    if !leniency.set_id {
+        set_id::check(&file, &status, host.ids)?;
+    }
+    let aligned_for_huge_pages =
+        image.may_be_placed_among_mappings(role) && sys::aligns_for_huge_pages(file.as_fd());
+    let loadable = Loadable {
+        image,
+        file_size: status.st_size as u64,
+        aligned_for_huge_pages,
+    };
+    Ok(OpenFile {
+        file,
+        loadable,
+        device: status.st_dev,
+        inode: status.st_ino,
+    })
+}
+
+impl ReadAt for File {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut count = 0;
+        while count < buffer.len() {
+            match std::os::unix::fs::FileExt::read_at(
+                self,
+                &mut buffer[count..],
+                offset + count as u64,
+            ) {
+                Ok(0) => break,
+                Ok(more) => count += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// Opens a file as execve does: what it is and whether it may be executed is looked at before it is opened for reading,
+/// so that a FIFO does not block and a device does nothing.
+fn open_executable(path: &CStr, leniency: Leniency, ids: Ids) -> Result<File, Cause> {
+    let place = openat(
+        AT_FDCWD,
+        path,
+        OFlag::O_PATH | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    );
+    let place = place.map_err(|errno| Cause::Path { errno })?;
+    let status = fstat(&place).map_err(|errno| Cause::System {
+        call: "fstat",
+        errno,
+    })?;
+    let mode = status.st_mode & 0o7777;
+    check_type(&status)?;
+    let noexec = fstatvfs(&place).is_ok_and(|status| status.flags().contains(FsFlags::ST_NOEXEC));
+    if noexec && !leniency.noexec {
+        return Err(Cause::NoExecMount);
+    }
+    if !may_execute(&place, &status, noexec, ids) {
+        return Err(Cause::NotExecutable { mode });
+    }
+    let checked = !noexec && check_with_kernel(&place)?;
+    let file = open_for_reading(&place, path, &status, mode)?;
+    if !checked && sys::open_for_writing(file.as_fd()) {
+        return Err(Cause::Busy);
+    }
+    if noexec {
+        copy_to_memory(file, path)
+    } else {
+        Ok(file)
+    }
+}
+
+fn check_type(status: &FileStat) -> Result<(), Cause> {
+    let file_type = match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG => return Ok(()),
+        SFlag::S_IFDIR => "a directory",
+        SFlag::S_IFIFO => "a FIFO",
+        SFlag::S_IFSOCK => "a socket",
+        SFlag::S_IFCHR => "a character device",
+        SFlag::S_IFBLK => "a block device",
+        _ => "a special file",
+    };
+    Err(Cause::NotRegular { file_type })
+}
+
+/// On a noexec mount the kernel's own answer is always no, so there the permission bits are looked at.
+fn may_execute(place: &OwnedFd, status: &FileStat, noexec: bool, ids: Ids) -> bool {
+    if noexec {
+        let class = match ids {
+            Ids { euid: 0, .. } => 0o111,
+            Ids { euid, .. } if euid == status.st_uid => 0o100,
+            Ids { egid, .. } if egid == status.st_gid => 0o010,
+            _ => 0o001,
+        };
+        return status.st_mode & class != 0;
+    }
+    let flags = AtFlags::AT_EACCESS | AtFlags::AT_EMPTY_PATH;
+    match faccessat(place, c"", AccessFlags::X_OK, flags) {
+        Ok(()) => true,
+        // faccessat2 is as old as Linux 5.8.
+        Err(Errno::EINVAL | Errno::ENOSYS) => {
+            let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+            faccessat(
+                AT_FDCWD,
+                path.as_str(),
+                AccessFlags::X_OK,
+                AtFlags::AT_EACCESS,
+            )
+            .is_ok()
+        }
+        Err(_) => false,
+    }
+}
+
+/// By the path once more, or where that now leads elsewhere through the place itself.
+fn open_for_reading(
+    place: &OwnedFd,
+    path: &CStr,
+    status: &FileStat,
+    mode: u32,
+) -> Result<File, Cause> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
+    let same = |file: &OwnedFd| {
+        fstat(file)
+            .is_ok_and(|other| (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino))
+    };
+    let by_place = || {
+        open(
+            format!("/proc/self/fd/{}", place.as_raw_fd()).as_str(),
+            flags,
+            Mode::empty(),
+        )
+    };
+    let file = match open(path, flags, Mode::empty()) {
+        Ok(file) if same(&file) => Ok(file),
+        _ => by_place(),
+    };
+    match file {
+        Ok(file) => Ok(file.into()),
+        Err(Errno::EACCES) => Err(Cause::Unreadable { mode }),
+        Err(errno) => Err(Cause::Path { errno }),
+    }
+}
+
+/// What only the kernel knows: whether the file is open for writing, what a security module says. `false` where it was
+/// not asked: it is too old, or a system-call filter is in force, which might kill.
+fn check_with_kernel(place: &OwnedFd) -> Result<bool, Cause> {
+    if sys::prctl_get(libc::PR_GET_SECCOMP) != Ok(0) {
+        return Ok(false);
+    }
+    match sys::execute_check(place.as_fd()) {
+        Ok(()) => Ok(true),
+        Err(Errno::ETXTBSY) => Err(Cause::Busy),
+        Err(Errno::EINVAL | Errno::ENOSYS) => Ok(false),
+        Err(errno) => Err(Cause::Refused { errno }),
+    }
+}
+
+/// Files on noexec mounts cannot be mapped executable; a memory file with the same bytes can.
+fn copy_to_memory(mut file: File, path: &CStr) -> Result<File, Cause> {
+    memory_file(base_name(path), &mut file).map_err(|error| Cause::read(&error))
+}
+
+/// A memory file that holds everything that can be read from `content`.
+pub(crate) fn memory_file(name: &[u8], content: &mut impl io::Read) -> io::Result<File> {
+    // The kernel limits names to 249 bytes.
+    let name = CString::new(&name[..name.len().min(200)]).unwrap_or_default();
+    let executable = MFdFlags::from_bits_retain(libc::MFD_EXEC);
+    let created = match memfd_create(name.as_c_str(), MFdFlags::MFD_CLOEXEC | executable) {
+        // The flag is as old as Linux 6.3; before, every memory file is executable.
+        Err(Errno::EINVAL) => memfd_create(name.as_c_str(), MFdFlags::MFD_CLOEXEC),
+        other => other,
+    };
+    let mut file = File::from(created?);
+    io::copy(content, &mut file)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+fn base_name(path: &CStr) -> &[u8] {
+    let bytes = path.to_bytes();
+    bytes.rsplit(|&byte| byte == b'/').next().unwrap_or(bytes)
+}
+
+/// The last component of the path that was asked for; of a descriptor, the name of the file that is run in the end
+/// (Linux 6.14; before, the descriptor's number).
+fn command_name(source: &Source<'_>, file: &File) -> Vec<u8> {
+    if let Source::Path(path) = source {
+        return base_name(path).to_vec();
+    }
+    let link =
+        std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_default();
+    let link = link.as_os_str().as_bytes();
+    let link = link.strip_suffix(b" (deleted)").unwrap_or(link);
+    Path::new(OsStr::from_bytes(link))
+        .file_name()
+        .map_or_else(Vec::new, |name| name.as_bytes().to_vec())
+}
+
+/// What would change who runs the program.
+mod set_id {
+    use super::{AsFd, BorrowedFd, Cause, File, FileStat, FsFlags, Ids, fstatvfs, sys};
+
+    const GROUP_EXECUTE: u32 = 0o010;
+
+    /// Refuses a file that would gain something by execve: where the kernel would ignore the bits, or they change
+    /// nothing, it runs.
+    pub(super) fn check(file: &File, status: &FileStat, ids: Ids) -> Result<(), Cause> {
+        let mode = status.st_mode;
+        let user = mode & libc::S_ISUID != 0 && status.st_uid != ids.euid;
+        let group =
+            mode & libc::S_ISGID != 0 && mode & GROUP_EXECUTE != 0 && status.st_gid != ids.egid;
+        let capabilities = ids.euid != 0 && ids.uid != 0 && has_capabilities(file.as_fd());
+        if !(user || group || capabilities) || ignored_by_kernel(file) {
+            return Ok(());
+        }
+        let what = match (user, group) {
+            (true, _) => format!("it is set-user-id (to user {})", status.st_uid),
+            (_, true) => format!("it is set-group-id (to group {})", status.st_gid),
+            _ => "it has file capabilities".to_owned(),
+        };
+        Err(Cause::SetId { what })
+    }
+
+    fn ignored_by_kernel(file: &File) -> bool {
+        let nosuid = fstatvfs(file).is_ok_and(|status| status.flags().contains(FsFlags::ST_NOSUID));
+        nosuid || sys::prctl_get(libc::PR_GET_NO_NEW_PRIVS) == Ok(1)
+    }
+
+    fn has_capabilities(file: BorrowedFd<'_>) -> bool {
+        sys::has_attribute(file, c"security.capability")
+    }
+}

@@ -1,0 +1,121 @@
+//! What the calling process carries that execve would drop or change: plain data, gathered by `quiesce`.
+
+use std::ops::RangeInclusive;
+
+use crate::status::Status;
+use crate::sys::SignalAction;
+
+/// A registered restartable-sequences area; unregistering needs exactly these numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rseq {
+    pub(crate) address: u64,
+    pub(crate) size: u32,
+    pub(crate) signature: u32,
+}
+
+/// The state of the process right before the commit.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    /// The signals the caller had blocked.
+    pub(crate) signal_mask: u64,
+    /// Dispositions that change, with their new value.
+    pub(crate) dispositions: Vec<(i32, SignalAction)>,
+    /// Descriptors that are closed, the loader's own excepted.
+    pub(crate) closing: Vec<RangeInclusive<i32>>,
+    /// POSIX timers, by the kernel's numbers.
+    pub(crate) timers: Vec<i32>,
+    pub(crate) rseq: Option<Rseq>,
+    pub(crate) status: Status,
+    pub(crate) securebits: u32,
+    pub(crate) dumpable: i32,
+    pub(crate) keep_capabilities: bool,
+    /// Where the old program's heap starts, if the kernel does not let us say where the new one's does.
+    pub(crate) old_brk: Option<u64>,
+}
+
+impl Process {
+    /// The capability sets after execve, as far as a process can give up what execve takes: (permitted, effective).
+    ///
+    /// Linux: `cap_bprm_creds_from_file` in security/commoncap.c, for a file without capabilities. What execve would
+    /// give back to user 0 cannot be had.
+    pub(crate) fn capabilities_after(&self) -> (u64, u64) {
+        const SECBIT_NOROOT: u32 = 1;
+        let status = &self.status;
+        let ids = status.ids.unwrap_or_default();
+        let root = (ids.uid == 0 || ids.euid == 0) && self.securebits & SECBIT_NOROOT == 0;
+        if !root {
+            return (status.ambient, status.ambient);
+        }
+        let permitted = status.permitted & (status.bounding | status.inheritable);
+        (
+            permitted,
+            if ids.euid == 0 {
+                permitted
+            } else {
+                status.ambient
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Ids;
+
+    fn process(ids: Ids, securebits: u32) -> Process {
+        let status = Status {
+            ids: Some(ids),
+            permitted: 0xff,
+            effective: 1,
+            bounding: 0x0f,
+            ambient: 0x80,
+            ..Status::default()
+        };
+        Process {
+            status,
+            securebits,
+            ..Process::default()
+        }
+    }
+
+    #[test]
+    fn an_ordinary_user_keeps_the_ambient_capabilities_only() {
+        assert_eq!(
+            process(
+                Ids {
+                    uid: 1,
+                    euid: 1,
+                    ..Ids::default()
+                },
+                0
+            )
+            .capabilities_after(),
+            (0x80, 0x80)
+        );
+        assert_eq!(
+            process(Ids::default(), 1).capabilities_after(),
+            (0x80, 0x80)
+        );
+    }
+
+    #[test]
+    fn user_0_keeps_what_the_bounding_set_allows_and_has_it_all_in_effect() {
+        assert_eq!(
+            process(Ids::default(), 0).capabilities_after(),
+            (0x0f, 0x0f)
+        );
+        assert_eq!(
+            process(
+                Ids {
+                    euid: 1,
+                    ..Ids::default()
+                },
+                0
+            )
+            .capabilities_after(),
+            (0x0f, 0x80)
+        );
+    }
+}

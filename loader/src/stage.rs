@@ -1,0 +1,327 @@
+//! Staging: everything the table needs is put where it stays until it is played, and everything that may fail is tried.
+//! Dropping what is staged undoes it.
+//!
+//! The rules of this memory: a [`Staged`] mapping belongs to this file alone from mmap to munmap; it lies where neither
+//! the old program nor the new one has anything; nothing refers to its bytes but the copies made here.
+#![allow(unsafe_code, reason = "maps and fills memory at chosen addresses")]
+
+use std::fs::File;
+use std::io::Write as _;
+use std::ops::Range;
+use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, RawFd};
+use std::ptr;
+
+use nix::errno::Errno;
+
+use crate::error::{Cause, Error, Subject, interpreter};
+use crate::host::Host;
+use crate::image::Permissions;
+use crate::open::{OpenFile, Opened, memory_file};
+use crate::page::PageSize;
+use crate::plan::{self, Operation, Plan};
+use crate::space::AddressSpace;
+use crate::stack::InitialStack;
+
+/// A mapping at a chosen address, unmapped when dropped.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub(crate) range: Range<u64>,
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let (start, size) = (
+            self.range.start as usize,
+            (self.range.end - self.range.start) as usize,
+        );
+        // SAFETY: the mapping is ours, and nothing refers to it.
+        unsafe { libc::munmap(ptr::without_provenance_mut(start), size) };
+    }
+}
+
+/// Finds places that are free now and stay free, in the old program as in the new one.
+#[derive(Debug)]
+pub(crate) struct Holes {
+    taken: AddressSpace<()>,
+    within: Range<u64>,
+}
+
+impl Holes {
+    pub(crate) fn new(host: &Host, plan: &Plan) -> Self {
+        let mut taken = AddressSpace::default();
+        let old = host
+            .mappings
+            .iter()
+            .filter(|mapping| !mapping.is_vsyscall())
+            .map(|mapping| mapping.range.clone());
+        old.chain(plan.ranges())
+            .for_each(|range| taken.place(range, ()));
+        // Below the stacks of both programs, and above what an ordinary user may not map.
+        let end = host.page_size.floor(host.machine.stack_top() / 16 * 15);
+        Self {
+            taken,
+            within: host.mmap_min_addr_sysctl..end,
+        }
+    }
+
+    /// A free range of `size` bytes, taken from now on.
+    pub(crate) fn take(&mut self, size: u64) -> Result<Range<u64>, Cause> {
+        let start = self
+            .taken
+            .highest_hole(size, self.within.clone())
+            .ok_or(Cause::NoRoom { size })?;
+        self.taken.place(start..start + size, ());
+        Ok(start..start + size)
+    }
+
+    /// Maps `size` bytes in a free range. What the map of the process did not show is found out here.
+    fn map(
+        &mut self,
+        size: u64,
+        permissions: Permissions,
+        flags: i32,
+        file: RawFd,
+    ) -> Result<Staged, Errno> {
+        loop {
+            let range = self.take(size).map_err(|_| Errno::ENOMEM)?;
+            let wanted = ptr::without_provenance_mut(range.start as usize);
+            let flags = flags | libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;
+            // SAFETY: a new mapping that replaces nothing.
+            let found =
+                unsafe { libc::mmap(wanted, size as usize, permissions.prot(), flags, file, 0) };
+            match Errno::result(found as isize) {
+                Err(Errno::EEXIST) => (),
+                Err(errno) => return Err(errno),
+                Ok(_) => {
+                    let start = found.addr() as u64;
+                    let staged = Staged {
+                        range: start..start + size,
+                    };
+                    if found == wanted {
+                        return Ok(staged);
+                    }
+                    // Before Linux 4.17 the address is only a hint: something is there. Look elsewhere.
+                }
+            }
+        }
+    }
+}
+
+/// The new stack, filled, at a place of its own.
+///
+/// `return_address` goes into the word below the stack pointer, where the last instruction of the old program finds it.
+pub(crate) fn stack(
+    holes: &mut Holes,
+    plan: &Plan,
+    stack: &InitialStack,
+    return_address: Option<u64>,
+) -> Result<Staged, Cause> {
+    let size = plan.stack.range.end - plan.stack.range.start;
+    let permissions = Permissions {
+        execute: plan.stack.executable,
+        ..Permissions::READ_WRITE
+    };
+    // Exactly these flags make what the kernel makes: MAP_STACK would forbid huge pages, MAP_NORESERVE accounting.
+    let flags = libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN;
+    let staged = holes.map(size, permissions, flags, -1);
+    let staged = staged.map_err(|errno| Cause::System {
+        call: "mmap of the new stack",
+        errno,
+    })?;
+    let at = |address: u64| address - plan.stack.range.start + staged.range.start;
+    let frame = &stack.frame;
+    staged.write(at(frame.sp), &stack.tables);
+    staged.write(at(frame.arg_start), &stack.strings);
+    if let Some(entry) = return_address {
+        staged.write(at(frame.sp - 8), &entry.to_ne_bytes());
+    }
+    Ok(staged)
+}
+
+impl Staged {
+    fn write(&self, at: u64, bytes: &[u8]) {
+        assert!(
+            self.range.start <= at && at + bytes.len() as u64 <= self.range.end,
+            "the plan has room for its stack"
+        );
+        let to = ptr::without_provenance_mut::<u8>(at as usize);
+        // SAFETY: inside of this mapping, which is writable when this is called, and which nothing else refers to.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    }
+}
+
+/// The file that the runner is mapped from, and that zeros are read from.
+#[derive(Debug)]
+pub(crate) struct RunnerFile {
+    /// An empty memory file, or /dev/zero where memory files may not be executed.
+    file: File,
+    is_memory: bool,
+}
+
+impl RunnerFile {
+    pub(crate) fn new() -> Result<Self, Cause> {
+        let zero = || {
+            File::open("/dev/zero").map(|file| Self {
+                file,
+                is_memory: false,
+            })
+        };
+        let memory = memory_file(b"supplant", &mut &b""[..]).map(|file| Self {
+            file,
+            is_memory: true,
+        });
+        memory.or_else(|_| zero()).map_err(|error| {
+            let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+            Cause::System {
+                call: "memfd_create",
+                errno,
+            }
+        })
+    }
+
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    /// Where a page of zeros can be read, in a file that [`map`](Self::map) made `size` bytes and a page long.
+    pub(crate) fn zeros(&self, size: u64) -> (RawFd, u64) {
+        (self.descriptor(), if self.is_memory { size } else { 0 })
+    }
+
+    /// Puts `bytes` at `range`, readable and executable: from the file, so that it works where memory that was once
+    /// writable never becomes executable, and that the loader's own file is not mapped when its link is changed.
+    pub(crate) fn map(
+        &mut self,
+        range: &Range<u64>,
+        bytes: &[u8],
+        page: PageSize,
+    ) -> Result<Staged, Cause> {
+        let size = range.end - range.start;
+        let refused = |errno| Cause::System {
+            call: "mmap of the runner",
+            errno,
+        };
+        if self.is_memory {
+            let written = self
+                .file
+                .set_len(size + page.get())
+                .and_then(|()| self.file.write_all(bytes));
+            written.map_err(|error| {
+                refused(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+            })?;
+            let executable = Permissions {
+                read: true,
+                write: false,
+                execute: true,
+            };
+            match map_at(range, executable, 0, self.file.as_fd()) {
+                Err(Errno::EACCES | Errno::EPERM) => (),
+                result => return result.map_err(refused),
+            }
+        }
+        let staged = map_at(
+            range,
+            Permissions::READ_WRITE,
+            libc::MAP_ANONYMOUS,
+            self.file.as_fd(),
+        )
+        .map_err(refused)?;
+        staged.write(range.start, bytes);
+        let at = ptr::without_provenance_mut(range.start as usize);
+        // SAFETY: our own mapping, just filled.
+        let result =
+            unsafe { libc::mprotect(at, size as usize, libc::PROT_READ | libc::PROT_EXEC) };
+        Errno::result(result).map_err(refused)?;
+        Ok(staged)
+    }
+}
+
+fn map_at(
+    range: &Range<u64>,
+    permissions: Permissions,
+    flags: i32,
+    file: BorrowedFd<'_>,
+) -> Result<Staged, Errno> {
+    let size = (range.end - range.start) as usize;
+    let wanted = ptr::without_provenance_mut(range.start as usize);
+    let flags = flags | libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;
+    let file = if flags & libc::MAP_ANONYMOUS != 0 {
+        -1
+    } else {
+        file.as_raw_fd()
+    };
+    // SAFETY: a new mapping that replaces nothing.
+    let found = unsafe { libc::mmap(wanted, size, permissions.prot(), flags, file, 0) };
+    Errno::result(found as isize)?;
+    let start = found.addr() as u64;
+    let staged = Staged {
+        range: start..start + size as u64,
+    };
+    if found == wanted {
+        Ok(staged)
+    } else {
+        Err(Errno::EEXIST)
+    }
+}
+
+/// Maps and unmaps one page of each file in each way that the plan wants it.
+pub(crate) fn probe(plan: &Plan, opened: &Opened, page: PageSize) -> Result<(), Error> {
+    let mut seen = Vec::new();
+    for operation in &plan.operations {
+        let Operation::MapFile {
+            permissions,
+            file,
+            offset,
+            ..
+        } = operation
+        else {
+            continue;
+        };
+        if seen.contains(&(*file, *permissions)) {
+            continue;
+        }
+        seen.push((*file, *permissions));
+        let (open_file, subject) = match (file, &opened.interpreter) {
+            (plan::File::Interpreter, Some(open_file)) => {
+                let path = opened.program.loadable.image.interpreter.as_deref();
+                (open_file, path.map_or(Subject::Program, interpreter))
+            }
+            _ => (&opened.program, Subject::Program),
+        };
+        probe_page(open_file, *permissions, *offset, page)
+            .map_err(|cause| Error::new(subject, cause))?;
+    }
+    Ok(())
+}
+
+fn probe_page(
+    open_file: &OpenFile,
+    permissions: Permissions,
+    offset: u64,
+    page: PageSize,
+) -> Result<(), Cause> {
+    let (size, file) = (page.get() as usize, open_file.file.as_raw_fd());
+    // SAFETY: a new mapping anywhere, never touched.
+    let found = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            size,
+            permissions.prot(),
+            libc::MAP_PRIVATE,
+            file,
+            offset as i64,
+        )
+    };
+    match Errno::result(found as isize) {
+        Err(Errno::ENODEV) => Err(Cause::NotMappable),
+        Err(errno) => Err(Cause::System {
+            call: "mmap of a segment",
+            errno,
+        }),
+        Ok(_) => {
+            // SAFETY: unmaps it again.
+            unsafe { libc::munmap(found, size) };
+            Ok(())
+        }
+    }
+}

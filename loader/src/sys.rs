@@ -1,0 +1,249 @@
+//! System calls that no crate wraps, with safe signatures.
+//!
+//! Every function here only asks, or changes nothing that the rest of the process could notice. What maps, unmaps or
+//! replaces memory is in `stage`, `quiesce` and `commit`.
+#![allow(
+    unsafe_code,
+    reason = "raw system calls; each passes only pointers to its own locals"
+)]
+
+use std::ffi::{CStr, CString, c_int};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::ptr;
+
+use nix::errno::Errno;
+
+use crate::machine::Machine;
+use crate::page::PageSize;
+
+pub(crate) const PR_GET_MDWE: c_int = 66;
+const AT_EXECVE_CHECK: c_int = 0x1_0000;
+
+/// The kernel's own form of a signal's disposition, which differs from libc's.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SignalAction {
+    pub(crate) handler: usize,
+    pub(crate) flags: u64,
+    pub(crate) restorer: usize,
+    pub(crate) mask: u64,
+}
+
+/// Fills `bytes` from the kernel's generator.
+pub(crate) fn getrandom(bytes: &mut [u8]) -> Result<(), Errno> {
+    // SAFETY: the kernel writes at most `len` bytes to the slice.
+    let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    // Requests of up to 256 bytes are never cut short.
+    Errno::result(count).map(drop)
+}
+
+/// A prctl(2) that only reads and answers by its return value.
+pub(crate) fn prctl_get(option: c_int) -> Result<c_int, Errno> {
+    // SAFETY: the options passed here take no pointer.
+    Errno::result(unsafe { libc::prctl(option, 0, 0, 0, 0) })
+}
+
+/// Where user memory ends. A processor and kernel with five-level page tables have more of it, but use it only on
+/// request: a mapping just above the usual end tells.
+pub(crate) fn task_size(machine: Machine, page_size: PageSize) -> u64 {
+    let (usual, large) = match machine {
+        Machine::X86_64 => (1_u64 << 47, (1 << 56) - page_size.get()),
+        Machine::Aarch64 => return 1 << 48,
+    };
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+    let wanted = ptr::without_provenance_mut(usual as usize);
+    // SAFETY: a new mapping that replaces nothing (an older kernel takes the address as a hint).
+    let found = unsafe {
+        libc::mmap(
+            wanted,
+            page_size.get() as usize,
+            libc::PROT_NONE,
+            flags,
+            -1,
+            0,
+        )
+    };
+    if found == libc::MAP_FAILED {
+        return usual - page_size.get();
+    }
+    // SAFETY: unmaps the page just mapped.
+    unsafe { libc::munmap(found, page_size.get() as usize) };
+    if found == wanted {
+        large
+    } else {
+        usual - page_size.get()
+    }
+}
+
+/// RAM and swap together, in bytes.
+pub(crate) fn memory_and_swap() -> u64 {
+    let mut info = MaybeUninit::<libc::sysinfo>::zeroed();
+    // SAFETY: the kernel fills the struct, for which all zeros are valid too.
+    let info = unsafe {
+        libc::sysinfo(info.as_mut_ptr());
+        info.assume_init()
+    };
+    (info.totalram + info.totalswap).saturating_mul(u64::from(info.mem_unit))
+}
+
+/// Asks the kernel whether it would execute this file, without doing so (Linux 6.14; `EINVAL` before). It says what
+/// nobody else can: whether the file is open for writing, and what a security module thinks.
+pub(crate) fn execute_check(file: BorrowedFd<'_>) -> Result<(), Errno> {
+    let argv = [c"supplant".as_ptr(), ptr::null()];
+    let envp = [ptr::null::<libc::c_char>()];
+    let flags = libc::AT_EMPTY_PATH | AT_EXECVE_CHECK;
+    // SAFETY: strings and arrays are valid and terminated; a kernel that does not know the flag refuses the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            argv.as_ptr(),
+            envp.as_ptr(),
+            flags,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// The disposition of a signal; libc would hide some signals and the restorer.
+pub(crate) fn signal_action(signal: c_int) -> Result<SignalAction, Errno> {
+    let mut action = SignalAction::default();
+    let new = ptr::null::<SignalAction>();
+    // SAFETY: nothing is set; the kernel writes the old action, whose layout this is.
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, &raw mut action, 8) };
+    Errno::result(result).map(|_| action)
+}
+
+/// Sets the blocked signals, those that libc keeps for itself included; returns the old set.
+pub(crate) fn set_signal_mask(mask: u64) -> u64 {
+    let mut old = 0_u64;
+    // SAFETY: both sets are 8 bytes, as the kernel's are. With valid pointers the call cannot fail.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const mask,
+            &raw mut old,
+            8,
+        )
+    };
+    old
+}
+
+/// The descriptor's close-on-exec flag; `None` when there is no such descriptor.
+pub(crate) fn close_on_exec(descriptor: c_int) -> Option<bool> {
+    // SAFETY: only reads a flag, of whatever descriptor has this number.
+    let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
+    (flags >= 0).then_some(flags & libc::FD_CLOEXEC != 0)
+}
+
+/// Whether the file is open for writing, by asking for a read lease: only its owner or a privileged process may.
+pub(crate) fn open_for_writing(file: BorrowedFd<'_>) -> bool {
+    // SAFETY: takes a lease on a descriptor of our own.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) };
+    if Errno::result(result) == Err(Errno::EAGAIN) {
+        return true;
+    }
+    if result == 0 {
+        // SAFETY: gives the lease back.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
+    }
+    false
+}
+
+/// Whether unprivileged `PR_SET_MM_MAP` exists (`CONFIG_CHECKPOINT_RESTORE`): its size can be asked for.
+pub(crate) fn has_set_mm_map() -> bool {
+    let mut size = 0_u32;
+    // SAFETY: the kernel writes one 32-bit number.
+    let result = unsafe {
+        libc::prctl(
+            libc::PR_SET_MM,
+            libc::PR_SET_MM_MAP_SIZE,
+            &raw mut size,
+            0,
+            0,
+        )
+    };
+    result == 0 && size == 104
+}
+
+/// Registers, unregisters or probes a restartable-sequences area.
+///
+/// # Safety
+///
+/// When nothing is registered and `flags` is 0, the area at `address` must stay valid until it is unregistered again.
+pub(crate) unsafe fn rseq(
+    address: u64,
+    size: u32,
+    flags: c_int,
+    signature: u32,
+) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    Errno::result(unsafe { libc::syscall(libc::SYS_rseq, address, size, flags, signature) })
+        .map(drop)
+}
+
+/// Whether the file has this extended attribute.
+pub(crate) fn has_attribute(file: BorrowedFd<'_>, name: &CStr) -> bool {
+    // SAFETY: the name is terminated; with size 0 nothing is written.
+    unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), ptr::null_mut(), 0) >= 0 }
+}
+
+/// Whether the file's file system puts large mappings where huge pages can be used: two of them, of sizes that would
+/// otherwise end up at different distances from such a place, tell.
+pub(crate) fn aligns_for_huge_pages(file: BorrowedFd<'_>) -> bool {
+    const HUGE_PAGE: usize = 2 << 20;
+    [HUGE_PAGE + 0x1_0000, HUGE_PAGE + 0x3_0000]
+        .iter()
+        .all(|&size| {
+            // SAFETY: a new mapping anywhere; nothing reads it.
+            let start = unsafe {
+                libc::mmap(
+                    ptr::null_mut(),
+                    size,
+                    libc::PROT_READ,
+                    libc::MAP_PRIVATE,
+                    file.as_raw_fd(),
+                    0,
+                )
+            };
+            if start == libc::MAP_FAILED {
+                return false;
+            }
+            // SAFETY: unmaps it again.
+            unsafe { libc::munmap(start, size) };
+            start.addr().is_multiple_of(HUGE_PAGE)
+        })
+}
+
+/// The environment as it is, strings without a `=` and repeated names included, which `std` would not show.
+pub(crate) fn environment() -> Vec<CString> {
+    unsafe extern "C" {
+        static mut environ: *const *const libc::c_char;
+    }
+    let mut strings = Vec::new();
+    // SAFETY: the C library's variable; it may be null. Whoever changes the environment while another thread reads it
+    // breaks the rules of setenv(3), and those of std::env::set_var.
+    let mut next = unsafe { environ };
+    // SAFETY: a null-terminated array.
+    while let Some(string) = unsafe { next.as_ref() }.filter(|string| !string.is_null()) {
+        // SAFETY: its entries are terminated strings.
+        strings.push(unsafe { CStr::from_ptr(*string) }.to_owned());
+        // SAFETY: the entry was not the last one.
+        next = unsafe { next.add(1) };
+    }
+    strings
+}
+
+/// Ends this process by a signal, even one that it ignores or blocks: what execve does past its point of no return.
+pub fn die_by(signal: c_int) -> ! {
+    // SAFETY: the default action needs no handler.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+    set_signal_mask(0);
+    // SAFETY: no pointer is passed.
+    unsafe { libc::raise(signal) };
+    // SAFETY: a signal whose default action does not end a process, or one that the init of a container does not feel.
+    unsafe { libc::_exit(128 + signal) }
+}

@@ -1,0 +1,231 @@
+//! The table: system calls as rows of plain data.
+//!
+//! From the point of no return on, nothing happens but these calls, in order. They are prepared as data so that they
+//! can be printed, and asserted on a model of an address space, and so that the assembly that plays them is a loop.
+
+use std::fmt;
+
+/// A system call's number on this processor, with its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its number.
+    pub number: i64,
+    /// Its name.
+    pub name: &'static str,
+}
+
+macro_rules! calls {
+    ($($constant:ident = $number:ident $name:literal),* $(,)?) => {
+        /// The calls a table is made of.
+        pub mod call {
+            use super::Call;
+            $(
+                #[doc = concat!("`", $name, "(2)`.")]
+                pub const $constant: Call = Call { number: libc::$number, name: $name };
+            )*
+        }
+    };
+}
+
+calls! {
+    BRK = SYS_brk "brk",
+    CAPSET = SYS_capset "capset",
+    CLOSE = SYS_close "close",
+    CLOSE_RANGE = SYS_close_range "close_range",
+    FCNTL = SYS_fcntl "fcntl",
+    KILL = SYS_kill "kill",
+    MMAP = SYS_mmap "mmap",
+    MREMAP = SYS_mremap "mremap",
+    MUNLOCKALL = SYS_munlockall "munlockall",
+    MUNMAP = SYS_munmap "munmap",
+    PERSONALITY = SYS_personality "personality",
+    PRCTL = SYS_prctl "prctl",
+    PREAD = SYS_pread64 "pread64",
+    RSEQ = SYS_rseq "rseq",
+    RT_SIGACTION = SYS_rt_sigaction "rt_sigaction",
+    RT_SIGPROCMASK = SYS_rt_sigprocmask "rt_sigprocmask",
+    SETRESGID = SYS_setresgid "setresgid",
+    SETRESUID = SYS_setresuid "setresuid",
+    SET_ROBUST_LIST = SYS_set_robust_list "set_robust_list",
+    SET_TID_ADDRESS = SYS_set_tid_address "set_tid_address",
+    SIGALTSTACK = SYS_sigaltstack "sigaltstack",
+    TIMER_DELETE = SYS_timer_delete "timer_delete",
+}
+
+/// An argument of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// The value itself.
+    Value(u64),
+    /// The address of these bytes of the table's data.
+    Data {
+        /// Where they start in it.
+        offset: usize,
+    },
+}
+
+impl From<u64> for Argument {
+    fn from(value: u64) -> Self {
+        Self::Value(value)
+    }
+}
+
+impl From<i32> for Argument {
+    /// Sign-extended, as C passes it.
+    fn from(value: i32) -> Self {
+        Self::Value(i64::from(value) as u64)
+    }
+}
+
+/// What to do when a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// The process dies by the signal by which execve would have killed it.
+    MustSucceed,
+    /// The new program runs all the same; what stays different is known before.
+    MayFail,
+}
+
+/// One system call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Which one.
+    pub call: Call,
+    /// Its arguments; those it does not take are missing.
+    pub arguments: Vec<Argument>,
+    /// What if it fails.
+    pub policy: Policy,
+    /// What it is for.
+    pub reason: &'static str,
+}
+
+/// Rows, and the bytes that they point to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    rows: Vec<Row>,
+    data: Vec<u8>,
+}
+
+const WORD: usize = 8;
+const ROW_SIZE: usize = 8 * WORD;
+const MAY_FAIL: u64 = 1;
+
+impl Table {
+    /// A call that has to succeed.
+    pub fn must(&mut self, call: Call, arguments: &[Argument], reason: &'static str) {
+        self.push(call, arguments, Policy::MustSucceed, reason);
+    }
+
+    /// A call that may fail.
+    pub fn may(&mut self, call: Call, arguments: &[Argument], reason: &'static str) {
+        self.push(call, arguments, Policy::MayFail, reason);
+    }
+
+    fn push(&mut self, call: Call, arguments: &[Argument], policy: Policy, reason: &'static str) {
+        debug_assert!(arguments.len() <= 6);
+        self.rows.push(Row {
+            call,
+            arguments: arguments.to_vec(),
+            policy,
+            reason,
+        });
+    }
+
+    /// Adds bytes that a row may point to.
+    pub fn data(&mut self, bytes: &[u8]) -> Argument {
+        let offset = self.data.len();
+        self.data.extend_from_slice(bytes);
+        self.data.resize(self.data.len().next_multiple_of(WORD), 0);
+        Argument::Data { offset }
+    }
+
+    /// The rows in order.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// How many bytes [`encode`](Self::encode) gives.
+    pub fn size(&self) -> usize {
+        self.rows.len() * ROW_SIZE + self.data.len()
+    }
+
+    /// The form in which the rows are played, for the address `base`: the rows from there on, then the data. Each row is
+    /// the call's number, six arguments, and the address of the next row with bit 0 set where the call may fail. After
+    /// the last one comes the row at `then`; 0 is none.
+    pub fn encode(&self, base: u64, then: u64) -> Vec<u8> {
+        let data = base + (self.rows.len() * ROW_SIZE) as u64;
+        let mut bytes = Vec::with_capacity(self.size());
+        for (index, row) in self.rows.iter().enumerate() {
+            let is_last = index + 1 == self.rows.len();
+            let next = if is_last {
+                then
+            } else {
+                base + ((index + 1) * ROW_SIZE) as u64
+            };
+            let policy = if row.policy == Policy::MayFail {
+                MAY_FAIL
+            } else {
+                0
+            };
+            let argument = |index| match row.arguments.get(index) {
+                Some(Argument::Value(value)) => *value,
+                Some(Argument::Data { offset }) => data + *offset as u64,
+                None => 0,
+            };
+            bytes.extend_from_slice(&row.call.number.to_ne_bytes());
+            (0..6).for_each(|index| bytes.extend_from_slice(&u64::to_ne_bytes(argument(index))));
+            bytes.extend_from_slice(&(next | policy).to_ne_bytes());
+        }
+        bytes.extend_from_slice(&self.data);
+        bytes
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.call.name)?;
+        for (index, argument) in self.arguments.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            match argument {
+                Argument::Value(value) if (*value as i64) < 0 && (*value as i64) > -4096 => {
+                    write!(f, "{comma}{}", *value as i64)?;
+                }
+                Argument::Value(value) if *value < 10 => write!(f, "{comma}{value}")?,
+                Argument::Value(value) => write!(f, "{comma}{value:#x}")?,
+                Argument::Data { offset } => write!(f, "{comma}data+{offset:#x}")?,
+            }
+        }
+        write!(f, ") /* {} */", self.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_linked_and_point_to_the_data_behind_them() {
+        let mut table = Table::default();
+        let data = table.data(b"abc");
+        table.must(call::CLOSE, &[3.into()], "first");
+        table.may(call::PRCTL, &[1.into(), data], "second");
+        let bytes = table.encode(0x1000, 0);
+        let word = |index: usize| u64::from_ne_bytes(bytes[index * 8..][..8].try_into().unwrap());
+        assert_eq!(
+            (word(0), word(1), word(7)),
+            (libc::SYS_close as u64, 3, 0x1040)
+        );
+        assert_eq!(
+            (word(8), word(9), word(10), word(15)),
+            (libc::SYS_prctl as u64, 1, 0x1080, 1)
+        );
+        assert_eq!(
+            (&bytes[128..], bytes.len()),
+            (&b"abc\0\0\0\0\0"[..], table.size())
+        );
+        assert_eq!(
+            table.rows()[1].to_string(),
+            "prctl(1, data+0x0) /* second */"
+        );
+    }
+}

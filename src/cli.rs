@@ -1,0 +1,129 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser};
+
+/// Replace the program that a process runs, as execve(2) does, without calling execve(2).
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) subcommand: Subcommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Subcommand {
+    /// Become another program
+    Run(RunOptions),
+}
+
+const RUN_EXAMPLES: &str = "\
+Names:
+  of PROGRAM      argv[0]     AT_EXECFN    comm           /proc/self/exe
+  a path or name  as given    the path     its last part  the file (of a script: the interpreter's)
+  --fd N          as given    /dev/fd/N    the file's     the file
+  - (stdin)       -           /dev/fd/N    memfd:stdin    /memfd:stdin (deleted)
+
+Examples:
+  supplant run /bin/ls -l
+  supplant run -i -e HOME=/tmp bash -c 'echo $$; cat /proc/$$/maps'
+  supplant run -R --stop ./program & gdb -p $!
+  supplant run - one two <./program
+
+Status: the program's own; 127 when it (or its interpreter) is not found, 126 when it may not or cannot
+be run, 125 for a wrong command line. Where execve would kill the process, run says why and dies by the
+same signal.
+
+SUPPLANT_LOG=debug logs the decisions with their numbers, SUPPLANT_LOG=trace every system call of the
+point of no return too.";
+
+/// Become another program: same process, its exit status.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub(crate) struct RunOptions {
+    /// Set argv[0] of the program
+    #[arg(short = 'a', long, value_name = "NAME")]
+    pub(crate) argv0: Option<OsString>,
+    /// Start with an empty environment
+    #[arg(short = 'i', long)]
+    pub(crate) ignore_environment: bool,
+    /// Set an environment variable
+    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = variable())]
+    pub(crate) set: Vec<(OsString, OsString)>,
+    /// Remove an environment variable
+    #[arg(short = 'u', long, value_name = "NAME")]
+    pub(crate) unset: Vec<OsString>,
+    /// Change the working directory first
+    #[arg(short = 'C', long, value_name = "DIRECTORY")]
+    pub(crate) chdir: Option<PathBuf>,
+    /// Set AT_EXECFN
+    #[arg(long, value_name = "PATH")]
+    pub(crate) execfn: Option<OsString>,
+    /// Use this ELF interpreter in place of the one in PT_INTERP
+    #[arg(long, value_name = "PATH")]
+    pub(crate) interpreter: Option<OsString>,
+    /// Where a position-independent program goes (0x...)
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) base: Option<u64>,
+    /// No address randomisation, for the program and what it starts
+    #[arg(short = 'R', long)]
+    pub(crate) no_randomize: bool,
+    /// Take the program from this open descriptor; PROGRAM, if given, is only its name
+    #[arg(long, value_name = "N")]
+    pub(crate) fd: Option<i32>,
+    /// Run from file systems mounted noexec, from a copy in memory
+    #[arg(long)]
+    pub(crate) ignore_noexec: bool,
+    /// Run set-user-id, set-group-id and capability programs, without what they would gain
+    #[arg(long)]
+    pub(crate) ignore_setid: bool,
+    /// Leave one page of the loader; then flags and the word below the stack pointer are as execve leaves them
+    #[arg(long)]
+    pub(crate) keep_page: bool,
+    /// Stop by SIGSTOP before the program's first instruction
+    #[arg(long)]
+    pub(crate) stop: bool,
+    /// Say what stays different from execve
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
+    /// Log to this file: everything, or what SUPPLANT_LOG says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// The program: a path, a name that is searched in PATH, or - for standard input; then its arguments
+    #[arg(
+        value_name = "PROGRAM",
+        num_args = 1..,
+        required_unless_present = "fd",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) program: Vec<OsString>,
+}
+
+fn variable() -> impl clap::builder::TypedValueParser<Value = (OsString, OsString)> {
+    use clap::builder::{OsStringValueParser, TypedValueParser as _};
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    OsStringValueParser::new().try_map(|text| {
+        let bytes = text.as_bytes();
+        let Some(at) = bytes
+            .iter()
+            .position(|&byte| byte == b'=')
+            .filter(|&at| at > 0)
+        else {
+            return Err("must be NAME=VALUE");
+        };
+        Ok((
+            OsString::from_vec(bytes[..at].to_vec()),
+            OsString::from_vec(bytes[at + 1..].to_vec()),
+        ))
+    })
+}
+
+fn address(text: &str) -> Result<u64, std::num::ParseIntError> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    }
+}

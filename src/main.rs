@@ -1,0 +1,51 @@
+//! `supplant` replaces the program that a process runs by another one, as execve(2) does, without calling execve(2).
+#![cfg_attr(not(test), no_main)]
+#![deny(unsafe_code)]
+
+mod cli;
+mod logging;
+mod run;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use clap::Parser as _;
+
+use cli::{Cli, Subcommand};
+
+/// What a wrong command line exits with.
+const WRONG_COMMAND_LINE: i32 = 125;
+
+/// The C library's entry, not Rust's: the standard library would ignore `SIGPIPE`, install handlers and an alternate
+/// signal stack, all of which the new program would inherit or have to be rid of.
+#[cfg(not(test))]
+#[allow(unsafe_code, reason = "the name `main` is the C library's to call")]
+#[unsafe(no_mangle)]
+extern "C" fn main() -> i32 {
+    command(std::env::args_os())
+}
+
+fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let status = if error.use_stderr() {
+                WRONG_COMMAND_LINE
+            } else {
+                0
+            };
+            // A closed standard output is no reason to do anything else.
+            let _ = error.print();
+            return status;
+        }
+    };
+    match cli.subcommand {
+        Subcommand::Run(options) => run::run(&options),
+    }
+}
+
+/// One line on standard error. Written at once, so that it is not torn apart.
+fn complain(subject: &str, text: &dyn std::fmt::Display) {
+    let line = format!("supplant: {subject}: {text}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}

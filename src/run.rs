@@ -1,0 +1,116 @@
+//! `supplant run`.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io;
+
+use anyhow::Context as _;
+use nix::errno::Errno;
+use supplant_loader::{Command, Error, die_by};
+
+use crate::cli::RunOptions;
+use crate::{WRONG_COMMAND_LINE, complain, logging};
+
+const NOT_FOUND: i32 = 127;
+const CANNOT_RUN: i32 = 126;
+
+/// Becomes the program; the status to exit with where that fails.
+pub(crate) fn run(options: &RunOptions) -> i32 {
+    if let Err(error) = surroundings(options) {
+        complain("run", &format_args!("{error:#}"));
+        return WRONG_COMMAND_LINE;
+    }
+    let mut command = command(options);
+    let name = name(options);
+    let error = match command.prepare() {
+        Ok(prepared) => {
+            if options.verbose {
+                for difference in prepared.differences() {
+                    complain(
+                        &name,
+                        &format_args!("differs from execve: {difference} ({})", difference.rule()),
+                    );
+                }
+            }
+            drop(prepared);
+            command.exec()
+        }
+        Err(error) => error,
+    };
+    refuse(&name, &error)
+}
+
+fn surroundings(options: &RunOptions) -> anyhow::Result<()> {
+    logging::start(options.log.as_deref())?;
+    if let Some(directory) = &options.chdir {
+        env::set_current_dir(directory).with_context(|| directory.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn command(options: &RunOptions) -> Command {
+    let (first, rest) = options
+        .program
+        .split_first()
+        .map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
+    let mut command = match (options.fd, first) {
+        (Some(number), _) => Command::from_inherited_fd(number),
+        (None, Some(name)) if name == "-" => Command::from_reader("stdin", &mut io::stdin().lock()),
+        (None, name) => Command::new(name.map_or(OsStr::new(""), OsString::as_os_str)),
+    };
+    if let Some(arg0) = options.argv0.as_ref().or(first) {
+        command.arg0(arg0);
+    }
+    command.args(rest);
+    if options.ignore_environment {
+        command.env_clear();
+    }
+    for name in &options.unset {
+        command.env_remove(name);
+    }
+    command.envs(options.set.iter().map(|(name, value)| (name, value)));
+    if let Some(path) = &options.execfn {
+        command.execfn(path);
+    }
+    if let Some(path) = &options.interpreter {
+        command.interpreter(path);
+    }
+    if let Some(address) = options.base {
+        command.base(address);
+    }
+    command
+        .no_randomize(options.no_randomize)
+        .ignore_noexec(options.ignore_noexec)
+        .ignore_set_id(options.ignore_setid)
+        .keep_page(options.keep_page)
+        .stop(options.stop);
+    command
+}
+
+/// What the error line is about.
+fn name(options: &RunOptions) -> String {
+    match (options.program.first(), options.fd) {
+        (Some(name), _) => name.to_string_lossy().into_owned(),
+        (None, Some(number)) => format!("/dev/fd/{number}"),
+        (None, None) => String::new(),
+    }
+}
+
+fn refuse(name: &str, error: &Error) -> i32 {
+    if let Some(signal) = error.signal() {
+        let signal_name = nix::sys::signal::Signal::try_from(signal)
+            .map_or("a signal", nix::sys::signal::Signal::as_str);
+        complain(name, &format_args!("{error} (execve kills: {signal_name})"));
+        die_by(signal);
+    }
+    let errno = error.raw_os_error();
+    complain(
+        name,
+        &format_args!("{error} ({:?})", Errno::from_raw(errno)),
+    );
+    if errno == libc::ENOENT {
+        NOT_FOUND
+    } else {
+        CANNOT_RUN
+    }
+}

@@ -1,0 +1,18 @@
+// A bss of 1 GiB: it must cost address space only. An emulator that fills it with zeros, or that places the image
+// where there is no such room, fails here.
+#include "check.h"
+
+enum { SIZE = 1 << 30, STEP = 64 << 20 };
+
+static volatile unsigned char bss[SIZE];
+
+int main(void)
+{
+    for (size_t at = 0; at < SIZE; at += STEP) {
+        CHECK(bss[at] == 0 && bss[at + STEP - 1] == 0, "not zero around %#zx", at);
+        bss[at] = bss[at + STEP - 1] = 1 + at / STEP;
+    }
+    for (size_t at = 0; at < SIZE; at += STEP)
+        CHECK_EQUAL(bss[at] + bss[at + STEP - 1], 2 * (1 + at / STEP));
+    return PASS;
+}
