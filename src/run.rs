@@ -20,7 +20,7 @@ pub(crate) fn run(options: &RunOptions) -> i32 {
         complain("run", &format_args!("{error:#}"));
         return WRONG_COMMAND_LINE;
     }
-    let mut command = command(options);
+    let command = command(options);
     let name = name(options);
     let error = match command.prepare() {
         Ok(prepared) => {
@@ -32,8 +32,7 @@ pub(crate) fn run(options: &RunOptions) -> i32 {
                     );
                 }
             }
-            drop(prepared);
-            command.exec()
+            prepared.exec()
         }
         Err(error) => error,
     };

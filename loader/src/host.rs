@@ -15,6 +15,7 @@ use crate::error::Cause;
 use crate::machine::Machine;
 use crate::maps::{self, Mapping};
 use crate::page::PageSize;
+use crate::procfs::{number, read};
 use crate::space::MmapArea;
 use crate::status::Status;
 use crate::sys;
@@ -254,17 +255,6 @@ impl Randomness {
             bytes: bytes[40..].try_into().unwrap_or_default(),
         })
     }
-}
-
-pub(crate) fn read(path: &'static str) -> Result<Vec<u8>, Cause> {
-    fs::read(path).map_err(|error| {
-        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
-        Cause::System { call: path, errno }
-    })
-}
-
-fn number(path: &str) -> Option<u32> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 fn limit(resource: Resource) -> Result<Limit, Cause> {

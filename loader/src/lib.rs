@@ -36,6 +36,7 @@ mod difference;
 mod handover;
 mod open;
 mod process;
+mod procfs;
 mod search;
 
 mod arch;

@@ -14,9 +14,10 @@ use nix::sched::{CloneFlags, unshare};
 use crate::arch;
 use crate::auxv::AT_RSEQ_FEATURE_SIZE;
 use crate::error::Cause;
-use crate::host::{Host, read};
+use crate::host::Host;
 use crate::maps::Mapping;
 use crate::process::{Process, Rseq};
+use crate::procfs::{number, read};
 use crate::status::Status;
 use crate::sys::{self, SignalAction};
 
@@ -149,7 +150,8 @@ fn closing(own: &[RawFd]) -> Result<Vec<RangeInclusive<i32>>, Cause> {
 
 /// `ID: number` lines; the file exists with `CONFIG_CHECKPOINT_RESTORE` only.
 fn timers() -> Vec<i32> {
-    let text = fs::read_to_string("/proc/self/timers").unwrap_or_default();
+    let text = read("/proc/self/timers").unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     text.lines()
         .filter_map(|line| line.strip_prefix("ID: ")?.trim().parse().ok())
         .collect()
@@ -199,8 +201,7 @@ fn rseq(host: &Host) -> Result<Option<Rseq>, Cause> {
 
 /// `fs.suid_dumpable`, what a program with other rights than its user's gets.
 fn suid_dumpable() -> i32 {
-    let text = fs::read_to_string("/proc/sys/fs/suid_dumpable").unwrap_or_default();
-    text.trim().parse().unwrap_or(0)
+    number("/proc/sys/fs/suid_dumpable").unwrap_or(0) as i32
 }
 
 /// The 47th field of /proc/self/stat; names may hold blanks and parentheses, so fields count from the last one.

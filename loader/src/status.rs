@@ -1,7 +1,8 @@
 //! What /proc/self/status tells of this process that no single system call does.
 
 use crate::error::Cause;
-use crate::host::{Ids, read};
+use crate::host::Ids;
+use crate::procfs::read;
 
 /// Threads, ids and capabilities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
