@@ -21,7 +21,11 @@ pub(crate) fn read(path: &'static str) -> Result<Vec<u8>, Cause> {
 pub(crate) fn number(path: &str) -> Option<u32> {
     let mut bytes = [0; 32];
     let count = File::open(path).ok()?.read(&mut bytes).ok()?;
-    std::str::from_utf8(&bytes[..count]).ok()?.trim().parse().ok()
+    std::str::from_utf8(&bytes[..count])
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn read_file(path: &str, capacity: usize) -> io::Result<Vec<u8>> {

@@ -1,0 +1,230 @@
+//! ELF files made in code: a standard one, and what a test changes in it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+pub const PT_NULL: u32 = 0;
+pub const PT_LOAD: u32 = 1;
+pub const PT_INTERP: u32 = 3;
+pub const PT_GNU_STACK: u32 = 0x6474_e551;
+pub const PF_X: u32 = 1;
+pub const PF_W: u32 = 2;
+pub const PF_R: u32 = 4;
+
+pub const ET_EXEC: u16 = 2;
+pub const ET_DYN: u16 = 3;
+pub const EM_X86_64: u16 = 62;
+
+/// Where the standard program is loaded.
+pub const BASE: u64 = 0x40_0000;
+pub const PAGE: u64 = 0x1000;
+
+/// `mov edi, 42; mov eax, 60; syscall`: exits 42, wherever it is.
+pub const EXIT_42: [u8; 12] = [0xbf, 42, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
+
+/// The fields of an ELF header that matter, as they are written.
+#[derive(Clone, Debug)]
+pub struct Header {
+    pub ident: [u8; 16],
+    pub kind: u16,
+    pub machine: u16,
+    pub version: u32,
+    pub entry: u64,
+    pub phoff: u64,
+    pub shoff: u64,
+    pub flags: u32,
+    pub ehsize: u16,
+    pub phentsize: u16,
+    /// `None` is the number of program headers.
+    pub phnum: Option<u16>,
+    pub shentsize: u16,
+    pub shnum: u16,
+    pub shstrndx: u16,
+}
+
+/// A program header, as it is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProgramHeader {
+    pub kind: u32,
+    pub flags: u32,
+    pub offset: u64,
+    pub vaddr: u64,
+    pub paddr: u64,
+    pub file_size: u64,
+    pub memory_size: u64,
+    pub align: u64,
+}
+
+/// A file: headers, and bytes at offsets. Code is at offset 0x1000 in the standard one.
+#[derive(Clone, Debug)]
+pub struct Elf {
+    pub header: Header,
+    pub program_headers: Vec<ProgramHeader>,
+    pub contents: Vec<(u64, Vec<u8>)>,
+    /// Cuts the file, or fills it with zeros, to this size.
+    pub size: Option<u64>,
+}
+
+impl Elf {
+    /// The standard program: one page of headers and one of code, `ET_EXEC`, exits 42.
+    pub fn standard() -> Self {
+        let load = |offset: u64, flags| ProgramHeader {
+            kind: PT_LOAD,
+            flags,
+            offset,
+            vaddr: BASE + offset,
+            paddr: 0,
+            file_size: PAGE,
+            memory_size: PAGE,
+            align: PAGE,
+        };
+        Self {
+            header: Header {
+                ident: *b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0",
+                kind: ET_EXEC,
+                machine: EM_X86_64,
+                version: 1,
+                entry: BASE + PAGE,
+                phoff: 64,
+                shoff: 0,
+                flags: 0,
+                ehsize: 64,
+                phentsize: 56,
+                phnum: None,
+                shentsize: 0,
+                shnum: 0,
+                shstrndx: 0,
+            },
+            program_headers: vec![load(0, PF_R), load(PAGE, PF_R | PF_X)],
+            contents: vec![(PAGE, EXIT_42.to_vec())],
+            size: Some(2 * PAGE),
+        }
+    }
+
+    /// The same as `ET_DYN` at address 0: a static PIE.
+    pub fn standard_pie() -> Self {
+        let mut elf = Self::standard();
+        elf.header.kind = ET_DYN;
+        elf.header.entry -= BASE;
+        elf.program_headers
+            .iter_mut()
+            .for_each(|header| header.vaddr -= BASE);
+        elf
+    }
+
+    /// With one thing changed.
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    /// Adds a `PT_INTERP` with this path, whose bytes go to offset 0xe00 of the first page.
+    pub fn with_interpreter(mut self, path: &Path) -> Self {
+        use std::os::unix::ffi::OsStrExt as _;
+        let mut bytes = path.as_os_str().as_bytes().to_vec();
+        bytes.push(0);
+        let size = bytes.len() as u64;
+        self.contents.push((0xe00, bytes));
+        let header = ProgramHeader {
+            kind: PT_INTERP,
+            flags: PF_R,
+            offset: 0xe00,
+            vaddr: self.program_headers[0].vaddr + 0xe00,
+            file_size: size,
+            memory_size: size,
+            align: 1,
+            ..ProgramHeader::default()
+        };
+        self.program_headers.insert(0, header);
+        self
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut file = Vec::new();
+        let header = self.header.to_bytes(self.program_headers.len() as u16);
+        put(&mut file, 0, &header);
+        let headers: Vec<u8> = self
+            .program_headers
+            .iter()
+            .flat_map(ProgramHeader::to_bytes)
+            .collect();
+        if let Some(phoff) = usize::try_from(self.header.phoff)
+            .ok()
+            .filter(|&phoff| (64..1 << 20).contains(&phoff))
+        {
+            put(&mut file, phoff, &headers);
+        }
+        for (offset, bytes) in &self.contents {
+            put(&mut file, *offset as usize, bytes);
+        }
+        if let Some(size) = self.size {
+            file.resize(size as usize, 0);
+        }
+        file
+    }
+
+    /// Writes it as an executable file.
+    pub fn write(&self, path: impl AsRef<Path>) -> PathBuf {
+        write_executable(path, &self.to_bytes())
+    }
+}
+
+/// Writes bytes as an executable file.
+pub fn write_executable(path: impl AsRef<Path>, bytes: &[u8]) -> PathBuf {
+    let path = path.as_ref().to_owned();
+    fs::write(&path, bytes).expect("the scratch directory is writable");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    path
+}
+
+impl Header {
+    fn to_bytes(&self, count: u16) -> Vec<u8> {
+        let mut bytes = self.ident.to_vec();
+        bytes.extend_from_slice(&self.kind.to_le_bytes());
+        bytes.extend_from_slice(&self.machine.to_le_bytes());
+        bytes.extend_from_slice(&self.version.to_le_bytes());
+        for word in [self.entry, self.phoff, self.shoff] {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.flags.to_le_bytes());
+        let phnum = self.phnum.unwrap_or(count);
+        for half in [
+            self.ehsize,
+            self.phentsize,
+            phnum,
+            self.shentsize,
+            self.shnum,
+            self.shstrndx,
+        ] {
+            bytes.extend_from_slice(&half.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+impl ProgramHeader {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(56);
+        bytes.extend_from_slice(&self.kind.to_le_bytes());
+        bytes.extend_from_slice(&self.flags.to_le_bytes());
+        for word in [
+            self.offset,
+            self.vaddr,
+            self.paddr,
+            self.file_size,
+            self.memory_size,
+            self.align,
+        ] {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+fn put(file: &mut Vec<u8>, at: usize, bytes: &[u8]) {
+    if file.len() < at + bytes.len() {
+        file.resize(at + bytes.len(), 0);
+    }
+    file[at..at + bytes.len()].copy_from_slice(bytes);
+}

@@ -1,0 +1,426 @@
+//! Doing the same thing twice, the kernel's way and ours, and telling how each ended.
+//!
+//! The kernel's side is a raw execve in a forked child, with nothing of ours in between. Our side is either the command,
+//! in each of its builds, or the library called in a forked child.
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(unreachable_pub, reason = "each test file is a crate of its own")]
+#![allow(unsafe_code, reason = "forks, and calls execve raw")]
+
+pub mod elf;
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
+use std::io::{self, Read, Write as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a program may run before it is killed and the test fails.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// A program with everything it is started with.
+#[derive(Clone)]
+pub struct Call {
+    pub path: OsString,
+    pub argv: Vec<OsString>,
+    pub envp: Vec<OsString>,
+    pub stdin: Vec<u8>,
+    pub directory: Option<PathBuf>,
+    /// Done in the child before anything else, such as setting a limit.
+    pub setup: Option<Arc<dyn Fn() -> io::Result<()> + Send + Sync>>,
+    /// Options of `supplant run`, for the command only.
+    pub options: Vec<OsString>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Exited(i32),
+    Killed(i32),
+    /// With this errno, and the process went on.
+    Refused(i32),
+    TimedOut,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub ending: Ending,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text =
+            |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]).into_owned();
+        write!(
+            f,
+            "{:?}\nstdout: {}\nstderr: {}",
+            self.ending,
+            text(&self.stdout),
+            text(&self.stderr)
+        )
+    }
+}
+
+impl Call {
+    /// A program called by its path, with an empty environment and empty standard input.
+    pub fn new(path: impl AsRef<OsStr>) -> Self {
+        let path = path.as_ref().to_owned();
+        Self {
+            argv: vec![path.clone()],
+            path,
+            envp: Vec::new(),
+            stdin: Vec::new(),
+            directory: None,
+            setup: None,
+            options: Vec::new(),
+        }
+    }
+
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.argv
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    pub fn argv(mut self, argv: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.argv = argv
+            .into_iter()
+            .map(|arg| arg.as_ref().to_owned())
+            .collect();
+        self
+    }
+
+    pub fn envp(mut self, envp: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.envp = envp
+            .into_iter()
+            .map(|entry| entry.as_ref().to_owned())
+            .collect();
+        self
+    }
+
+    pub fn stdin(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.stdin = bytes.as_ref().to_owned();
+        self
+    }
+
+    pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
+        self.directory = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// Something to do in the child first; several are done in order.
+    pub fn setup(mut self, setup: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Self {
+        let before = self.setup.take();
+        self.setup = Some(Arc::new(move || {
+            if let Some(before) = &before {
+                before()?;
+            }
+            setup()
+        }));
+        self
+    }
+
+    /// Without address randomisation on both sides.
+    pub fn no_randomize(self) -> Self {
+        self.setup(|| {
+            const ADDR_NO_RANDOMIZE: libc::c_ulong = 0x004_0000;
+            // SAFETY: takes no pointer.
+            let old = unsafe { libc::personality(0xffff_ffff) };
+            // SAFETY: as above.
+            check(unsafe { libc::personality(old as libc::c_ulong | ADDR_NO_RANDOMIZE) })
+        })
+    }
+
+    /// A limit on both sides, current and maximum alike.
+    pub fn limit(self, resource: libc::__rlimit_resource_t, bytes: u64) -> Self {
+        self.setup(move || {
+            let limit = libc::rlimit {
+                rlim_cur: bytes,
+                rlim_max: bytes,
+            };
+            // SAFETY: a valid struct.
+            check(unsafe { libc::setrlimit(resource, &raw const limit) })
+        })
+    }
+
+    pub fn options(mut self, options: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.options = options
+            .into_iter()
+            .map(|option| option.as_ref().to_owned())
+            .collect();
+        self
+    }
+
+    /// The kernel's way.
+    pub fn by_kernel(&self) -> Outcome {
+        let path = c_string(&self.path);
+        let argv = Strings::new(&self.argv);
+        let envp = Strings::new(&self.envp);
+        self.in_child(move || {
+            // SAFETY: terminated strings in terminated arrays.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_execve,
+                    path.as_ptr(),
+                    argv.as_ptr(),
+                    envp.as_ptr(),
+                )
+            };
+            io::Error::last_os_error()
+        })
+    }
+
+    /// Our way, by the library.
+    pub fn by_library(&self) -> Outcome {
+        let call = self.clone();
+        self.in_child(move || {
+            let mut command = supplant_loader::Command::new(&call.path);
+            command.env_clear().args(call.argv.iter().skip(1));
+            if let Some(arg0) = call.argv.first() {
+                command.arg0(arg0);
+            }
+            for entry in &call.envp {
+                let bytes = entry.as_bytes();
+                let at = bytes
+                    .iter()
+                    .position(|&byte| byte == b'=')
+                    .expect("variables have a =");
+                command.env(
+                    OsStr::from_bytes(&bytes[..at]),
+                    OsStr::from_bytes(&bytes[at + 1..]),
+                );
+            }
+            let error = command.exec();
+            if let Some(signal) = error.signal() {
+                supplant_loader::die_by(signal);
+            }
+            error.into()
+        })
+    }
+
+    /// Our way, by one build of the command. A refusal is told from the program's own exit by the line it prints.
+    pub fn by_command(&self, build: &Path) -> Outcome {
+        let mut command = Command::new(build);
+        command.arg("run").args(&self.options);
+        if let Some(arg0) = self.argv.first().filter(|&arg0| *arg0 != self.path) {
+            command.arg("--argv0").arg(arg0);
+        }
+        command
+            .arg(&self.path)
+            .args(self.argv.iter().skip(1))
+            .env_clear();
+        for entry in &self.envp {
+            let bytes = entry.as_bytes();
+            let at = bytes
+                .iter()
+                .position(|&byte| byte == b'=')
+                .expect("variables have a =");
+            command.env(
+                OsStr::from_bytes(&bytes[..at]),
+                OsStr::from_bytes(&bytes[at + 1..]),
+            );
+        }
+        self.prepare(&mut command);
+        let mut outcome = finish(command.spawn(), &self.stdin);
+        if let (Ending::Exited(126 | 127), Some(errno)) = (outcome.ending, refusal(&outcome.stderr))
+        {
+            outcome.ending = Ending::Refused(errno);
+        }
+        outcome
+    }
+
+    /// Runs `last` in a forked child: it returns only with an error.
+    fn in_child(&self, last: impl Fn() -> io::Error + Send + Sync + 'static) -> Outcome {
+        let mut command = Command::new("/nonexistent");
+        self.prepare(&mut command);
+        // SAFETY: the child has one thread; glibc's malloc is usable after fork.
+        unsafe { command.pre_exec(move || Err(last())) };
+        finish(command.spawn(), &self.stdin)
+    }
+
+    fn prepare(&self, command: &mut Command) {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        let setup = self.setup.clone();
+        // Also where there is nothing to do: without this std uses posix_spawn, which leaves two signals ignored.
+        // SAFETY: as in `in_child`.
+        unsafe { command.pre_exec(move || setup.as_ref().map_or(Ok(()), |setup| setup())) };
+    }
+}
+
+/// The result of a system call as an `io::Result`.
+pub fn check(result: i32) -> io::Result<()> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+fn finish(spawned: io::Result<Child>, stdin: &[u8]) -> Outcome {
+    let mut child = match spawned {
+        Ok(child) => child,
+        Err(error) => {
+            let errno = error
+                .raw_os_error()
+                .unwrap_or_else(|| panic!("spawning: {error}"));
+            return Outcome {
+                ending: Ending::Refused(errno),
+                stdout: Vec::new(),
+                stderr: Vec::new(),
+            };
+        }
+    };
+    let stdout = collect(child.stdout.take().expect("piped"));
+    let stderr = collect(child.stderr.take().expect("piped"));
+    // A program that does not read its input closes the pipe.
+    let _ = child.stdin.take().expect("piped").write_all(stdin);
+    let ending = wait(&mut child);
+    Outcome {
+        ending,
+        stdout: stdout.join().expect("reads"),
+        stderr: stderr.join().expect("reads"),
+    }
+}
+
+fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+fn wait(child: &mut Child) -> Ending {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            return ending(status);
+        }
+        if started.elapsed() > TIME_LIMIT {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Ending::TimedOut;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn ending(status: ExitStatus) -> Ending {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ending::Exited(code),
+        (_, Some(signal)) => Ending::Killed(signal),
+        _ => unreachable!("it has ended"),
+    }
+}
+
+/// The lines in which two outcomes differ, to be read by a person.
+pub fn difference(kernel: &Outcome, ours: &Outcome) -> String {
+    let lines = |bytes: &[u8]| {
+        String::from_utf8_lossy(bytes)
+            .lines()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let mut text = format!("kernel {:?}, ours {:?}\n", kernel.ending, ours.ending);
+    for (name, kernel, ours) in [
+        ("stdout", &kernel.stdout, &ours.stdout),
+        ("stderr", &kernel.stderr, &ours.stderr),
+    ] {
+        let (kernel, ours) = (lines(kernel), lines(ours));
+        let missing = kernel
+            .iter()
+            .filter(|line| !ours.contains(line))
+            .map(|line| format!("{name} kernel: {line}\n"));
+        text.extend(missing);
+        text.extend(
+            ours.iter()
+                .filter(|line| !kernel.contains(line))
+                .map(|line| format!("{name} ours: {line}\n")),
+        );
+    }
+    text
+}
+
+/// The errno in `supplant: PROGRAM: reason (ERRNO)`.
+fn refusal(stderr: &[u8]) -> Option<i32> {
+    let text = String::from_utf8_lossy(stderr);
+    let line = text.lines().find(|line| line.starts_with("supplant: "))?;
+    let name = line.rsplit_once('(')?.1.strip_suffix(')')?;
+    (1..200).find(|&errno| format!("{:?}", nix::errno::Errno::from_raw(errno)) == name)
+}
+
+pub fn c_string(text: &OsStr) -> CString {
+    CString::new(text.as_bytes()).expect("no NUL")
+}
+
+/// A null-terminated array of strings.
+struct Strings {
+    _strings: Vec<CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+// SAFETY: the pointers are to the strings that are moved along.
+unsafe impl Send for Strings {}
+// SAFETY: nothing is ever written.
+unsafe impl Sync for Strings {}
+
+impl Strings {
+    fn new(list: &[OsString]) -> Self {
+        let strings: Vec<_> = list
+            .iter()
+            .map(|text| CString::new(text.clone().into_vec()).expect("no NUL"))
+            .collect();
+        let pointers = strings
+            .iter()
+            .map(|string| string.as_ptr())
+            .chain([std::ptr::null()])
+            .collect();
+        Self {
+            _strings: strings,
+            pointers,
+        }
+    }
+
+    fn as_ptr(&self) -> *const *const libc::c_char {
+        self.pointers.as_ptr()
+    }
+}
+
+/// The builds of the command: cargo's, and the distributable one where it was made.
+pub fn builds() -> Vec<PathBuf> {
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/dist/supplant");
+    let mut builds = vec![PathBuf::from(env!("CARGO_BIN_EXE_supplant"))];
+    builds.extend(dist.exists().then_some(dist));
+    builds
+}
+
+/// Where the test programs are, one folder a flavour.
+pub fn test_binaries() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-binaries")
+}
+
+/// A directory that every user may use, removed with the value.
+pub fn scratch() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))
+        .expect("it is ours");
+    directory
+}
+
+/// Whether the tests run as root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
