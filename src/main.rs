@@ -21,9 +21,11 @@ static MARK: [u8; 16] = *b"supplant's mark.";
 
 /// The C library's entry, not Rust's: the standard library would ignore `SIGPIPE`, install handlers and an alternate
 /// signal stack, all of which the new program would inherit or have to be rid of.
-#[cfg(not(test))]
-#[allow(unsafe_code, reason = "the name `main` is the C library's to call")]
-#[unsafe(no_mangle)]
+#[cfg_attr(
+    not(test),
+    allow(unsafe_code, reason = "the C library calls `main` by its name"),
+    unsafe(no_mangle)
+)]
 extern "C" fn main() -> i32 {
     command(std::env::args_os())
 }
@@ -52,4 +54,14 @@ fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
 fn complain(subject: &str, text: &dyn std::fmt::Display) {
     let line = format!("supplant: {subject}: {text}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -51,7 +51,7 @@ pub struct Limits {
 
 impl Limits {
     fn total(self) -> u64 {
-        (self.stack / 4).min(NEVER_ALLOWED).max(ALWAYS_ALLOWED)
+        (self.stack / 4).clamp(ALWAYS_ALLOWED, NEVER_ALLOWED)
     }
 }
 

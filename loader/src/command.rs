@@ -1,7 +1,6 @@
 //! [`Command`]: what to run, with what, and how.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::env;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
@@ -10,15 +9,13 @@ use std::os::fd::{IntoRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use crate::arguments::Arguments;
-use crate::auxv;
-use crate::commit::{self, Ending};
-use crate::difference::Difference;
+use crate::commit::Ending;
 use crate::error::{Cause, Error};
 use crate::host::Host;
-use crate::open::{Leniency, Opened, Source, memory_file, open_program};
-use crate::plan::{Choices, Plan};
+use crate::open::{Leniency, Source, memory_file, open_program};
+use crate::plan::Choices;
+use crate::prepared::Prepared;
 use crate::search;
-use crate::stack::InitialStack;
 use crate::sys;
 
 /// A program to be run in place of the one that this process runs, shaped like [`std::process::Command`].
@@ -236,11 +233,11 @@ impl Command {
     /// # Errors
     ///
     /// As [`exec`](Self::exec), but for what only shows in the process at the end.
-    pub fn prepare(&self) -> Result<Prepared<'_>, Error> {
+    pub fn prepare(&self) -> Result<Prepared, Error> {
         let host = Host::current()?;
         let envp = self.environment()?;
         match &self.target {
-            Target::Name(name) => self.search(name, &envp, host),
+            Target::Name(name) => self.search(name, &envp, &host),
             Target::Descriptor(number) => {
                 self.prepare_source(&Source::Descriptor(*number), None, envp, host)
             }
@@ -258,7 +255,7 @@ impl Command {
 
     /// Tries each place in turn. As in execvp(3) what is not there, or may not be executed, is passed over, but the latter
     /// is remembered; so is an answer that says more than that there is nothing.
-    fn search(&self, name: &OsStr, envp: &[CString], host: Host) -> Result<Prepared<'_>, Error> {
+    fn search(&self, name: &OsStr, envp: &[CString], host: &Host) -> Result<Prepared, Error> {
         let path = self.searched_path();
         let mut best: Option<Error> = None;
         for candidate in search::candidates(name, path.as_deref()) {
@@ -289,7 +286,7 @@ impl Command {
         default_arg0: Option<&OsStr>,
         envp: Vec<CString>,
         host: Host,
-    ) -> Result<Prepared<'_>, Error> {
+    ) -> Result<Prepared, Error> {
         let name = source.name();
         let string = |text: &OsStr, what| search::c_string(text).ok_or(Cause::NulByte { what });
         let argv0 = match (&self.arg0, default_arg0, &self.target) {
@@ -324,7 +321,7 @@ impl Command {
             self.leniency,
             &host,
         )?;
-        Prepared::new(self, opened, host)
+        Prepared::new(opened, host, &self.choices, self.ending)
     }
 
     fn searched_path(&self) -> Option<OsString> {
@@ -374,109 +371,4 @@ fn rank(error: &Error) -> u8 {
         (_, Cause::Path { .. }, crate::error::Subject::Program) => 0,
         _ => 1,
     }
-}
-
-/// A program that is opened and planned, ready to be run.
-#[derive(Debug)]
-pub struct Prepared<'a> {
-    command: &'a Command,
-    host: Host,
-    opened: Opened,
-    plan: Plan,
-    stack: InitialStack,
-}
-
-impl<'a> Prepared<'a> {
-    fn new(command: &'a Command, opened: Opened, host: Host) -> Result<Self, Error> {
-        let program = &opened.program.loadable;
-        let interpreter = opened
-            .interpreter
-            .as_ref()
-            .map(|open_file| &open_file.loadable);
-        let (arguments, touched) = (&opened.arguments, opened.space.touched());
-        let plan = Plan::new(
-            &host,
-            program,
-            interpreter,
-            arguments,
-            touched,
-            &command.choices,
-        )?;
-        let auxv = host.auxv.with_values(&auxv_values(&host, &opened, &plan));
-        let (frame, platform) = (plan.stack.frame.clone(), host.machine.platform());
-        let stack = InitialStack::new(
-            frame,
-            &opened.arguments,
-            &auxv,
-            platform,
-            host.randomness.bytes,
-        );
-        Ok(Self {
-            command,
-            host,
-            opened,
-            plan,
-            stack,
-        })
-    }
-
-    /// Where everything goes.
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// The bytes of the new stack.
-    pub fn stack(&self) -> &InitialStack {
-        &self.stack
-    }
-
-    /// What will be different from an execve(2) of the same program.
-    pub fn differences(&self) -> Vec<Difference> {
-        commit::differences(&self.host, &self.plan, &self.opened, self.command.ending)
-    }
-
-    /// See [`Command::exec`].
-    pub fn exec(self) -> Error {
-        match self.commit() {
-            Ok(never) => match never {},
-            Err(error) => error,
-        }
-    }
-
-    fn commit(self) -> Result<Infallible, Error> {
-        commit::commit(
-            &self.host,
-            &self.plan,
-            &self.stack,
-            &self.opened,
-            self.command.ending,
-        )
-    }
-}
-
-/// What the new program's auxiliary vector says that this process's does not.
-fn auxv_values(host: &Host, opened: &Opened, plan: &Plan) -> Vec<(u64, u64)> {
-    let ids = host.ids;
-    let mut values = vec![
-        (auxv::AT_PHDR, plan.program_headers),
-        (auxv::AT_PHENT, 56),
-        (
-            auxv::AT_PHNUM,
-            opened.program.loadable.image.program_headers_count.into(),
-        ),
-        (auxv::AT_BASE, plan.interpreter_bias()),
-        (auxv::AT_FLAGS, 0),
-        (auxv::AT_ENTRY, plan.program.entry),
-        (auxv::AT_UID, ids.uid.into()),
-        (auxv::AT_EUID, ids.euid.into()),
-        (auxv::AT_GID, ids.gid.into()),
-        (auxv::AT_EGID, ids.egid.into()),
-        (auxv::AT_SECURE, ids.secure().into()),
-    ];
-    values.extend(
-        plan.vdso
-            .as_ref()
-            .map(|vdso| (auxv::AT_SYSINFO_EHDR, vdso.header)),
-    );
-    values
 }

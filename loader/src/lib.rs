@@ -35,9 +35,11 @@ mod command;
 mod difference;
 mod handover;
 mod open;
+mod prepared;
 mod process;
 mod procfs;
 mod search;
+mod set_id;
 
 mod arch;
 mod commit;
@@ -45,7 +47,8 @@ mod quiesce;
 mod stage;
 mod sys;
 
-pub use command::{Command, Prepared};
+pub use command::Command;
 pub use difference::Difference;
 pub use error::{Cause, Error, SegmentFault, Subject};
+pub use prepared::Prepared;
 pub use sys::die_by;

@@ -5,7 +5,7 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{self, Seek as _};
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -22,6 +22,7 @@ use crate::host::{Host, Ids};
 use crate::image::{Image, PREFIX_SIZE, ReadAt, Role};
 use crate::plan::Loadable;
 use crate::script::{REWRITE_LIMIT, ScriptLine};
+use crate::set_id;
 use crate::sys;
 
 /// Which of execve's refusals are passed over.
@@ -386,39 +387,4 @@ fn command_name(source: &Source<'_>, file: &File) -> Vec<u8> {
     Path::new(OsStr::from_bytes(link))
         .file_name()
         .map_or_else(Vec::new, |name| name.as_bytes().to_vec())
-}
-
-/// What would change who runs the program.
-mod set_id {
-    use super::{AsFd, BorrowedFd, Cause, File, FileStat, FsFlags, Ids, fstatvfs, sys};
-
-    const GROUP_EXECUTE: u32 = 0o010;
-
-    /// Refuses a file that would gain something by execve: where the kernel would ignore the bits, or they change
-    /// nothing, it runs.
-    pub(super) fn check(file: &File, status: &FileStat, ids: Ids) -> Result<(), Cause> {
-        let mode = status.st_mode;
-        let user = mode & libc::S_ISUID != 0 && status.st_uid != ids.euid;
-        let group =
-            mode & libc::S_ISGID != 0 && mode & GROUP_EXECUTE != 0 && status.st_gid != ids.egid;
-        let capabilities = ids.euid != 0 && ids.uid != 0 && has_capabilities(file.as_fd());
-        if !(user || group || capabilities) || ignored_by_kernel(file) {
-            return Ok(());
-        }
-        let what = match (user, group) {
-            (true, _) => format!("it is set-user-id (to user {})", status.st_uid),
-            (_, true) => format!("it is set-group-id (to group {})", status.st_gid),
-            _ => "it has file capabilities".to_owned(),
-        };
-        Err(Cause::SetId { what })
-    }
-
-    fn ignored_by_kernel(file: &File) -> bool {
-        let nosuid = fstatvfs(file).is_ok_and(|status| status.flags().contains(FsFlags::ST_NOSUID));
-        nosuid || sys::prctl_get(libc::PR_GET_NO_NEW_PRIVS) == Ok(1)
-    }
-
-    fn has_capabilities(file: BorrowedFd<'_>) -> bool {
-        sys::has_attribute(file, c"security.capability")
-    }
 }

@@ -95,20 +95,19 @@ mod tests {
         prefix
     }
 
-    fn parse(text: &[u8]) -> Result<Option<(String, Option<String>)>, i32> {
+    type Parsed = Result<Option<(String, Option<String>)>, i32>;
+
+    fn parse(text: &[u8]) -> Parsed {
         let text_of = |string: CString| string.into_string().expect("the tests write ASCII");
-        match ScriptLine::parse(&prefix(text)) {
-            Ok(line) => {
-                Ok(line.map(|line| (text_of(line.interpreter), line.argument.map(text_of))))
-            }
-            Err(cause) => Err(cause.raw_os_error()),
-        }
+        let line = ScriptLine::parse(&prefix(text)).map_err(|cause| cause.raw_os_error())?;
+        Ok(line.map(|line| (text_of(line.interpreter), line.argument.map(text_of))))
     }
 
-    fn line(
-        interpreter: &str,
-        argument: Option<&str>,
-    ) -> Result<Option<(String, Option<String>)>, i32> {
+    #[allow(
+        clippy::unnecessary_wraps,
+        reason = "to be compared with what is parsed"
+    )]
+    fn line(interpreter: &str, argument: Option<&str>) -> Parsed {
         Ok(Some((interpreter.to_owned(), argument.map(str::to_owned))))
     }
 

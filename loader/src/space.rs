@@ -218,7 +218,7 @@ impl<T: Content> AddressSpace<T> {
                 .filter(|&start| start >= within.start)?;
             match region_at(top) {
                 Some((&below, region)) if region.end > start => {
-                    top = below.saturating_sub(region.guard).min(below)
+                    top = below.saturating_sub(region.guard).min(below);
                 }
                 _ => return Some(start),
             }
@@ -283,11 +283,11 @@ mod tests {
         PageSize::new(0x1000).unwrap()
     }
 
-    fn taken(ranges: &[Range<u64>]) -> AddressSpace<()> {
+    fn taken(ranges: &[(u64, u64)]) -> AddressSpace<()> {
         let mut space = AddressSpace::default();
-        ranges
-            .iter()
-            .for_each(|range| space.place(range.clone(), ()));
+        for &(start, end) in ranges {
+            space.place(start..end, ());
+        }
         space
     }
 
@@ -303,14 +303,14 @@ mod tests {
 
     #[test]
     fn the_highest_hole_below_the_base_is_taken() {
-        let space = taken(&[0xffff_0000..0x1_0000_0000, 0xfffe_0000..0xfffe_8000]);
+        let space = taken(&[(0xffff_0000, 0x1_0000_0000), (0xfffe_0000, 0xfffe_8000)]);
         assert_eq!(find(&space, 0, 0x8000, false), Some(0xfffe_8000));
         assert_eq!(find(&space, 0, 0x9000, false), Some(0xfffd_7000));
     }
 
     #[test]
     fn a_hint_counts_where_it_is_free() {
-        let space = taken(&[0x40_0000..0x40_1000]);
+        let space = taken(&[(0x40_0000, 0x40_1000)]);
         assert_eq!(find(&space, 0x50_0000, 0x1000, false), Some(0x50_0000));
         assert_eq!(find(&space, 0x40_0000, 0x1000, false), Some(0xffff_f000));
         assert_eq!(find(&space, 0x1000, 0x1000, false), Some(0x10000));
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn placing_in_the_middle_leaves_both_ends() {
-        let mut space = taken(&[0x1_0000..0x5_0000]);
+        let mut space = taken(&[(0x1_0000, 0x5_0000)]);
         space.place(0x2_0000..0x3_0000, ());
         space.clear(0x2_8000..0x2_9000);
         let ranges: Vec<_> = space.regions().map(|(range, ())| range).collect();
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn shifting_replaces_what_was_there() {
-        let mut space = taken(&[0x1_0000..0x2_0000, 0x5_0000..0x6_0000]);
+        let mut space = taken(&[(0x1_0000, 0x2_0000), (0x5_0000, 0x6_0000)]);
         space.shift(0x1_0000..0x2_0000, 0x5_8000);
         let ranges: Vec<_> = space.regions().map(|(range, ())| range).collect();
         assert_eq!(ranges, [0x5_0000..0x5_8000, 0x5_8000..0x6_8000]);

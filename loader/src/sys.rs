@@ -79,11 +79,10 @@ pub(crate) fn task_size(machine: Machine, page_size: PageSize) -> u64 {
 /// RAM and swap together, in bytes.
 pub(crate) fn memory_and_swap() -> u64 {
     let mut info = MaybeUninit::<libc::sysinfo>::zeroed();
-    // SAFETY: the kernel fills the struct, for which all zeros are valid too.
-    let info = unsafe {
-        libc::sysinfo(info.as_mut_ptr());
-        info.assume_init()
-    };
+    // SAFETY: the kernel fills the struct.
+    unsafe { libc::sysinfo(info.as_mut_ptr()) };
+    // SAFETY: all zeros are a valid value, should the call have failed.
+    let info = unsafe { info.assume_init() };
     (info.totalram + info.totalswap).saturating_mul(u64::from(info.mem_unit))
 }
 

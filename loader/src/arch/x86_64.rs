@@ -310,7 +310,7 @@ pub(crate) fn libc_rseq() -> Option<u64> {
     let thread: u64;
     // SAFETY: the C library that defines these symbols keeps the thread pointer at fs:0.
     unsafe {
-        asm!("mov {}, fs:0", out(reg) thread, options(nostack, preserves_flags, readonly, pure))
+        asm!("mov {}, fs:0", out(reg) thread, options(nostack, preserves_flags, readonly, pure));
     };
     // SAFETY: not null, so these are the C library's constants.
     let (offset, size) = (unsafe { offset.read() }, unsafe { size.read() });

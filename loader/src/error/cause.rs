@@ -1,91 +1,8 @@
-//! Why a program is not started: which file, which check, the numbers that prove it, and what execve(2) would have said.
-
-use std::ffi::CStr;
-use std::fmt;
-use std::io;
-use std::path::PathBuf;
+//! The checks that fail, each with the numbers that prove it.
 
 use nix::errno::Errno;
 
 use crate::image::Role;
-
-/// A program was not started, and the calling process is as it was.
-#[derive(Debug)]
-pub struct Error {
-    subject: Subject,
-    cause: Cause,
-}
-
-/// The file or thing an [`Error`] is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Subject {
-    /// The program that was asked for, its arguments, or the process itself.
-    Program,
-    /// The interpreter that a `#!` line or a `PT_INTERP` names, with the path as written there.
-    Interpreter(PathBuf),
-}
-
-impl Error {
-    pub(crate) fn new(subject: Subject, cause: impl Into<Cause>) -> Self {
-        Self {
-            subject,
-            cause: cause.into(),
-        }
-    }
-
-    /// Which file it is about.
-    pub fn subject(&self) -> &Subject {
-        &self.subject
-    }
-
-    /// Which check failed.
-    pub fn cause(&self) -> &Cause {
-        &self.cause
-    }
-
-    /// The errno that execve(2) would have returned; where it would have killed the process instead (see
-    /// [`signal`](Self::signal)), the one the kernel has inside and nobody gets to see.
-    pub fn raw_os_error(&self) -> i32 {
-        self.cause.raw_os_error()
-    }
-
-    /// The signal by which execve(2) would have killed the process: it finds these faults only after its point of no
-    /// return. `None` where it answers with an errno.
-    pub fn signal(&self) -> Option<i32> {
-        self.cause.signal()
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.subject {
-            Subject::Program => write!(f, "{}", self.cause),
-            Subject::Interpreter(path) => {
-                write!(f, "interpreter {}: {}", path.display(), self.cause)
-            }
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&self.cause)
-    }
-}
-
-impl From<Cause> for Error {
-    fn from(cause: Cause) -> Self {
-        Self::new(Subject::Program, cause)
-    }
-}
-
-impl From<Error> for io::Error {
-    /// Keeps the errno only, as `std` has it for its own `exec`.
-    fn from(error: Error) -> Self {
-        Self::from_raw_os_error(error.raw_os_error())
-    }
-}
 
 /// The check that failed. Variants are facts, with the numbers that prove them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -463,85 +380,6 @@ pub enum SegmentFault {
     },
 }
 
-impl Cause {
-    pub(crate) fn read(error: &io::Error) -> Self {
-        Self::Read {
-            errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
-        }
-    }
-
-    /// See [`Error::raw_os_error`].
-    pub fn raw_os_error(&self) -> i32 {
-        self.errno() as i32
-    }
-
-    fn errno(&self) -> Errno {
-        match self {
-            Self::Path { errno }
-            | Self::Refused { errno }
-            | Self::Read { errno }
-            | Self::System { errno, .. } => *errno,
-            Self::NotRegular { .. }
-            | Self::NoExecMount
-            | Self::NotExecutable { .. }
-            | Self::Unreadable { .. }
-            | Self::SegmentDeniedByMdwe { .. }
-            | Self::DeniedByMdwe { .. } => Errno::EACCES,
-            Self::Busy => Errno::ETXTBSY,
-            Self::SetId { .. } | Self::BelowMinimum { .. } | Self::Sealed { .. } => Errno::EPERM,
-            Self::StringTooLong { .. }
-            | Self::ArgumentsTooLarge { .. }
-            | Self::ArgumentsExceedStack { .. } => Errno::E2BIG,
-            Self::ScriptWithoutInterpreter
-            | Self::ScriptLineTooLong { .. }
-            | Self::Type { .. }
-            | Self::NotMappable
-            | Self::InterpreterPathSize { .. }
-            | Self::InterpreterPathUnterminated { .. } => Errno::ENOEXEC,
-            Self::ScriptsTooDeep { .. } => Errno::ELOOP,
-            Self::ScriptInaccessible => Errno::ENOENT,
-            Self::HeaderTruncated { .. }
-            | Self::InterpreterPathTruncated { .. }
-            | Self::Proc { .. } => Errno::EIO,
-            Self::NoMagic { role, .. }
-            | Self::Machine { role, .. }
-            | Self::ProgramHeaderSize { role, .. }
-            | Self::ProgramHeaderCount { role, .. }
-            | Self::ProgramHeadersTruncated { role, .. } => match role {
-                Role::Program => Errno::ENOEXEC,
-                Role::Interpreter => Errno::ELIBBAD,
-            },
-            Self::NulByte { .. }
-            | Self::InterpreterPathOffset { .. }
-            | Self::Segment { .. }
-            | Self::NothingToLoad
-            | Self::InterpreterType
-            | Self::Entry { .. } => Errno::EINVAL,
-            Self::NoRoom { .. } | Self::MemoryLimit { .. } => Errno::ENOMEM,
-            Self::Occupied { .. } => Errno::EEXIST,
-            Self::StackLimit { .. } => Errno::EFAULT,
-            Self::SharedMemory | Self::Threads { .. } | Self::UnknownRseq => Errno::EBUSY,
-        }
-    }
-
-    /// See [`Error::signal`].
-    pub fn signal(&self) -> Option<i32> {
-        match self {
-            Self::Segment { .. }
-            | Self::NothingToLoad
-            | Self::InterpreterType
-            | Self::Entry { .. }
-            | Self::NoRoom { .. }
-            | Self::Occupied { .. }
-            | Self::BelowMinimum { .. }
-            | Self::MemoryLimit { .. }
-            | Self::StackLimit { .. }
-            | Self::SegmentDeniedByMdwe { .. } => Some(libc::SIGSEGV),
-            _ => None,
-        }
-    }
-}
-
 fn path_text(errno: Errno) -> &'static str {
     match errno {
         Errno::ENOENT => "no such file",
@@ -565,10 +403,4 @@ fn magic_text(found: [u8; 4], role: Role) -> String {
 
 fn machine_name(number: u16) -> &'static str {
     goblin::elf::header::machine_to_str(number)
-}
-
-/// How a path given as a C string is shown.
-pub(crate) fn interpreter(path: &CStr) -> Subject {
-    use std::os::unix::ffi::OsStrExt as _;
-    Subject::Interpreter(PathBuf::from(std::ffi::OsStr::from_bytes(path.to_bytes())))
 }

@@ -12,6 +12,8 @@
 //! 7. Ids and capabilities, which take privilege away; the name; the caller's signal mask: a signal that was pending
 //!    meets the default action, as after execve.
 
+mod identity;
+
 use std::ops::Range;
 use std::os::fd::RawFd;
 
@@ -67,18 +69,7 @@ pub(crate) fn table(
             "personality",
         );
     }
-    for range in &process.closing {
-        let (first, last) = (*range.start(), *range.end());
-        if first == last {
-            table.may(call::CLOSE, &[first.into()], "close-on-exec");
-        } else {
-            table.may(
-                call::CLOSE_RANGE,
-                &[first.into(), last.into(), 0.into()],
-                "close-on-exec",
-            );
-        }
-    }
+    close_on_exec(&mut table, process);
     unmap_old(&mut table, host, plan, process, places);
     if let Some(vdso) = &plan.vdso {
         move_vdso(&mut table, vdso, places.vdso_hop);
@@ -93,19 +84,10 @@ pub(crate) fn table(
     );
     map_image(&mut table, plan, places);
     set_layout(&mut table, host, plan, stack, places);
-    for descriptor in &places.own {
-        table.may(call::CLOSE, &[(*descriptor).into()], "the loader's own");
-    }
-    if let Some(descriptor) = places.inherited {
-        table.may(
-            call::FCNTL,
-            &[descriptor.into(), libc::F_SETFD.into(), 0.into()],
-            "the script stays open",
-        );
-    }
-    set_credentials(&mut table, process);
-    set_dumpable(&mut table, host, process);
-    set_name(&mut table, &places.comm);
+    close_own(&mut table, places);
+    identity::set_credentials(&mut table, process);
+    identity::set_dumpable(&mut table, host, process);
+    identity::set_name(&mut table, &places.comm);
     arch::reset_rows(&mut table);
     let mask = table.data(&process.signal_mask.to_ne_bytes());
     let how = libc::SIG_SETMASK;
@@ -123,6 +105,34 @@ pub(crate) fn table(
         );
     }
     table
+}
+
+fn close_on_exec(table: &mut Table, process: &Process) {
+    for range in &process.closing {
+        let (first, last) = (*range.start(), *range.end());
+        if first == last {
+            table.may(call::CLOSE, &[first.into()], "close-on-exec");
+        } else {
+            table.may(
+                call::CLOSE_RANGE,
+                &[first.into(), last.into(), 0.into()],
+                "close-on-exec",
+            );
+        }
+    }
+}
+
+fn close_own(table: &mut Table, places: &Places) {
+    for descriptor in &places.own {
+        table.may(call::CLOSE, &[(*descriptor).into()], "the loader's own");
+    }
+    if let Some(descriptor) = places.inherited {
+        table.may(
+            call::FCNTL,
+            &[descriptor.into(), libc::F_SETFD.into(), 0.into()],
+            "the script stays open",
+        );
+    }
 }
 
 fn drop_signal_state(table: &mut Table, process: &Process) {
@@ -367,75 +377,4 @@ fn legal_layout(host: &Host, plan: &Plan, stack: &InitialStack) -> [u64; 11] {
         environment.start,
         environment.end,
     ]
-}
-
-/// Saved ids become the effective ones; capabilities that execve would take away go.
-fn set_credentials(table: &mut Table, process: &Process) {
-    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-    let status = &process.status;
-    let ids = status.ids.unwrap_or_default();
-    if status.saved_gid != ids.egid {
-        table.must(
-            call::SETRESGID,
-            &[(-1).into(), (-1).into(), u64::from(ids.egid).into()],
-            "saved group id",
-        );
-    }
-    if status.saved_uid != ids.euid {
-        table.must(
-            call::SETRESUID,
-            &[(-1).into(), (-1).into(), u64::from(ids.euid).into()],
-            "saved user id",
-        );
-    }
-    let (permitted, effective) = process.capabilities_after();
-    if (permitted, effective) != (status.permitted, status.effective) {
-        let header = table.data(
-            &[LINUX_CAPABILITY_VERSION_3, 0]
-                .map(u32::to_ne_bytes)
-                .concat(),
-        );
-        let halves = [effective, permitted, status.inheritable];
-        let low = halves.map(|set| set as u32);
-        let high = halves.map(|set| (set >> 32) as u32);
-        let sets = table.data(
-            &[low, high]
-                .concat()
-                .iter()
-                .flat_map(|half| half.to_ne_bytes())
-                .collect::<Vec<_>>(),
-        );
-        table.must(call::CAPSET, &[header, sets], "capabilities");
-    }
-    if process.keep_capabilities {
-        table.may(
-            call::PRCTL,
-            &[libc::PR_SET_KEEPCAPS.into(), 0.into()],
-            "keepcaps",
-        );
-    }
-}
-
-/// Dumpable, unless the program runs with other rights than its user has. Changing ids and capabilities resets it, so
-/// it comes after them.
-fn set_dumpable(table: &mut Table, host: &Host, process: &Process) {
-    let dumpable = if host.ids.secure() {
-        process.dumpable.min(0)
-    } else {
-        1
-    };
-    table.may(
-        call::PRCTL,
-        &[libc::PR_SET_DUMPABLE.into(), dumpable.into()],
-        "dumpable",
-    );
-}
-
-fn set_name(table: &mut Table, comm: &[u8]) {
-    const SIZE: usize = 16;
-    let mut name = [0; SIZE];
-    let count = comm.len().min(SIZE - 1);
-    name[..count].copy_from_slice(&comm[..count]);
-    let name = table.data(&name);
-    table.may(call::PRCTL, &[libc::PR_SET_NAME.into(), name], "name");
 }

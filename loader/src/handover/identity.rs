@@ -1,0 +1,76 @@
+//! Who the new program is: ids, capabilities, and its name.
+
+use crate::host::Host;
+use crate::process::Process;
+use crate::table::{Table, call};
+
+/// Saved ids become the effective ones; capabilities that execve would take away go.
+pub(super) fn set_credentials(table: &mut Table, process: &Process) {
+    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+    let status = &process.status;
+    let ids = status.ids.unwrap_or_default();
+    if status.saved_gid != ids.egid {
+        table.must(
+            call::SETRESGID,
+            &[(-1).into(), (-1).into(), u64::from(ids.egid).into()],
+            "saved group id",
+        );
+    }
+    if status.saved_uid != ids.euid {
+        table.must(
+            call::SETRESUID,
+            &[(-1).into(), (-1).into(), u64::from(ids.euid).into()],
+            "saved user id",
+        );
+    }
+    let (permitted, effective) = process.capabilities_after();
+    if (permitted, effective) != (status.permitted, status.effective) {
+        let header = table.data(
+            &[LINUX_CAPABILITY_VERSION_3, 0]
+                .map(u32::to_ne_bytes)
+                .concat(),
+        );
+        let halves = [effective, permitted, status.inheritable];
+        let low = halves.map(|set| set as u32);
+        let high = halves.map(|set| (set >> 32) as u32);
+        let sets = table.data(
+            &[low, high]
+                .concat()
+                .iter()
+                .flat_map(|half| half.to_ne_bytes())
+                .collect::<Vec<_>>(),
+        );
+        table.must(call::CAPSET, &[header, sets], "capabilities");
+    }
+    if process.keep_capabilities {
+        table.may(
+            call::PRCTL,
+            &[libc::PR_SET_KEEPCAPS.into(), 0.into()],
+            "keepcaps",
+        );
+    }
+}
+
+/// Dumpable, unless the program runs with other rights than its user has. Changing ids and capabilities resets it, so
+/// it comes after them.
+pub(super) fn set_dumpable(table: &mut Table, host: &Host, process: &Process) {
+    let dumpable = if host.ids.secure() {
+        process.dumpable.min(0)
+    } else {
+        1
+    };
+    table.may(
+        call::PRCTL,
+        &[libc::PR_SET_DUMPABLE.into(), dumpable.into()],
+        "dumpable",
+    );
+}
+
+pub(super) fn set_name(table: &mut Table, comm: &[u8]) {
+    const SIZE: usize = 16;
+    let mut name = [0; SIZE];
+    let count = comm.len().min(SIZE - 1);
+    name[..count].copy_from_slice(&comm[..count]);
+    let name = table.data(&name);
+    table.may(call::PRCTL, &[libc::PR_SET_NAME.into(), name], "name");
+}

@@ -1,0 +1,115 @@
+//! [`Prepared`]: everything that is computed before anything changes.
+
+use std::convert::Infallible;
+
+use crate::auxv;
+use crate::commit::{self, Ending};
+use crate::difference::Difference;
+use crate::error::Error;
+use crate::host::Host;
+use crate::open::Opened;
+use crate::plan::{Choices, Plan};
+use crate::stack::InitialStack;
+
+/// A program that is opened and planned, ready to be run.
+#[derive(Debug)]
+pub struct Prepared {
+    ending: Ending,
+    host: Host,
+    opened: Opened,
+    plan: Plan,
+    stack: InitialStack,
+}
+
+impl Prepared {
+    pub(crate) fn new(
+        opened: Opened,
+        host: Host,
+        choices: &Choices,
+        ending: Ending,
+    ) -> Result<Self, Error> {
+        let program = &opened.program.loadable;
+        let interpreter = opened
+            .interpreter
+            .as_ref()
+            .map(|open_file| &open_file.loadable);
+        let (arguments, touched) = (&opened.arguments, opened.space.touched());
+        let plan = Plan::new(&host, program, interpreter, arguments, touched, choices)?;
+        let auxv = host.auxv.with_values(&auxv_values(&host, &opened, &plan));
+        let (frame, platform) = (plan.stack.frame.clone(), host.machine.platform());
+        let stack = InitialStack::new(
+            frame,
+            &opened.arguments,
+            &auxv,
+            platform,
+            host.randomness.bytes,
+        );
+        Ok(Self {
+            ending,
+            host,
+            opened,
+            plan,
+            stack,
+        })
+    }
+
+    /// Where everything goes.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The bytes of the new stack.
+    pub fn stack(&self) -> &InitialStack {
+        &self.stack
+    }
+
+    /// What will be different from an execve(2) of the same program.
+    pub fn differences(&self) -> Vec<Difference> {
+        commit::differences(&self.host, &self.plan, &self.opened, self.ending)
+    }
+
+    /// See [`Command::exec`](crate::Command::exec).
+    pub fn exec(self) -> Error {
+        match self.commit() {
+            Ok(never) => match never {},
+            Err(error) => error,
+        }
+    }
+
+    fn commit(self) -> Result<Infallible, Error> {
+        commit::commit(
+            &self.host,
+            &self.plan,
+            &self.stack,
+            &self.opened,
+            self.ending,
+        )
+    }
+}
+
+/// What the new program's auxiliary vector says that this process's does not.
+fn auxv_values(host: &Host, opened: &Opened, plan: &Plan) -> Vec<(u64, u64)> {
+    let ids = host.ids;
+    let mut values = vec![
+        (auxv::AT_PHDR, plan.program_headers),
+        (auxv::AT_PHENT, 56),
+        (
+            auxv::AT_PHNUM,
+            opened.program.loadable.image.program_headers_count.into(),
+        ),
+        (auxv::AT_BASE, plan.interpreter_bias()),
+        (auxv::AT_FLAGS, 0),
+        (auxv::AT_ENTRY, plan.program.entry),
+        (auxv::AT_UID, ids.uid.into()),
+        (auxv::AT_EUID, ids.euid.into()),
+        (auxv::AT_GID, ids.gid.into()),
+        (auxv::AT_EGID, ids.egid.into()),
+        (auxv::AT_SECURE, ids.secure().into()),
+    ];
+    values.extend(
+        plan.vdso
+            .as_ref()
+            .map(|vdso| (auxv::AT_SYSINFO_EHDR, vdso.header)),
+    );
+    values
+}
