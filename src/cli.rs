@@ -17,6 +17,8 @@ pub(crate) struct Cli {
 pub(crate) enum Subcommand {
     /// Become another program
     Run(RunOptions),
+    /// Start a program by the kernel and by us, and compare the two before the first instruction
+    Compare(CompareOptions),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -43,7 +45,7 @@ point of no return too.";
 #[derive(Debug, Args)]
 #[command(after_help = RUN_EXAMPLES)]
 pub(crate) struct RunOptions {
-    /// Set argv[0] of the program
+    /// Set the program's `argv[0]`
     #[arg(short = 'a', long, value_name = "NAME")]
     pub(crate) argv0: Option<OsString>,
     /// Start with an empty environment
@@ -95,11 +97,46 @@ pub(crate) struct RunOptions {
     #[arg(
         value_name = "PROGRAM",
         num_args = 1..,
-        required_unless_present = "fd",
+        required_unless_present_any = ["fd", "files_from"],
         trailing_var_arg = true,
         allow_hyphen_values = true
     )]
     pub(crate) program: Vec<OsString>,
+}
+
+const COMPARE_EXAMPLES: &str = "\
+No instruction of the program runs. Options of run that stand before PROGRAM are for our side alone, and
+show up as differences.
+
+Examples:
+  supplant compare /bin/ls
+  setarch -R supplant compare -v ./program arg
+  supplant compare --each --json /usr/bin/* >report.jsonl
+
+Status: 0 when nothing differs but what is known and listed in PARITY.md, 1 when something differs, 2 when
+it could not be compared.";
+
+/// Start a program by the kernel and by us, and compare the two before the first instruction.
+#[derive(Debug, Args)]
+#[command(after_help = COMPARE_EXAMPLES)]
+pub(crate) struct CompareOptions {
+    /// Print one line of JSON for each program
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Compare the kernel with itself: nothing may differ
+    #[arg(long)]
+    pub(crate) control: bool,
+    /// Compare each of several programs, all without arguments
+    #[arg(long)]
+    pub(crate) each: bool,
+    /// The same with the programs listed in this file, one a line (- is standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) files_from: Option<PathBuf>,
+    /// How many are compared at the same time
+    #[arg(short = 'j', long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
 }
 
 fn variable() -> impl clap::builder::TypedValueParser<Value = (OsString, OsString)> {

@@ -3,7 +3,10 @@
 #![deny(unsafe_code)]
 
 mod cli;
+mod compare;
+mod each;
 mod logging;
+mod render;
 mod run;
 
 use std::ffi::OsString;
@@ -47,6 +50,7 @@ fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
     };
     match cli.subcommand {
         Subcommand::Run(options) => run::run(&options),
+        Subcommand::Compare(options) => compare::compare(&options),
     }
 }
 

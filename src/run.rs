@@ -39,7 +39,7 @@ pub(crate) fn run(options: &RunOptions) -> i32 {
     refuse(&name, &error)
 }
 
-fn surroundings(options: &RunOptions) -> anyhow::Result<()> {
+pub(crate) fn surroundings(options: &RunOptions) -> anyhow::Result<()> {
     logging::start(options.log.as_deref())?;
     if let Some(directory) = &options.chdir {
         env::set_current_dir(directory).with_context(|| directory.display().to_string())?;
@@ -47,7 +47,8 @@ fn surroundings(options: &RunOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn command(options: &RunOptions) -> Command {
+/// The options as a command of the library.
+pub(crate) fn command(options: &RunOptions) -> Command {
     let (first, rest) = options
         .program
         .split_first()

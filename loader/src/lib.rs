@@ -26,6 +26,8 @@ pub mod maps;
 pub mod page;
 pub mod plan;
 pub mod script;
+#[cfg(feature = "trace")]
+pub mod snapshot;
 pub mod space;
 pub mod stack;
 mod status;
@@ -38,7 +40,7 @@ mod open;
 mod prepared;
 mod process;
 mod procfs;
-mod search;
+pub mod search;
 mod set_id;
 
 mod arch;
@@ -46,6 +48,8 @@ mod commit;
 mod quiesce;
 mod stage;
 mod sys;
+#[cfg(feature = "trace")]
+pub mod trace;
 
 pub use command::Command;
 pub use difference::Difference;

@@ -8,7 +8,7 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// The paths to try, in order: the name itself when it has a slash (or is empty), else one for each directory of `path`.
 /// An empty directory is the working directory.
-pub(crate) fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<OsString> {
+pub fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<OsString> {
     if program.is_empty() || program.as_bytes().contains(&b'/') {
         return vec![program.to_owned()];
     }

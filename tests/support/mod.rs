@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "each test file is a crate of its own")]
 #![allow(unsafe_code, reason = "forks, and calls execve raw")]
 
+pub mod alike;
 pub mod elf;
 
 use std::ffi::{CString, OsStr, OsString};
@@ -105,7 +106,7 @@ impl Call {
     }
 
     pub fn stdin(mut self, bytes: impl AsRef<[u8]>) -> Self {
-        self.stdin = bytes.as_ref().to_owned();
+        self.stdin = bytes.as_ref().into();
         self
     }
 

@@ -1,9 +1,13 @@
-//! What is written in assembly, one file per processor, each with the same items.
+//! What is written in assembly or depends on the registers, one file per processor, each with the same items.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;
+
+#[cfg(all(target_arch = "x86_64", feature = "trace"))]
+#[path = "x86_64_trace.rs"]
+pub(crate) mod trace;
 
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!("supplant-loader has assembly for x86-64 only so far");

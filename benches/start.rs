@@ -1,0 +1,47 @@
+//! How long it takes until a program runs: `supplant run` against `env`, which execs it, measured alternately, so that
+//! what the machine does meanwhile hits both. Prints ratios; nothing is asserted.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const ROUNDS: usize = 300;
+
+fn main() {
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/dist/supplant");
+    let cargo = PathBuf::from(env!("CARGO_BIN_EXE_supplant"));
+    for program in ["/bin/true", "/bin/bash", "/usr/bin/python3"] {
+        if !Path::new(program).exists() {
+            continue;
+        }
+        for build in [&dist, &cargo].into_iter().filter(|build| build.exists()) {
+            compare(program, build);
+        }
+    }
+}
+
+fn compare(program: &str, build: &Path) {
+    let mut ratios: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let execve = time(Command::new("/usr/bin/env").args([program, "--version"]));
+            let ours = time(Command::new(build).args(["run", program, "--version"]));
+            ours.as_secs_f64() / execve.as_secs_f64()
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let quantile = |part: f64| ratios[((ratios.len() - 1) as f64 * part) as usize];
+    println!(
+        "{} run {program} / env {program}: median {:.2} (quartiles {:.2} to {:.2}) of {ROUNDS} pairs",
+        build.display(),
+        quantile(0.5),
+        quantile(0.25),
+        quantile(0.75),
+    );
+}
+
+fn time(command: &mut Command) -> Duration {
+    let started = Instant::now();
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    assert!(status.is_ok_and(|status| status.success()), "{command:?}");
+    started.elapsed()
+}

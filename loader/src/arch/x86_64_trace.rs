@@ -1,0 +1,141 @@
+//! x86-64 under ptrace: names of the registers, how a system call is injected, and how the runner is recognised.
+
+use crate::snapshot::Value;
+
+/// The general registers.
+pub(crate) type Registers = libc::user_regs_struct;
+
+/// The trap flag and the resume flag: set by the processor where a tracer steps or has set a breakpoint.
+const FLAGS_OF_DEBUGGING: u64 = 0x1_0100;
+const ROW_NEXT: u64 = 56;
+const PAGE: u64 = 0x1000;
+
+/// Where in `struct user` the first debug register and the control register are, and what the latter must hold for a
+/// breakpoint on execution at the address in the former.
+pub(crate) const BREAKPOINT_ADDRESS: usize = std::mem::offset_of!(libc::user, u_debugreg);
+pub(crate) const BREAKPOINT_CONTROL: usize = BREAKPOINT_ADDRESS + 7 * 8;
+pub(crate) const BREAKPOINT_ON: u64 = 1;
+
+/// Where it is.
+pub(crate) fn instruction(registers: &Registers) -> u64 {
+    registers.rip
+}
+
+/// The stack pointer.
+pub(crate) fn stack_pointer(registers: &Registers) -> u64 {
+    registers.rsp
+}
+
+/// Each register by its key.
+pub(crate) fn values(registers: &Registers) -> Vec<(&'static str, Value)> {
+    let addresses = [("reg.rip", registers.rip), ("reg.rsp", registers.rsp)];
+    let numbers = [
+        ("reg.rax", registers.rax),
+        ("reg.rbx", registers.rbx),
+        ("reg.rcx", registers.rcx),
+        ("reg.rdx", registers.rdx),
+        ("reg.rsi", registers.rsi),
+        ("reg.rdi", registers.rdi),
+        ("reg.rbp", registers.rbp),
+        ("reg.r8", registers.r8),
+        ("reg.r9", registers.r9),
+        ("reg.r10", registers.r10),
+        ("reg.r11", registers.r11),
+        ("reg.r12", registers.r12),
+        ("reg.r13", registers.r13),
+        ("reg.r14", registers.r14),
+        ("reg.r15", registers.r15),
+        ("reg.eflags", registers.eflags & !FLAGS_OF_DEBUGGING),
+        ("reg.cs", registers.cs),
+        ("reg.ss", registers.ss),
+        ("reg.ds", registers.ds),
+        ("reg.es", registers.es),
+        ("reg.fs", registers.fs),
+        ("reg.gs", registers.gs),
+        ("reg.fs_base", registers.fs_base),
+        ("reg.gs_base", registers.gs_base),
+        ("reg.orig_rax", registers.orig_rax),
+    ];
+    let addresses = addresses.map(|(key, value)| (key, Value::Address(value)));
+    addresses
+        .into_iter()
+        .chain(numbers.map(|(key, value)| (key, Value::Number(value))))
+        .collect()
+}
+
+/// The floating-point and vector state, in XSAVE's layout: control and status words, and how many bytes of registers are
+/// not in their initial state. Which components are in use does not count: a processor may call one used that is not.
+pub(crate) fn xstate_values(area: &[u8]) -> Vec<(&'static str, Value)> {
+    let word = |at: usize, size: usize| {
+        let bytes = area.get(at..at + size).unwrap_or_default();
+        Value::Number(
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |value, byte| value << 8 | u64::from(*byte)),
+        )
+    };
+    let registers = area.get(32..416).unwrap_or_default();
+    let rest = area.get(576..).unwrap_or_default();
+    let dirty = |bytes: &[u8]| bytes.iter().filter(|byte| **byte != 0).count() as u64;
+    vec![
+        ("fpu.control", word(0, 2)),
+        ("fpu.status", word(2, 2)),
+        ("fpu.tags", word(4, 1)),
+        ("fpu.opcode", word(6, 2)),
+        ("fpu.instruction", word(8, 8)),
+        ("fpu.operand", word(16, 8)),
+        ("fpu.mxcsr", word(24, 4)),
+        ("fpu.x87_and_sse_bytes", Value::Number(dirty(registers))),
+        ("fpu.extended_bytes", Value::Number(dirty(rest))),
+    ]
+}
+
+/// The registers for a system call that is made by the `syscall` at `instruction`.
+pub(crate) fn with_call(
+    mut registers: Registers,
+    instruction: u64,
+    number: i64,
+    arguments: [u64; 6],
+) -> Registers {
+    registers.rip = instruction;
+    registers.rax = number as u64;
+    // No system call is to be restarted.
+    registers.orig_rax = u64::MAX;
+    [
+        registers.rdi,
+        registers.rsi,
+        registers.rdx,
+        registers.r10,
+        registers.r8,
+        registers.r9,
+    ] = arguments;
+    registers
+}
+
+/// What a system call returned.
+pub(crate) fn result(registers: &Registers) -> i64 {
+    registers.rax as i64
+}
+
+/// The bytes of the instruction that makes a system call.
+pub(crate) const SYSCALL: [u8; 2] = [0x0f, 0x05];
+
+/// The new program's first instruction, if the process is in the runner (whose stack pointer is its own page) at the
+/// last row. The slots at the page's start tell.
+pub(crate) fn entry_after_last_row(
+    registers: &Registers,
+    word: impl Fn(u64) -> Option<u64>,
+) -> Option<u64> {
+    let page = registers.rsp;
+    let in_runner = page & (PAGE - 1) == 0 && page <= registers.rip && registers.rip < page + PAGE;
+    if !in_runner || word(registers.rbx + ROW_NEXT)? & !1 != 0 {
+        return None;
+    }
+    let [sp, target, last_call] = [word(page)?, word(page + 8)?, word(page + 16)?];
+    if last_call == 0 {
+        Some(target)
+    } else {
+        word(sp)
+    }
+}

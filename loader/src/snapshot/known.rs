@@ -1,0 +1,128 @@
+//! The closed list of differences that are known: userspace cannot do what execve does there.
+//!
+//! Each has the number of its rule in PARITY.md, and a predicate for when it applies. One that applies and does not show
+//! is an error too: then the list does not describe the loader any more.
+
+use serde::{Deserialize, Serialize};
+
+use super::diff::Entry;
+use super::{Facts, Snapshot};
+
+/// A rule that a difference is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// Its number in PARITY.md.
+    pub rule: String,
+    /// Why.
+    pub reason: String,
+}
+
+struct Rule {
+    number: &'static str,
+    reason: &'static str,
+    /// Keys it explains; a `*` at the end stands for anything.
+    keys: &'static [&'static str],
+    /// When it applies, by the facts of our side.
+    applies: fn(&Facts) -> bool,
+    /// Whether it must show when it applies.
+    always: bool,
+    /// What our side must be like even so.
+    holds: fn(&Snapshot) -> bool,
+}
+
+/// The zero and the parity flag.
+const FLAGS_OF_CLEARING: u64 = 0x44;
+const FLAGS: u64 = 0x202;
+
+fn last_jump_left_its_marks(ours: &Snapshot) -> bool {
+    let flags = ours.number("reg.eflags").unwrap_or(0);
+    flags & !FLAGS_OF_CLEARING == FLAGS && ours.number("stack.below") == ours.number("reg.rip")
+}
+
+const RULES: [Rule; 4] = [
+    Rule {
+        number: "P-8",
+        reason: "setting /proc/self/exe needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN, and the old file unmapped",
+        keys: &["exe"],
+        applies: |facts| facts.exe_kept,
+        always: true,
+        holds: |_| true,
+    },
+    Rule {
+        number: "R-8",
+        reason: "the last page is removed by a jump through the vDSO, whose return address and flags stay",
+        keys: &["stack.below", "reg.eflags"],
+        applies: |facts| facts.last_jump,
+        always: true,
+        holds: last_jump_left_its_marks,
+    },
+    Rule {
+        number: "R-8",
+        reason: "one page of the loader was asked to stay",
+        keys: &[
+            "region.memfd:supplant (deleted)*",
+            "place.order",
+            "place.memfd:supplant (deleted)",
+        ],
+        applies: |facts| facts.page_kept,
+        always: true,
+        holds: |_| true,
+    },
+    Rule {
+        number: "R-2",
+        reason: "only a tracer sees the number of the last system call",
+        keys: &["reg.orig_rax"],
+        applies: |facts| facts.ours,
+        always: false,
+        holds: |_| true,
+    },
+];
+
+/// The side that is ours, if the other is not.
+fn ours<'a>(left: &'a Snapshot, right: &'a Snapshot) -> Option<&'a Snapshot> {
+    match (left.facts.ours, right.facts.ours) {
+        (true, false) => Some(left),
+        (false, true) => Some(right),
+        _ => None,
+    }
+}
+
+/// Why the key may differ between these two.
+pub(super) fn reason(key: &str, left: &Snapshot, right: &Snapshot) -> Option<Known> {
+    let ours = ours(left, right)?;
+    let explains =
+        |rule: &&Rule| (rule.applies)(&ours.facts) && rule.explains(key) && (rule.holds)(ours);
+    RULES.iter().find(explains).map(Rule::known)
+}
+
+/// The rules that should show and do not.
+pub(super) fn missing(entries: &[Entry], left: &Snapshot, right: &Snapshot) -> Vec<Known> {
+    let Some(ours) = ours(left, right) else {
+        return Vec::new();
+    };
+    let expected = RULES
+        .iter()
+        .filter(|rule| rule.always && (rule.applies)(&ours.facts));
+    expected
+        .filter(|rule| !entries.iter().any(|entry| rule.explains(&entry.key)))
+        .map(Rule::known)
+        .collect()
+}
+
+impl Rule {
+    fn explains(&self, key: &str) -> bool {
+        self.keys
+            .iter()
+            .any(|pattern| match pattern.strip_suffix('*') {
+                Some(prefix) => key.starts_with(prefix),
+                None => key == *pattern,
+            })
+    }
+
+    fn known(&self) -> Known {
+        Known {
+            rule: self.number.to_owned(),
+            reason: self.reason.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What can be seen of a process at one moment, as plain data with hierarchical keys.
+//!
+//! Two snapshots are compared by [`diff`](diff::diff). Values that are addresses are turned into names relative to what
+//! they point to first ([`symbols`]), so that two randomised processes compare as well as two fixed ones.
+
+pub mod diff;
+pub mod known;
+pub mod symbols;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of this form; a reader refuses others.
+pub const VERSION: u32 = 1;
+
+/// A process at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Everything but memory, by key: `reg.rip`, `auxv.AT_PHDR`, `fd.3.target`, `signal.INT.handler`.
+    pub values: BTreeMap<String, Value>,
+    /// The mappings, from low to high.
+    pub regions: Vec<Region>,
+    /// The facts that [`known`] differences depend on.
+    pub facts: Facts,
+}
+
+/// What a key stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Value {
+    /// An address.
+    #[serde(with = "hex")]
+    Address(u64),
+    /// A number.
+    Number(u64),
+    /// Anything else, as text; bytes that are no text are escaped.
+    Text(String),
+    /// Something that is drawn at random for every process: only that it is there is compared.
+    Random(String),
+}
+
+/// A mapping.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Region {
+    /// Where it starts.
+    #[serde(with = "hex")]
+    pub start: u64,
+    /// Where it ends.
+    #[serde(with = "hex")]
+    pub end: u64,
+    /// `r-xp` and so on.
+    pub permissions: String,
+    /// Offset in the file.
+    #[serde(with = "hex")]
+    pub offset: u64,
+    /// Device and inode of the file.
+    pub file: (u32, u32, u64),
+    /// Path or label.
+    pub name: String,
+    /// `VmFlags` of /proc/PID/smaps.
+    pub flags: String,
+    /// How much of it is anonymous memory, in KiB.
+    pub anonymous: u64,
+    /// A hash for each page; `None` for one that cannot be read. Empty where contents do not count.
+    pub pages: Vec<Option<u64>>,
+}
+
+/// What decides whether a difference is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Made by this loader, not by the kernel.
+    pub ours: bool,
+    /// The process may not set /proc/self/exe.
+    pub exe_kept: bool,
+    /// A page of the loader stays.
+    pub page_kept: bool,
+    /// The last page went by a jump through the vDSO.
+    pub last_jump: bool,
+    /// Addresses are not randomised, although those that the kernel chooses later are.
+    pub base_kept: bool,
+}
+
+impl Snapshot {
+    /// An empty one of the current version.
+    pub fn new() -> Self {
+        Self {
+            version: VERSION,
+            ..Self::default()
+        }
+    }
+
+    /// Sets a value.
+    pub fn set(&mut self, key: impl Into<String>, value: Value) {
+        self.values.insert(key.into(), value);
+    }
+
+    /// The number or address under a key.
+    pub fn number(&self, key: &str) -> Option<u64> {
+        match self.values.get(key)? {
+            Value::Address(value) | Value::Number(value) => Some(*value),
+            Value::Text(_) | Value::Random(_) => None,
+        }
+    }
+
+    /// How many pages there are hashes of.
+    pub fn pages(&self) -> usize {
+        self.regions.iter().map(|region| region.pages.len()).sum()
+    }
+}
+
+/// Addresses as strings: JSON numbers lose bits above 2^53 in many readers.
+mod hex {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde calls it with a reference"
+    )]
+    pub(super) fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("{value:#x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u64::from_str_radix(text.trim_start_matches("0x"), 16).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,160 @@
+//! Names for addresses: `exe+0x1040`, `stack.top-0x220`, `vdso+0x0`.
+//!
+//! Everything is named by what execve places: program, interpreter, vDSO, heap and stack, each of which moves as a whole
+//! when addresses are randomised. The stack moves in two parts: strings at its top, and what lies below a random gap,
+//! named from the stack pointer.
+
+use std::ops::Range;
+
+use super::{Region, Snapshot};
+
+/// What the mappings of one snapshot are called.
+#[derive(Clone, Debug)]
+pub struct Symbols {
+    anchors: Vec<Anchor>,
+    stack: Range<u64>,
+    sp: u64,
+    strings: u64,
+    heap: u64,
+    /// One name per region.
+    labels: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Anchor {
+    name: String,
+    base: u64,
+    range: Range<u64>,
+}
+
+impl Symbols {
+    /// Finds out what is what.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        let files = Files::new(snapshot);
+        let labels = labels(snapshot, &files);
+        let mut anchors: Vec<Anchor> = Vec::new();
+        for (region, label) in snapshot.regions.iter().zip(&labels) {
+            let name = label.trim_end_matches(".bss");
+            match anchors.iter_mut().find(|anchor| anchor.name == name) {
+                Some(anchor) => anchor.range.end = region.end,
+                None => anchors.push(Anchor {
+                    name: name.to_owned(),
+                    base: region.start,
+                    range: region.start..region.end,
+                }),
+            }
+        }
+        let stack = snapshot
+            .regions
+            .iter()
+            .find(|region| region.name == "[stack]");
+        let sp = snapshot.number("stat.startstack").unwrap_or(0);
+        Self {
+            anchors,
+            stack: stack.map_or(0..0, |stack| stack.start..stack.end),
+            sp,
+            strings: snapshot.number("stat.arg_start").unwrap_or(sp),
+            heap: snapshot.number("stat.start_brk").unwrap_or(0),
+            labels,
+        }
+    }
+
+    /// The name of the region with this index: `exe`, `exe.bss`, `interp`, `libc.so.6`, `stack`.
+    pub fn label(&self, index: usize) -> &str {
+        &self.labels[index]
+    }
+
+    /// The name of an address. An end is named by what it ends: one past the last byte still belongs to a mapping.
+    pub fn name(&self, address: u64) -> String {
+        if self.stack.start <= address && address <= self.stack.end && !self.stack.is_empty() {
+            return self.on_stack(address);
+        }
+        if address == self.heap && address != 0 {
+            return "heap".to_owned();
+        }
+        let holds = |anchor: &&Anchor| anchor.range.start <= address && address < anchor.range.end;
+        let ends = |anchor: &&Anchor| anchor.range.end == address;
+        match self
+            .anchors
+            .iter()
+            .find(holds)
+            .or_else(|| self.anchors.iter().find(ends))
+        {
+            Some(anchor) => format!("{}+{:#x}", anchor.name, address - anchor.base),
+            None => format!("{address:#x}"),
+        }
+    }
+
+    fn on_stack(&self, address: u64) -> String {
+        if address >= self.strings || address < self.sp.saturating_sub(0x1000) {
+            format!("stack.top-{:#x}", self.stack.end - address)
+        } else if address >= self.sp {
+            format!("stack.sp+{:#x}", address - self.sp)
+        } else {
+            format!("stack.sp-{:#x}", self.sp - address)
+        }
+    }
+}
+
+type File = (u32, u32, u64);
+
+/// The two files of the program, found by what the auxiliary vector points to.
+struct Files {
+    program: Option<File>,
+    interpreter: Option<File>,
+}
+
+impl Files {
+    fn new(snapshot: &Snapshot) -> Self {
+        let file_at = |address: Option<u64>| {
+            let address = address.filter(|&address| address != 0)?;
+            let region = snapshot
+                .regions
+                .iter()
+                .find(|region| region.start <= address && address < region.end)?;
+            Some(region.file).filter(|file| file.2 != 0)
+        };
+        let [headers, entry] =
+            ["auxv.AT_PHDR", "auxv.AT_ENTRY"].map(|key| file_at(snapshot.number(key)));
+        let program = headers.or(entry);
+        let [base, rip] = ["auxv.AT_BASE", "reg.rip"].map(|key| file_at(snapshot.number(key)));
+        let interpreter = base.or(rip).filter(|file| Some(*file) != program);
+        Self {
+            program,
+            interpreter,
+        }
+    }
+}
+
+/// An anonymous mapping right behind a file's belongs to it: its bss.
+fn labels(snapshot: &Snapshot, files: &Files) -> Vec<String> {
+    let mut labels: Vec<String> = Vec::new();
+    let mut anonymous = 0;
+    let mut previous: Option<&Region> = None;
+    for region in &snapshot.regions {
+        let adjacent = previous.is_some_and(|previous| previous.end == region.start);
+        let label = match region.name.as_str() {
+            "" => match labels.last().filter(|_| adjacent) {
+                Some(label) if !label.starts_with('[') => {
+                    format!("{}.bss", label.trim_end_matches(".bss"))
+                }
+                _ => {
+                    anonymous += 1;
+                    format!("anon{anonymous}")
+                }
+            },
+            name => match name
+                .strip_prefix('[')
+                .and_then(|name| name.strip_suffix(']'))
+            {
+                Some(special) => special.to_owned(),
+                None if Some(region.file) == files.program => "exe".to_owned(),
+                None if Some(region.file) == files.interpreter => "interp".to_owned(),
+                None => name.rsplit('/').next().unwrap_or(name).to_owned(),
+            },
+        };
+        labels.push(label);
+        previous = Some(region);
+    }
+    labels
+}

@@ -1,0 +1,162 @@
+//! The initial stack, item by item.
+
+use crate::auxv::{self, Auxv};
+use crate::snapshot::{Snapshot, Value};
+use crate::stack::DecodedStack;
+
+use super::memory::Memory;
+
+/// How far below the stack pointer is looked for what should not be there.
+const BELOW: u64 = 0x1000;
+/// The random gap below the strings, with what alignment adds.
+const GAP: u64 = 8192 + 16;
+
+/// Records what the stack from `sp` to `top` says. `fixed`: nothing is random.
+pub(super) fn record(snapshot: &mut Snapshot, memory: &Memory, sp: u64, top: u64, fixed: bool) {
+    let mut bytes = vec![0; top.saturating_sub(sp).min(64 << 20) as usize];
+    if !memory.read(sp, &mut bytes) {
+        return;
+    }
+    let Some(stack) = DecodedStack::new(sp, &bytes) else {
+        snapshot.set("stack.decodes", Value::Text("no".to_owned()));
+        return;
+    };
+    snapshot.set("stack.alignment", Value::Number(sp % 16));
+    strings(snapshot, &stack);
+    auxv_entries(snapshot, &stack.auxv);
+    snapshot.set(
+        "stack.platform",
+        Value::Text(stack.platform.escape_ascii().to_string()),
+    );
+    let drawn = stack.random != [0; 16];
+    snapshot.set(
+        "stack.random",
+        if drawn {
+            Value::Random("bytes".to_owned())
+        } else {
+            Value::Number(0)
+        },
+    );
+    gap(snapshot, &stack, &bytes, sp, fixed);
+    below(snapshot, memory, sp);
+}
+
+fn strings(snapshot: &mut Snapshot, stack: &DecodedStack) {
+    let arguments = &stack.arguments;
+    snapshot.set("stack.argc", Value::Number(arguments.argv.len() as u64));
+    for (name, list) in [("argv", &arguments.argv), ("envp", &arguments.envp)] {
+        for (index, string) in list.iter().enumerate() {
+            let text = string.to_bytes().escape_ascii().to_string();
+            snapshot.set(format!("stack.{name}.{index:04}"), Value::Text(text));
+        }
+    }
+    snapshot.set(
+        "stack.execfn",
+        Value::Text(arguments.execfn.to_bytes().escape_ascii().to_string()),
+    );
+}
+
+fn auxv_entries(snapshot: &mut Snapshot, vector: &Auxv) {
+    let order: Vec<_> = vector
+        .pairs()
+        .iter()
+        .map(|&(tag, _)| tag_name(tag))
+        .collect();
+    snapshot.set("auxv.order", Value::Text(order.join(" ")));
+    for &(tag, value) in vector.pairs() {
+        let value = if is_address(tag) {
+            Value::Address(value)
+        } else {
+            Value::Number(value)
+        };
+        snapshot.set(format!("auxv.{}", tag_name(tag)), value);
+    }
+}
+
+/// The name of a tag, or its number.
+pub(super) fn tag_name(tag: u64) -> String {
+    let names = [
+        (auxv::AT_SYSINFO_EHDR, "SYSINFO_EHDR"),
+        (51, "MINSIGSTKSZ"),
+        (auxv::AT_HWCAP, "HWCAP"),
+        (auxv::AT_PAGESZ, "PAGESZ"),
+        (auxv::AT_CLKTCK, "CLKTCK"),
+        (auxv::AT_PHDR, "PHDR"),
+        (auxv::AT_PHENT, "PHENT"),
+        (auxv::AT_PHNUM, "PHNUM"),
+        (auxv::AT_BASE, "BASE"),
+        (auxv::AT_FLAGS, "FLAGS"),
+        (auxv::AT_ENTRY, "ENTRY"),
+        (auxv::AT_UID, "UID"),
+        (auxv::AT_EUID, "EUID"),
+        (auxv::AT_GID, "GID"),
+        (auxv::AT_EGID, "EGID"),
+        (auxv::AT_SECURE, "SECURE"),
+        (auxv::AT_RANDOM, "RANDOM"),
+        (26, "HWCAP2"),
+        (auxv::AT_EXECFN, "EXECFN"),
+        (auxv::AT_PLATFORM, "PLATFORM"),
+        (auxv::AT_EXECFD, "EXECFD"),
+        (auxv::AT_RSEQ_FEATURE_SIZE, "RSEQ_FEATURE_SIZE"),
+        (28, "RSEQ_ALIGN"),
+    ];
+    let name = names.iter().find(|(number, _)| *number == tag);
+    name.map_or_else(|| tag.to_string(), |(_, name)| format!("AT_{name}"))
+}
+
+fn is_address(tag: u64) -> bool {
+    [
+        auxv::AT_SYSINFO_EHDR,
+        auxv::AT_PHDR,
+        auxv::AT_BASE,
+        auxv::AT_ENTRY,
+        auxv::AT_RANDOM,
+        auxv::AT_EXECFN,
+        auxv::AT_PLATFORM,
+    ]
+    .contains(&tag)
+}
+
+/// The random gap between the tables and the strings, and every byte that belongs to nothing: they must be zero.
+fn gap(snapshot: &mut Snapshot, stack: &DecodedStack, bytes: &[u8], sp: u64, fixed: bool) {
+    let start_of = |tag| stack.auxv.get(tag).unwrap_or(sp);
+    let platform_end = start_of(auxv::AT_PLATFORM) + stack.platform.len() as u64;
+    let arg_start = snapshot.number("stat.arg_start").unwrap_or(platform_end);
+    let size = arg_start.saturating_sub(platform_end);
+    let value = if !fixed && size < GAP {
+        Value::Random("gap".to_owned())
+    } else {
+        Value::Number(size)
+    };
+    snapshot.set("stack.gap", value);
+    let pointers = stack.arguments.argv.len() + stack.arguments.envp.len() + 3;
+    let auxv_end = sp + (pointers as u64) * 8 + stack.auxv.size();
+    let padding = [
+        (auxv_end, start_of(auxv::AT_RANDOM)),
+        (platform_end, arg_start),
+    ];
+    let at = |address: u64| (address.saturating_sub(sp) as usize).min(bytes.len());
+    let dirty = padding.iter().map(|&(start, end)| {
+        bytes[at(start).min(at(end))..at(end)]
+            .iter()
+            .filter(|byte| **byte != 0)
+            .count()
+    });
+    snapshot.set("stack.padding", Value::Number(dirty.sum::<usize>() as u64));
+}
+
+/// The word right below the stack pointer, and how many bytes further down are not zero.
+fn below(snapshot: &mut Snapshot, memory: &Memory, sp: u64) {
+    let start = (sp - BELOW) & !(super::memory::PAGE - 1);
+    let mut bytes = vec![0; (sp - start) as usize];
+    if !memory.read(start, &mut bytes) {
+        return;
+    }
+    let (rest, word) = bytes.split_at(bytes.len() - 8);
+    let word = u64::from_ne_bytes(word.try_into().unwrap_or_default());
+    snapshot.set("stack.below", Value::Address(word));
+    snapshot.set(
+        "stack.below.bytes",
+        Value::Number(rest.iter().filter(|byte| **byte != 0).count() as u64),
+    );
+}

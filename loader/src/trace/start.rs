@@ -1,0 +1,236 @@
+//! Two ways to the first instruction of a program: the kernel's, by a raw execve, and ours.
+//!
+//! Both children are forked by the same process and are stopped before anything else, so that they start out equal.
+#![allow(unsafe_code, reason = "forks; calls execve raw")]
+
+use std::ffi::{CString, c_char};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::ptrace;
+use nix::sys::signal::{Signal, raise};
+use nix::unistd::{ForkResult, fork, pipe2};
+
+use crate::arch;
+use crate::arguments::Arguments;
+use crate::command::Command;
+
+use super::memory::Memory;
+use super::tracee::{Event, Running, Stop, Stopped};
+
+/// How starting a program ended.
+#[derive(Debug)]
+pub enum Started {
+    /// Stopped before its first instruction.
+    Stopped(Stopped),
+    /// Refused with an errno, and the reason where we know it.
+    Refused {
+        /// The errno.
+        errno: i32,
+        /// Our error's text; empty for the kernel.
+        reason: String,
+    },
+    /// Killed past the point of no return.
+    Killed {
+        /// By this signal.
+        signal: i32,
+        /// Our error's text; empty for the kernel.
+        reason: String,
+    },
+}
+
+const NOT_STARTED: i32 = 125;
+
+/// Starts a program by execve, trying `paths` in order as execvp does.
+pub fn by_kernel(paths: &[CString], arguments: &Arguments) -> Result<Started, Errno> {
+    let (argv, envp) = (pointers(&arguments.argv), pointers(&arguments.envp));
+    let (running, report) = child(|| {
+        let mut best = libc::ENOENT;
+        for path in paths {
+            // SAFETY: terminated strings in terminated arrays.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_execve,
+                    path.as_ptr(),
+                    argv.as_ptr(),
+                    envp.as_ptr(),
+                )
+            };
+            let errno = Errno::last_raw();
+            if !crate::search::goes_on(errno) {
+                return (errno, 0, String::new());
+            }
+            if errno == libc::EACCES || best == libc::ENOENT {
+                best = errno;
+            }
+        }
+        (best, 0, String::new())
+    })?;
+    let stopped = match expect_stop(running, report)? {
+        Ok(stopped) => stopped,
+        Err(started) => return Ok(started),
+    };
+    // From the event to the end of the system call: not one instruction, but the registers are final.
+    let event = stopped.to_syscall()?.wait()?;
+    match event {
+        Event::Stopped(stopped, Stop::Syscall) => Ok(Started::Stopped(stopped)),
+        _ => Err(Errno::EIO),
+    }
+}
+
+/// Starts a program by `command`.
+pub fn by_us(command: &Command) -> Result<Started, Errno> {
+    let (running, report) = child(|| {
+        let error = match command.prepare() {
+            Ok(prepared) => prepared.exec(),
+            Err(error) => error,
+        };
+        (
+            error.raw_os_error(),
+            error.signal().unwrap_or(0),
+            error.to_string(),
+        )
+    })?;
+    let mut running = running;
+    loop {
+        match running.wait()? {
+            Event::Stopped(stopped, Stop::Syscall) => match entry_after_last_row(&stopped)? {
+                Some(entry) => return run_to(stopped, entry).map(Started::Stopped),
+                None => running = stopped.to_syscall()?,
+            },
+            Event::Stopped(stopped, _) => running = stopped.to_syscall()?,
+            Event::Exited(_) => return Ok(read_report(report)),
+            Event::Killed(signal) => {
+                return Ok(Started::Killed {
+                    signal,
+                    reason: String::new(),
+                });
+            }
+        }
+    }
+}
+
+/// Forks a child that stops, runs `body` when it is let go, and reports what that returns: errno, signal, text.
+fn child(body: impl FnOnce() -> (i32, i32, String)) -> Result<(Running, OwnedFd), Errno> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    // SAFETY: the caller has one thread, or allocates nothing that another one holds: glibc's malloc survives fork.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            drop(reader);
+            let traced = ptrace::traceme().and_then(|()| raise(Signal::SIGSTOP));
+            let (errno, signal, text) = match traced {
+                Ok(()) => body(),
+                Err(errno) => (errno as i32, 0, "ptrace".to_owned()),
+            };
+            let mut file = File::from(writer);
+            let _ = file.write_all(format!("{errno} {signal} {text}").as_bytes());
+            // SAFETY: ends the child without running what the parent registered.
+            unsafe { libc::_exit(NOT_STARTED) }
+        }
+        ForkResult::Parent { child } => {
+            drop(writer);
+            match Running::child(child).wait()? {
+                Event::Stopped(stopped, _) => {
+                    stopped.set_options()?;
+                    Ok((stopped.to_syscall()?, reader))
+                }
+                Event::Exited(_) | Event::Killed(_) => Err(Errno::EPERM),
+            }
+        }
+    }
+}
+
+/// Runs to the exec event; anything else is how it ended instead.
+fn expect_stop(mut running: Running, report: OwnedFd) -> Result<Result<Stopped, Started>, Errno> {
+    loop {
+        match running.wait()? {
+            Event::Stopped(stopped, Stop::Exec) => return Ok(Ok(stopped)),
+            Event::Stopped(stopped, Stop::Signal(signal)) => running = stopped.cont(signal)?,
+            Event::Stopped(stopped, _) => running = stopped.to_syscall()?,
+            Event::Exited(_) => return Ok(Err(read_report(report))),
+            Event::Killed(signal) => {
+                return Ok(Err(Started::Killed {
+                    signal,
+                    reason: String::new(),
+                }));
+            }
+        }
+    }
+}
+
+fn read_report(report: OwnedFd) -> Started {
+    let mut text = String::new();
+    // SAFETY: the descriptor is ours alone.
+    let mut file = unsafe { File::from_raw_fd(report.into_raw_fd()) };
+    let _ = file.read_to_string(&mut text);
+    let mut fields = text.splitn(3, ' ');
+    let mut number = || {
+        fields
+            .next()
+            .and_then(|field| field.parse().ok())
+            .unwrap_or(0)
+    };
+    let (errno, signal) = (number(), number());
+    let reason = fields.next().unwrap_or_default().to_owned();
+    match signal {
+        0 => Started::Refused { errno, reason },
+        signal => Started::Killed { signal, reason },
+    }
+}
+
+/// The new program's first instruction, if the stop is in the runner and no row of the table is left.
+fn entry_after_last_row(stopped: &Stopped) -> Result<Option<u64>, Errno> {
+    let registers = stopped.registers()?;
+    let memory = Memory::of(stopped.pid())?;
+    Ok(arch::trace::entry_after_last_row(&registers, |address| {
+        memory.word(address)
+    }))
+}
+
+/// The few instructions that are left, the last munmap among them: to a breakpoint in hardware, since one in software
+/// would change the page; in single steps where there is none.
+fn run_to(stopped: Stopped, entry: u64) -> Result<Stopped, Errno> {
+    if stopped.set_breakpoint(Some(entry)).is_err() {
+        return step_to(stopped, entry);
+    }
+    let mut running = stopped.cont(0)?;
+    loop {
+        match running.wait()? {
+            Event::Stopped(stopped, _)
+                if arch::trace::instruction(&stopped.registers()?) == entry =>
+            {
+                stopped.set_breakpoint(None)?;
+                return Ok(stopped);
+            }
+            Event::Stopped(stopped, Stop::Signal(signal)) => running = stopped.cont(signal)?,
+            Event::Stopped(stopped, _) => running = stopped.cont(0)?,
+            Event::Exited(_) | Event::Killed(_) => return Err(Errno::EIO),
+        }
+    }
+}
+
+fn step_to(mut stopped: Stopped, entry: u64) -> Result<Stopped, Errno> {
+    const MOST: usize = 200;
+    for _ in 0..MOST {
+        match stopped.step()?.wait()? {
+            Event::Stopped(next, _) => stopped = next,
+            Event::Exited(_) | Event::Killed(_) => return Err(Errno::EIO),
+        }
+        if arch::trace::instruction(&stopped.registers()?) == entry {
+            return Ok(stopped);
+        }
+    }
+    Err(Errno::EIO)
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings
+        .iter()
+        .map(|string| string.as_ptr())
+        .chain([ptr::null()])
+        .collect()
+}

@@ -1,0 +1,234 @@
+//! Traced processes as types: one is either running or stopped, and only the right calls exist for each.
+//!
+//! Neither can be copied; using one consumes it. A tracee that is dropped is killed and reaped, one that was attached to
+//! is let go.
+#![allow(unsafe_code, reason = "PTRACE_GETREGSET has no safe wrapper")]
+
+use std::mem::{self, MaybeUninit};
+
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::arch::trace::Registers;
+
+/// A traced process that runs.
+#[derive(Debug)]
+pub struct Running(Tracee);
+
+/// A traced process that is stopped.
+#[derive(Debug)]
+pub struct Stopped(Tracee);
+
+#[derive(Debug)]
+struct Tracee {
+    pid: Pid,
+    /// Somebody else's child, which lives on.
+    attached: bool,
+}
+
+/// What a running tracee did next.
+#[derive(Debug)]
+pub enum Event {
+    /// It stopped.
+    Stopped(Stopped, Stop),
+    /// It ended with this status.
+    Exited(i32),
+    /// It was killed by this signal.
+    Killed(i32),
+}
+
+/// Why it stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A signal is about to be delivered.
+    Signal(i32),
+    /// execve succeeded.
+    Exec,
+    /// At the start or the end of a system call.
+    Syscall,
+    /// Another ptrace event.
+    Event(i32),
+}
+
+impl Drop for Tracee {
+    fn drop(&mut self) {
+        if self.attached {
+            let _ = ptrace::detach(self.pid, None);
+            return;
+        }
+        let _ = kill(self.pid, Signal::SIGKILL);
+        while let Ok(status) = waitpid(self.pid, Some(WaitPidFlag::__WALL)) {
+            if matches!(status, WaitStatus::Exited(..) | WaitStatus::Signaled(..)) {
+                break;
+            }
+        }
+    }
+}
+
+impl Running {
+    /// A child that asks to be traced.
+    pub(super) fn child(pid: Pid) -> Self {
+        Self(Tracee {
+            pid,
+            attached: false,
+        })
+    }
+
+    /// Waits for what it does next.
+    pub fn wait(self) -> Result<Event, Errno> {
+        let status = loop {
+            match waitpid(self.0.pid, Some(WaitPidFlag::__WALL)) {
+                Err(Errno::EINTR) => (),
+                result => break result?,
+            }
+        };
+        let stop = match status {
+            WaitStatus::Exited(_, status) => {
+                mem::forget(self);
+                return Ok(Event::Exited(status));
+            }
+            WaitStatus::Signaled(_, signal, _) => {
+                mem::forget(self);
+                return Ok(Event::Killed(signal as i32));
+            }
+            WaitStatus::Stopped(_, signal) => Stop::Signal(signal as i32),
+            WaitStatus::PtraceSyscall(_) => Stop::Syscall,
+            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_EXEC) => Stop::Exec,
+            WaitStatus::PtraceEvent(_, _, event) => Stop::Event(event),
+            _ => Stop::Event(0),
+        };
+        Ok(Event::Stopped(Stopped(self.0), stop))
+    }
+}
+
+impl Stopped {
+    /// Stops a process that is no child of ours; it goes on when this is dropped.
+    pub fn attach(pid: i32) -> Result<Self, Errno> {
+        let pid = Pid::from_raw(pid);
+        ptrace::seize(pid, ptrace::Options::empty())?;
+        let tracee = Tracee {
+            pid,
+            attached: true,
+        };
+        ptrace::interrupt(pid)?;
+        match Running(tracee).wait()? {
+            Event::Stopped(stopped, _) => Ok(stopped),
+            Event::Exited(_) | Event::Killed(_) => Err(Errno::ESRCH),
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.0.pid.as_raw()
+    }
+
+    pub(super) fn set_options(&self) -> Result<(), Errno> {
+        use ptrace::Options;
+        let options = Options::PTRACE_O_EXITKILL
+            | Options::PTRACE_O_TRACEEXEC
+            | Options::PTRACE_O_TRACESYSGOOD;
+        ptrace::setoptions(self.0.pid, options)
+    }
+
+    /// Lets it run on, with a signal if there is one to deliver.
+    pub fn cont(self, signal: i32) -> Result<Running, Errno> {
+        ptrace::cont(self.0.pid, Signal::try_from(signal).ok())?;
+        Ok(Running(self.0))
+    }
+
+    /// Lets it run to the start or end of the next system call.
+    pub fn to_syscall(self) -> Result<Running, Errno> {
+        ptrace::syscall(self.0.pid, None)?;
+        Ok(Running(self.0))
+    }
+
+    /// One instruction.
+    pub fn step(self) -> Result<Running, Errno> {
+        ptrace::step(self.0.pid, None)?;
+        Ok(Running(self.0))
+    }
+
+    /// Its general registers.
+    pub(crate) fn registers(&self) -> Result<Registers, Errno> {
+        ptrace::getregs(self.0.pid)
+    }
+
+    pub(crate) fn set_registers(&self, registers: Registers) -> Result<(), Errno> {
+        ptrace::setregs(self.0.pid, registers)
+    }
+
+    /// Sets or removes a breakpoint in hardware, which changes no memory. Errors: there is none to be had.
+    pub(super) fn set_breakpoint(&self, address: Option<u64>) -> Result<(), Errno> {
+        use crate::arch::trace::{BREAKPOINT_ADDRESS, BREAKPOINT_CONTROL, BREAKPOINT_ON};
+        if let Some(address) = address {
+            self.write_user(BREAKPOINT_ADDRESS, address)?;
+        }
+        self.write_user(
+            BREAKPOINT_CONTROL,
+            if address.is_some() { BREAKPOINT_ON } else { 0 },
+        )
+    }
+
+    fn write_user(&self, offset: usize, value: u64) -> Result<(), Errno> {
+        // SAFETY: changes a register of the tracee only.
+        Errno::result(unsafe { libc::ptrace(libc::PTRACE_POKEUSER, self.pid(), offset, value) })
+            .map(drop)
+    }
+
+    /// Its floating-point and vector registers, in the layout of XSAVE.
+    pub(crate) fn xstate(&self) -> Result<Vec<u8>, Errno> {
+        const NT_X86_XSTATE: usize = 0x202;
+        let mut bytes = vec![0_u8; 16 * 1024];
+        let mut vector = libc::iovec {
+            iov_base: bytes.as_mut_ptr().cast(),
+            iov_len: bytes.len(),
+        };
+        // SAFETY: the kernel writes at most `iov_len` bytes to the buffer, and how many they were to the struct.
+        let result = unsafe {
+            libc::ptrace(
+                libc::PTRACE_GETREGSET,
+                self.pid(),
+                NT_X86_XSTATE,
+                &raw mut vector,
+            )
+        };
+        Errno::result(result)?;
+        bytes.truncate(vector.iov_len);
+        Ok(bytes)
+    }
+
+    /// Address, size and signature of the restartable-sequences area; zeros without one.
+    pub(crate) fn rseq(&self) -> Result<(u64, u32, u32), Errno> {
+        const PTRACE_GET_RSEQ_CONFIGURATION: libc::c_uint = 0x420f;
+        #[repr(C)]
+        struct Configuration {
+            address: u64,
+            size: u32,
+            signature: u32,
+            flags: u32,
+            padding: u32,
+        }
+        let mut configuration = MaybeUninit::<Configuration>::zeroed();
+        let size = size_of::<Configuration>();
+        // SAFETY: the kernel writes at most `size` bytes to the struct.
+        let result = unsafe {
+            libc::ptrace(
+                PTRACE_GET_RSEQ_CONFIGURATION,
+                self.pid(),
+                size,
+                configuration.as_mut_ptr(),
+            )
+        };
+        Errno::result(result)?;
+        // SAFETY: all numbers, for which zeros are valid.
+        let configuration = unsafe { configuration.assume_init() };
+        Ok((
+            configuration.address,
+            configuration.size,
+            configuration.signature,
+        ))
+    }
+}
