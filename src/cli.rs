@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser};
+use clap::{Args, CommandFactory as _, Parser};
 
 /// Replace the program that a process runs, as execve(2) does, without calling execve(2).
 #[derive(Debug, Parser)]
@@ -11,6 +11,24 @@ use clap::{Args, Parser};
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) subcommand: Subcommand,
+}
+
+impl Cli {
+    /// Parses a command line. A program is needed, unless it comes from elsewhere.
+    pub(crate) fn parse_from_words(
+        words: impl Iterator<Item = OsString>,
+    ) -> Result<Self, clap::Error> {
+        let cli = Self::try_parse_from(words)?;
+        let (program, elsewhere) = match &cli.subcommand {
+            Subcommand::Run(options) => (&options.program, options.fd.is_some()),
+            Subcommand::Compare(options) => (&options.run.program, options.files_from.is_some()),
+        };
+        if program.is_empty() && !elsewhere {
+            let kind = clap::error::ErrorKind::MissingRequiredArgument;
+            return Err(Self::command().error(kind, "a PROGRAM is missing"));
+        }
+        Ok(cli)
+    }
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -46,7 +64,7 @@ point of no return too.";
 #[command(after_help = RUN_EXAMPLES)]
 pub(crate) struct RunOptions {
     /// Set the program's `argv[0]`
-    #[arg(short = 'a', long, value_name = "NAME")]
+    #[arg(short = 'a', long, value_name = "NAME", allow_hyphen_values = true)]
     pub(crate) argv0: Option<OsString>,
     /// Start with an empty environment
     #[arg(short = 'i', long)]
@@ -94,13 +112,7 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
     /// The program: a path, a name that is searched in PATH, or - for standard input; then its arguments
-    #[arg(
-        value_name = "PROGRAM",
-        num_args = 1..,
-        required_unless_present_any = ["fd", "files_from"],
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
+    #[arg(value_name = "PROGRAM", num_args = 0.., trailing_var_arg = true)]
     pub(crate) program: Vec<OsString>,
 }
 

@@ -12,8 +12,6 @@ mod run;
 use std::ffi::OsString;
 use std::io::Write as _;
 
-use clap::Parser as _;
-
 use cli::{Cli, Subcommand};
 
 /// What a wrong command line exits with.
@@ -35,7 +33,7 @@ extern "C" fn main() -> i32 {
 
 fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
     std::hint::black_box(&MARK);
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::parse_from_words(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let status = if error.use_stderr() {

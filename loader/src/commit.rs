@@ -56,7 +56,8 @@ pub(crate) fn commit(
     let mut file = RunnerFile::new()?;
     let set_mm_map = sys::has_set_mm_map();
     let own = own_descriptors(opened, &file);
-    let quiet = Quiet::new(host, &own, set_mm_map)?;
+    let staying: Vec<_> = own.iter().copied().chain(opened.inherited).collect();
+    let quiet = Quiet::new(host, &staying, set_mm_map)?;
     let vdso_size = plan
         .vdso
         .as_ref()

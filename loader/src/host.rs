@@ -156,7 +156,8 @@ impl Host {
     ///
     /// Errors: /proc is not mounted or does not read as expected; getrandom(2) fails.
     pub fn current() -> Result<Self, Cause> {
-        let auxv = Auxv::from_bytes(&read("/proc/self/auxv")?);
+        let auxv = sys::auxv().or_else(|_| read("/proc/self/auxv"))?;
+        let auxv = Auxv::from_bytes(&auxv);
         let page_size = auxv
             .get(AT_PAGESZ)
             .and_then(PageSize::new)
@@ -333,4 +334,69 @@ fn mmap_area(
         .max();
     let highest = below_stack.unwrap_or(0).max(probe + page_size.get());
     Ok(MmapArea::TopDown { base: highest })
+}
+
+#[cfg(test)]
+pub(crate) mod fixture {
+    //! A machine and a process for tests: x86-64 without randomisation, a static program with a vDSO.
+
+    use super::*;
+
+    pub(crate) fn mapping(start: u64, end: u64, permissions: &str, name: &str) -> Mapping {
+        let line = format!("{start:x}-{end:x} {permissions} 00000000 00:00 0 {name}\n");
+        maps::parse(line.as_bytes())
+            .expect("a line of maps")
+            .remove(0)
+    }
+
+    pub(crate) fn host() -> Host {
+        let no_limit = Limit {
+            current: u64::MAX,
+            maximum: u64::MAX,
+        };
+        Host {
+            machine: Machine::X86_64,
+            page_size: PageSize::new(0x1000).expect("a power of two"),
+            task_size: 0x7fff_ffff_f000,
+            auxv: Auxv::from_pairs([
+                (AT_SYSINFO_EHDR, 0x7fff_f7ff_d000),
+                (AT_PAGESZ, 0x1000),
+                (3, 0),
+                (25, 0),
+            ]),
+            mappings: vec![
+                mapping(0x20_0000, 0x38_0000, "r-xp", "/old"),
+                mapping(0x38_0000, 0x3a_0000, "rw-p", ""),
+                mapping(0x40_0000, 0x42_0000, "rw-p", "[heap]"),
+                mapping(0x7fff_f7ff_7000, 0x7fff_f7ff_d000, "r--p", "[vvar]"),
+                mapping(0x7fff_f7ff_d000, 0x7fff_f7ff_f000, "r-xp", "[vdso]"),
+                mapping(0x7fff_fffd_e000, 0x7fff_ffff_f000, "rw-p", "[stack]"),
+                mapping(
+                    0xffff_ffff_ff60_0000,
+                    0xffff_ffff_ff60_1000,
+                    "--xp",
+                    "[vsyscall]",
+                ),
+            ],
+            mmap_area: MmapArea::TopDown {
+                base: 0x7fff_f7ff_f000,
+            },
+            mmap_min_addr: 0x1_0000,
+            mmap_min_addr_sysctl: 0x1_0000,
+            mmap_rnd_bits: 28,
+            stack_guard_gap: 0x10_0000,
+            randomize: Randomize::Nothing,
+            personality: 0,
+            stack_limit: Limit {
+                current: 8 << 20,
+                maximum: u64::MAX,
+            },
+            data_limit: no_limit,
+            address_space_limit: no_limit,
+            overcommit: Overcommit::Always,
+            mdwe: false,
+            ids: Ids::default(),
+            randomness: Randomness::default(),
+        }
+    }
 }

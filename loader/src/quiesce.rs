@@ -16,6 +16,7 @@ use crate::auxv::AT_RSEQ_FEATURE_SIZE;
 use crate::error::Cause;
 use crate::host::Host;
 use crate::maps::Mapping;
+use crate::page::PageSize;
 use crate::process::{Process, Rseq};
 use crate::procfs::{number, read};
 use crate::status::Status;
@@ -28,14 +29,14 @@ pub(crate) struct Quiet {
 }
 
 impl Quiet {
-    /// Blocks all signals and looks at the process. `own` are the loader's descriptors, which are closed later.
+    /// Blocks all signals and looks at the process. `own` are the loader's descriptors, which are closed later or stay.
     ///
     /// Errors: something that execve could end and this cannot: other threads, shared memory, sealed mappings.
     pub(crate) fn new(host: &Host, own: &[RawFd], set_mm_map: bool) -> Result<Self, Cause> {
         const ALL: u64 = u64::MAX;
         let status = Status::current()?;
         check_alone(&status)?;
-        check_unsealed(&host.mappings)?;
+        check_unsealed(&host.mappings, host.page_size)?;
         let signal_mask = sys::set_signal_mask(ALL);
         let mut quiet = Self {
             process: Process {
@@ -82,18 +83,20 @@ fn check_alone(status: &Status) -> Result<(), Cause> {
     }
 }
 
-/// A sealed mapping refuses even the protection that it has, by an errno that nothing else gives.
-fn check_unsealed(mappings: &[Mapping]) -> Result<(), Cause> {
+/// A sealed mapping refuses mremap before anything else is looked at; to any other one a remap to the size and place that
+/// it has does nothing. (An mprotect to the protection that it has would ask too, but where the map of the process is
+/// older than the process, because malloc has grown an arena since, it would take away what malloc has just given.)
+fn check_unsealed(mappings: &[Mapping], page: PageSize) -> Result<(), Cause> {
+    let size = page.get() as usize;
     for mapping in mappings
         .iter()
         .filter(|mapping| !mapping.is_vdso() && !mapping.is_vsyscall())
     {
         let (start, end) = (mapping.range.start, mapping.range.end);
         let at = std::ptr::without_provenance_mut(start as usize);
-        // SAFETY: sets the protection that the mapping has.
-        let result =
-            unsafe { libc::mprotect(at, (end - start) as usize, mapping.permissions.prot()) };
-        if Errno::result(result) == Err(Errno::EPERM) {
+        // SAFETY: neither moves nor resizes anything.
+        let result = unsafe { libc::mremap(at, size, size, 0) };
+        if Errno::result(result.addr() as isize) == Err(Errno::EPERM) {
             return Err(Cause::Sealed { start, end });
         }
     }
@@ -195,7 +198,7 @@ fn rseq(host: &Host) -> Result<Option<Rseq>, Cause> {
             Ok(None)
         }
         Err(Errno::ENOSYS) => Ok(None),
-        Err(_) => Err(Cause::UnknownRseq),
+        Err(errno) => Err(Cause::UnknownRseq { errno }),
     }
 }
 

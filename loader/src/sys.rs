@@ -18,6 +18,7 @@ use crate::machine::Machine;
 use crate::page::PageSize;
 
 pub(crate) const PR_GET_MDWE: c_int = 66;
+const PR_GET_AUXV: c_int = 0x4155_5856;
 const AT_EXECVE_CHECK: c_int = 0x1_0000;
 
 /// The kernel's own form of a signal's disposition, which differs from libc's.
@@ -42,6 +43,15 @@ pub(crate) fn getrandom(bytes: &mut [u8]) -> Result<(), Errno> {
 pub(crate) fn prctl_get(option: c_int) -> Result<c_int, Errno> {
     // SAFETY: the options passed here take no pointer.
     Errno::result(unsafe { libc::prctl(option, 0, 0, 0, 0) })
+}
+
+/// This process's auxiliary vector (Linux 6.4): /proc/self/auxv belongs to root where the process is not dumpable.
+pub(crate) fn auxv() -> Result<Vec<u8>, Errno> {
+    let mut bytes = vec![0_u8; 1024];
+    // SAFETY: the kernel writes at most the given size to the buffer.
+    let size = unsafe { libc::prctl(PR_GET_AUXV, bytes.as_mut_ptr(), bytes.len(), 0, 0) };
+    bytes.truncate(Errno::result(size)? as usize);
+    Ok(bytes)
 }
 
 /// Where user memory ends. A processor and kernel with five-level page tables have more of it, but use it only on

@@ -35,6 +35,7 @@ calls! {
     FCNTL = SYS_fcntl "fcntl",
     KILL = SYS_kill "kill",
     MMAP = SYS_mmap "mmap",
+    MPROTECT = SYS_mprotect "mprotect",
     MREMAP = SYS_mremap "mremap",
     MUNLOCKALL = SYS_munlockall "munlockall",
     MUNMAP = SYS_munmap "munmap",

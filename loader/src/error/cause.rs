@@ -299,9 +299,12 @@ pub enum Cause {
         /// Its end.
         end: u64,
     },
-    /// A restartable-sequences area is registered and cannot be found (`EBUSY`).
-    #[error("a restartable-sequences area is registered and is not the C library's")]
-    UnknownRseq,
+    /// The registration of a restartable-sequences area can be neither found nor undone (`EBUSY`).
+    #[error("the restartable-sequences area of this thread is not the C library's, or may not be asked for: {}", errno.desc())]
+    UnknownRseq {
+        /// What rseq(2) answered.
+        errno: Errno,
+    },
     /// execve may make a stack executable under `PR_SET_MDWE`; userspace may not (`EACCES`).
     #[error("{what}, which execve may make under PR_SET_MDWE and userspace may not")]
     DeniedByMdwe {

@@ -65,7 +65,7 @@ impl Cause {
             Self::NoRoom { .. } | Self::MemoryLimit { .. } => Errno::ENOMEM,
             Self::Occupied { .. } => Errno::EEXIST,
             Self::StackLimit { .. } => Errno::EFAULT,
-            Self::SharedMemory | Self::Threads { .. } | Self::UnknownRseq => Errno::EBUSY,
+            Self::SharedMemory | Self::Threads { .. } | Self::UnknownRseq { .. } => Errno::EBUSY,
         }
     }
 

@@ -13,12 +13,16 @@
 //!    meets the default action, as after execve.
 
 mod identity;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::os::fd::RawFd;
 
 use crate::arch;
 use crate::host::Host;
+use crate::host::personality::READ_IMPLIES_EXEC;
+use crate::image::Permissions;
 use crate::plan::{File, Operation, Plan, VdsoPlan};
 use crate::process::Process;
 use crate::stack::InitialStack;
@@ -82,6 +86,19 @@ pub(crate) fn table(
         plan.stack.range.start,
         "stack",
     );
+    if host.personality & READ_IMPLIES_EXEC != 0 {
+        let prot = Permissions {
+            execute: plan.stack.executable,
+            ..Permissions::READ_WRITE
+        }
+        .prot();
+        let arguments = [plan.stack.range.start.into(), size.into(), prot.into()];
+        table.must(
+            call::MPROTECT,
+            &arguments,
+            "the old personality made the stack executable",
+        );
+    }
     map_image(&mut table, plan, places);
     set_layout(&mut table, host, plan, stack, places);
     close_own(&mut table, places);

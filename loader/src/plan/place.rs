@@ -98,9 +98,10 @@ pub(super) fn brk(
     let mut brk = page.ceil(end).unwrap_or(0);
     if randomize == Randomize::All {
         if !moved {
-            brk += page.get();
+            brk = brk.wrapping_add(page.get());
         }
-        brk += host.randomness.brk % (host.machine.brk_random_range() / page.get()) * page.get();
+        let pages = host.randomness.brk % (host.machine.brk_random_range() / page.get());
+        brk = brk.wrapping_add(pages * page.get());
     }
     brk
 }
