@@ -45,11 +45,7 @@ pub(crate) fn commit(
 ) -> Result<Infallible, Error> {
     check_mdwe(host, plan)?;
     stage::probe(plan, opened, host.page_size)?;
-    let gadget = if ending.keep_page {
-        None
-    } else {
-        syscall_return(host, plan)
-    };
+    let gadget = last_call(host, plan, ending);
     let mut holes = Holes::new(host, plan);
     let entry = plan.entry();
     let staged_stack = stage::stack(&mut holes, plan, stack, gadget.map(|_| entry))?;
@@ -135,11 +131,11 @@ fn runner(
             &[first_row.into(), (size - page).into()],
             "the table",
         );
-        bytes.extend(last.encode(then, 0));
+        bytes.extend(last.encode(then, 0, 0));
     }
     debug_assert!(bytes.len() as u64 <= page);
     bytes.resize(page as usize, 0);
-    bytes.extend(table.encode(first_row, then));
+    bytes.extend(table.encode(first_row, page, then));
     (bytes, first_row)
 }
 
@@ -161,7 +157,7 @@ pub(crate) fn differences(
     {
         differences.push(Difference::Executable);
     }
-    let vanishes = !ending.keep_page && syscall_return(host, plan).is_some();
+    let vanishes = last_call(host, plan, ending).is_some();
     differences.push(if vanishes {
         Difference::LastJump
     } else {
@@ -171,6 +167,14 @@ pub(crate) fn differences(
         differences.push(Difference::MmapBase);
     }
     differences
+}
+
+/// Where the last munmap is issued, if it may be and can be. Its return address needs the word below the stack pointer.
+fn last_call(host: &Host, plan: &Plan, ending: Ending) -> Option<u64> {
+    if ending.keep_page || plan.covers_stack_pointer() {
+        return None;
+    }
+    syscall_return(host, plan)
 }
 
 /// Where in the vDSO, as it will be, the last munmap can be issued.

@@ -21,6 +21,8 @@ use crate::status::Status;
 use crate::sys;
 
 const CAP_SYS_RAWIO: u32 = 17;
+/// What execve lowers a higher stack limit to where the program gets other rights than its user has.
+pub(crate) const SECURE_STACK_LIMIT: u64 = 8 << 20;
 
 /// Personality bits that change where things go (personality(2)).
 pub mod personality {
@@ -125,14 +127,19 @@ pub struct Host {
     pub mmap_area: MmapArea,
     /// The lowest address that this process may map: 0 with `CAP_SYS_RAWIO`.
     pub mmap_min_addr: u64,
-    /// `vm.mmap_min_addr`, whoever runs.
-    pub mmap_min_addr_sysctl: u64,
+    /// The lowest address that the kernel gives or records, whoever runs (`mmap_min_addr`: the larger of the sysctl and
+    /// the security modules' minimum).
+    pub lowest_hint: u64,
     /// `vm.mmap_rnd_bits`.
     pub mmap_rnd_bits: u32,
     /// Bytes kept free below a stack (`stack_guard_gap`).
     pub stack_guard_gap: u64,
-    /// What is randomised.
+    /// What is randomised in this process.
     pub randomize: Randomize,
+    /// What is randomised on this machine, unless a process's personality forbids it.
+    pub randomize_usually: Randomize,
+    /// Whether the vDSO can neither move nor go (mseal(2), `CONFIG_MSEAL_SYSTEM_MAPPINGS`).
+    pub vdso_sealed: bool,
     /// personality(2).
     pub personality: u32,
     /// `RLIMIT_STACK`.
@@ -171,6 +178,8 @@ impl Host {
         let personality = nix::sys::personality::get().map_or(0, |persona| persona.bits() as u32);
         let mmap_min_addr = number("/proc/sys/vm/mmap_min_addr").map_or(65536, u64::from);
         let mmap_min_addr = page_size.ceil(mmap_min_addr).unwrap_or(mmap_min_addr);
+        let randomize_usually = randomize_usually();
+        let vdso_sealed = vdso_sealed(&mappings, page_size);
         let id = |tag| auxv.get(tag).unwrap_or_default() as u32;
         // The vector tells the ids at the last exec; the process may have changed them since.
         let ids = status.ids.unwrap_or(Ids {
@@ -191,11 +200,17 @@ impl Host {
             } else {
                 mmap_min_addr
             },
-            mmap_min_addr_sysctl: mmap_min_addr,
+            lowest_hint: sys::lowest_hint(page_size).unwrap_or(mmap_min_addr),
             mmap_rnd_bits: number("/proc/sys/vm/mmap_rnd_bits")
                 .unwrap_or(arch::MACHINE.mmap_rnd_bits()),
             stack_guard_gap: 256 * page_size.get(),
-            randomize: randomize(personality),
+            randomize: if personality & personality::ADDR_NO_RANDOMIZE != 0 {
+                Randomize::Nothing
+            } else {
+                randomize_usually
+            },
+            randomize_usually,
+            vdso_sealed,
             personality,
             stack_limit: limit(Resource::RLIMIT_STACK)?,
             data_limit: limit(Resource::RLIMIT_DATA)?,
@@ -230,9 +245,24 @@ impl Host {
         pieces
     }
 
+    /// The same process after an exec that takes back what could be used against a set-id program
+    /// (`PER_CLEAR_ON_SETID`).
+    #[must_use]
+    pub fn without_personality(&self) -> Self {
+        use personality::{
+            ADDR_COMPAT_LAYOUT, ADDR_NO_RANDOMIZE, MMAP_PAGE_ZERO, READ_IMPLIES_EXEC,
+        };
+        let cleared = ADDR_COMPAT_LAYOUT | ADDR_NO_RANDOMIZE | MMAP_PAGE_ZERO | READ_IMPLIES_EXEC;
+        Self {
+            personality: self.personality & !cleared,
+            randomize: self.randomize_usually,
+            ..self.clone()
+        }
+    }
+
     /// The addresses that a mapping may have.
     pub fn user_memory(&self) -> Range<u64> {
-        self.mmap_min_addr..self.task_size
+        self.lowest_hint..self.task_size
     }
 }
 
@@ -266,13 +296,17 @@ fn limit(resource: Resource) -> Result<Limit, Cause> {
     Ok(Limit { current, maximum })
 }
 
-fn randomize(personality: u32) -> Randomize {
+fn randomize_usually() -> Randomize {
     match number("/proc/sys/kernel/randomize_va_space") {
-        _ if personality & personality::ADDR_NO_RANDOMIZE != 0 => Randomize::Nothing,
         Some(0) => Randomize::Nothing,
         Some(1) => Randomize::AllButBrk,
         _ => Randomize::All,
     }
+}
+
+fn vdso_sealed(mappings: &[Mapping], page_size: PageSize) -> bool {
+    let mut vdso = mappings.iter().filter(|mapping| mapping.is_vdso());
+    vdso.any(|mapping| sys::is_sealed(mapping.range.start, page_size))
 }
 
 fn overcommit() -> Overcommit {
@@ -382,10 +416,12 @@ pub(crate) mod fixture {
                 base: 0x7fff_f7ff_f000,
             },
             mmap_min_addr: 0x1_0000,
-            mmap_min_addr_sysctl: 0x1_0000,
+            lowest_hint: 0x1_0000,
             mmap_rnd_bits: 28,
             stack_guard_gap: 0x10_0000,
             randomize: Randomize::Nothing,
+            randomize_usually: Randomize::All,
+            vdso_sealed: false,
             personality: 0,
             stack_limit: Limit {
                 current: 8 << 20,

@@ -177,6 +177,7 @@ impl Image {
     /// has a say in that.
     pub(crate) fn may_be_placed_among_mappings(&self, role: Role) -> bool {
         const HUGE_PAGE: u64 = 2 << 20;
+        const LARGEST_PAGE: u64 = 64 << 10;
         let end = self
             .segments
             .iter()
@@ -185,7 +186,7 @@ impl Image {
         let start = self.segments.iter().map(|segment| segment.vaddr).min();
         let placed = self.kind == Some(Kind::Dyn)
             && (role == Role::Interpreter || self.interpreter.is_none());
-        placed && end.unwrap_or(0) - start.unwrap_or(0) >= HUGE_PAGE
+        placed && end.unwrap_or(0) - start.unwrap_or(0) >= HUGE_PAGE - 2 * LARGEST_PAGE
     }
 
     /// Whether the file asks for an executable stack.

@@ -88,6 +88,8 @@ pub(crate) struct OpenFile {
     pub(crate) loadable: Loadable,
     pub(crate) device: u64,
     pub(crate) inode: u64,
+    /// Its set-id bits count, whether or not they change an id.
+    pub(crate) set_id: bool,
 }
 
 /// Everything that was opened for one program.
@@ -126,7 +128,7 @@ pub(crate) fn open_program(
         }
         space.rewrite(&mut arguments.argv, &line, &script)?;
         subject = interpreter(&line.interpreter);
-        let opened = open_executable(&line.interpreter, leniency, host.ids);
+        let opened = open_named(&line.interpreter, leniency, host.ids);
         file = opened.map_err(|cause| Error::new(subject.clone(), cause))?;
         script = line.interpreter;
         rewrites += 1;
@@ -140,8 +142,8 @@ pub(crate) fn open_program(
         }
     }
     let comm = command_name(source, &file);
-    let program =
-        load(file, Role::Program, host, leniency).map_err(|cause| Error::new(subject, cause))?;
+    let program = load(file, subject.clone(), Role::Program, host, leniency)
+        .map_err(|cause| Error::new(subject, cause))?;
     let path = other_interpreter.or(program.loadable.image.interpreter.as_deref());
     let interpreter = path
         .map(|path| open_interpreter(path, host, leniency))
@@ -163,19 +165,19 @@ pub(crate) fn open_program(
 }
 
 fn open_interpreter(path: &CStr, host: &Host, leniency: Leniency) -> Result<OpenFile, Error> {
-    open_executable(path, leniency, host.ids)
-        .and_then(|file| {
-            load(
-                file,
-                Role::Interpreter,
-                host,
-                Leniency {
-                    set_id: true,
-                    ..leniency
-                },
-            )
-        })
+    open_named(path, leniency, host.ids)
+        .and_then(|file| load(file, interpreter(path), Role::Interpreter, host, leniency))
         .map_err(|cause| Error::new(interpreter(path), cause))
+}
+
+/// Opens what a file names. There, unlike in a call, an empty path is the working directory.
+fn open_named(path: &CStr, leniency: Leniency, ids: Ids) -> Result<File, Cause> {
+    if path.is_empty() {
+        return Err(Cause::NotRegular {
+            file_type: "the working directory",
+        });
+    }
+    open_executable(path, leniency, ids)
 }
 
 fn script_line(file: &File) -> Result<Option<ScriptLine>, Cause> {
@@ -184,19 +186,30 @@ fn script_line(file: &File) -> Result<Option<ScriptLine>, Cause> {
     ScriptLine::parse(&prefix)
 }
 
-fn load(file: File, role: Role, host: &Host, leniency: Leniency) -> Result<OpenFile, Cause> {
+fn load(
+    file: File,
+    subject: Subject,
+    role: Role,
+    host: &Host,
+    leniency: Leniency,
+) -> Result<OpenFile, Cause> {
     let image = Image::parse(&file, host.machine, role)?;
     let status = fstat(&file).map_err(|errno| Cause::System {
         call: "fstat",
         errno,
     })?;
-    if !leniency.set_id {
-        set_id::check(&file, &status, host.ids)?;
+    let set_id = role == Role::Program && set_id::honoured(&file, &status);
+    if set_id && !leniency.set_id {
+        set_id::check(&status, host.ids)?;
+    }
+    if role == Role::Program && !leniency.set_id {
+        set_id::check_capabilities(&file, host.ids)?;
     }
     let aligned_for_huge_pages =
         image.may_be_placed_among_mappings(role) && sys::aligns_for_huge_pages(file.as_fd());
     let loadable = Loadable {
         image,
+        subject,
         file_size: status.st_size as u64,
         aligned_for_huge_pages,
     };
@@ -205,6 +218,7 @@ fn load(file: File, role: Role, host: &Host, leniency: Leniency) -> Result<OpenF
         loadable,
         device: status.st_dev,
         inode: status.st_ino,
+        set_id: set_id && !leniency.set_id,
     })
 }
 

@@ -34,7 +34,19 @@ impl Prepared {
             .as_ref()
             .map(|open_file| &open_file.loadable);
         let (arguments, touched) = (&opened.arguments, opened.space.touched());
-        let plan = Plan::new(&host, program, interpreter, arguments, touched, choices)?;
+        let planned_for = if opened.program.set_id {
+            host.without_personality()
+        } else {
+            host.clone()
+        };
+        let plan = Plan::new(
+            &planned_for,
+            program,
+            interpreter,
+            arguments,
+            touched,
+            choices,
+        )?;
         let auxv = host.auxv.with_values(&auxv_values(&host, &opened, &plan));
         let (frame, platform) = (plan.stack.frame.clone(), host.machine.platform());
         let stack = InitialStack::new(

@@ -28,7 +28,8 @@ pub(crate) struct Process {
     pub(crate) rseq: Option<Rseq>,
     pub(crate) status: Status,
     pub(crate) securebits: u32,
-    pub(crate) dumpable: i32,
+    /// `fs.suid_dumpable`.
+    pub(crate) suid_dumpable: i32,
     pub(crate) keep_capabilities: bool,
     /// Where the old program's heap starts, if the kernel does not let us say where the new one's does.
     pub(crate) old_brk: Option<u64>,

@@ -1,8 +1,5 @@
 //! Quiet before the commit: signals are blocked, and what the process carries is listed. Dropping [`Quiet`] undoes it.
-#![allow(
-    unsafe_code,
-    reason = "probing the restartable-sequences registration, and sealed mappings"
-)]
+#![allow(unsafe_code, reason = "probes the restartable-sequences registration")]
 
 use std::fs;
 use std::ops::RangeInclusive;
@@ -58,7 +55,7 @@ impl Quiet {
         process.rseq = rseq(host)?;
         process.securebits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0) as u32;
         process.keep_capabilities = sys::prctl_get(libc::PR_GET_KEEPCAPS) == Ok(1);
-        process.dumpable = suid_dumpable();
+        process.suid_dumpable = suid_dumpable();
         process.old_brk = if set_mm_map { None } else { start_of_heap() };
         Ok(())
     }
@@ -83,24 +80,21 @@ fn check_alone(status: &Status) -> Result<(), Cause> {
     }
 }
 
-/// A sealed mapping refuses mremap before anything else is looked at; to any other one a remap to the size and place that
-/// it has does nothing. (An mprotect to the protection that it has would ask too, but where the map of the process is
-/// older than the process, because malloc has grown an arena since, it would take away what malloc has just given.)
+/// The vDSO need not go; whether it can move is a question of the plan.
 fn check_unsealed(mappings: &[Mapping], page: PageSize) -> Result<(), Cause> {
-    let size = page.get() as usize;
-    for mapping in mappings
+    let old = mappings
         .iter()
-        .filter(|mapping| !mapping.is_vdso() && !mapping.is_vsyscall())
+        .filter(|mapping| !mapping.is_vdso() && !mapping.is_vsyscall());
+    match old
+        .into_iter()
+        .find(|mapping| sys::is_sealed(mapping.range.start, page))
     {
-        let (start, end) = (mapping.range.start, mapping.range.end);
-        let at = std::ptr::without_provenance_mut(start as usize);
-        // SAFETY: neither moves nor resizes anything.
-        let result = unsafe { libc::mremap(at, size, size, 0) };
-        if Errno::result(result.addr() as isize) == Err(Errno::EPERM) {
-            return Err(Cause::Sealed { start, end });
-        }
+        Some(mapping) => Err(Cause::Sealed {
+            start: mapping.range.start,
+            end: mapping.range.end,
+        }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What execve changes: handlers go back to the default; what is ignored stays so, without flags and mask.
@@ -141,10 +135,13 @@ fn closing(own: &[RawFd]) -> Result<Vec<RangeInclusive<i32>>, Cause> {
         sys::close_on_exec(*descriptor) == Some(true) && !own.contains(descriptor)
     });
     descriptors.sort_unstable();
+    let merges = sys::has_close_range();
     let mut ranges: Vec<RangeInclusive<i32>> = Vec::new();
     for descriptor in descriptors {
         match ranges.last_mut() {
-            Some(last) if *last.end() + 1 == descriptor => *last = *last.start()..=descriptor,
+            Some(last) if merges && *last.end() + 1 == descriptor => {
+                *last = *last.start()..=descriptor
+            }
             _ => ranges.push(descriptor..=descriptor),
         }
     }

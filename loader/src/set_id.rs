@@ -12,22 +12,34 @@ use crate::sys;
 
 const GROUP_EXECUTE: u32 = 0o010;
 
-/// Refuses a file that would gain something by execve: where the kernel would ignore the bits, or they change
-/// nothing, it runs.
-pub(crate) fn check(file: &File, status: &FileStat, ids: Ids) -> Result<(), Cause> {
+/// Whether the kernel would look at the bits: not on a nosuid mount, and not where privileges may not grow.
+pub(crate) fn honoured(file: &File, status: &FileStat) -> bool {
     let mode = status.st_mode;
-    let user = mode & libc::S_ISUID != 0 && status.st_uid != ids.euid;
-    let group = mode & libc::S_ISGID != 0 && mode & GROUP_EXECUTE != 0 && status.st_gid != ids.egid;
-    let capabilities = ids.euid != 0 && ids.uid != 0 && has_capabilities(file.as_fd());
-    if !(user || group || capabilities) || ignored_by_kernel(file) {
+    let bits = mode & libc::S_ISUID != 0 || mode & libc::S_ISGID != 0 && mode & GROUP_EXECUTE != 0;
+    bits && !ignored_by_kernel(file)
+}
+
+/// Refuses bits that would change an id; those that change nothing are no obstacle.
+pub(crate) fn check(status: &FileStat, ids: Ids) -> Result<(), Cause> {
+    let mode = status.st_mode;
+    let what = if mode & libc::S_ISUID != 0 && status.st_uid != ids.euid {
+        format!("it is set-user-id (to user {})", status.st_uid)
+    } else if mode & libc::S_ISGID != 0 && mode & GROUP_EXECUTE != 0 && status.st_gid != ids.egid {
+        format!("it is set-group-id (to group {})", status.st_gid)
+    } else {
         return Ok(());
-    }
-    let what = match (user, group) {
-        (true, _) => format!("it is set-user-id (to user {})", status.st_uid),
-        (_, true) => format!("it is set-group-id (to group {})", status.st_gid),
-        _ => "it has file capabilities".to_owned(),
     };
     Err(Cause::SetId { what })
+}
+
+/// Refuses a file with capabilities, which mean nothing to user 0.
+pub(crate) fn check_capabilities(file: &File, ids: Ids) -> Result<(), Cause> {
+    if ids.euid != 0 && ids.uid != 0 && has_capabilities(file.as_fd()) && !ignored_by_kernel(file) {
+        return Err(Cause::SetId {
+            what: "it has file capabilities".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 fn ignored_by_kernel(file: &File) -> bool {

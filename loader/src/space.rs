@@ -166,8 +166,8 @@ impl<T: Content> AddressSpace<T> {
             .or_else(|| match area {
                 MmapArea::TopDown { base } => self
                     .highest_hole(size, within.start..base)
-                    // Linux then tries once more from the bottom, up to the stack.
-                    .or_else(|| self.lowest_hole(size, within.clone())),
+                    // Linux then tries once more as in the legacy layout, upwards from a third of user memory.
+                    .or_else(|| self.lowest_hole(size, page.floor(within.end / 3)..within.end)),
                 MmapArea::BottomUp { base } => self.lowest_hole(size, base..within.end),
             })
     }

@@ -13,7 +13,7 @@ use std::ptr;
 
 use nix::errno::Errno;
 
-use crate::error::{Cause, Error, Subject, interpreter};
+use crate::error::{Cause, Error};
 use crate::host::Host;
 use crate::image::Permissions;
 use crate::open::{OpenFile, Opened, memory_file};
@@ -60,7 +60,7 @@ impl Holes {
         let end = host.page_size.floor(host.machine.stack_top() / 16 * 15);
         Self {
             taken,
-            within: host.mmap_min_addr_sysctl..end,
+            within: host.lowest_hint..end,
         }
     }
 
@@ -281,15 +281,12 @@ pub(crate) fn probe(plan: &Plan, opened: &Opened, page: PageSize) -> Result<(), 
             continue;
         }
         seen.push((*file, *permissions));
-        let (open_file, subject) = match (file, &opened.interpreter) {
-            (plan::File::Interpreter, Some(open_file)) => {
-                let path = opened.program.loadable.image.interpreter.as_deref();
-                (open_file, path.map_or(Subject::Program, interpreter))
-            }
-            _ => (&opened.program, Subject::Program),
+        let open_file = match (file, &opened.interpreter) {
+            (plan::File::Interpreter, Some(open_file)) => open_file,
+            _ => &opened.program,
         };
-        probe_page(open_file, *permissions, *offset, page)
-            .map_err(|cause| Error::new(subject, cause))?;
+        let about = |cause| Error::new(open_file.loadable.subject.clone(), cause);
+        probe_page(open_file, *permissions, *offset, page).map_err(about)?;
     }
     Ok(())
 }

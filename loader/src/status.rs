@@ -11,6 +11,8 @@ pub(crate) struct Status {
     pub(crate) ids: Option<Ids>,
     pub(crate) saved_uid: u32,
     pub(crate) saved_gid: u32,
+    pub(crate) fs_uid: u32,
+    pub(crate) fs_gid: u32,
     pub(crate) inheritable: u64,
     pub(crate) permitted: u64,
     pub(crate) effective: u64,
@@ -43,7 +45,9 @@ impl Status {
                 _ => (),
             }
         }
-        if let ([uid, euid, saved_uid, ..], [gid, egid, saved_gid, ..]) = (&uids[..], &gids[..]) {
+        if let ([uid, euid, saved_uid, fs_uid], [gid, egid, saved_gid, fs_gid]) =
+            (&uids[..], &gids[..])
+        {
             status.ids = Some(Ids {
                 uid: *uid,
                 euid: *euid,
@@ -51,6 +55,7 @@ impl Status {
                 egid: *egid,
             });
             (status.saved_uid, status.saved_gid) = (*saved_uid, *saved_gid);
+            (status.fs_uid, status.fs_gid) = (*fs_uid, *fs_gid);
         }
         status
     }

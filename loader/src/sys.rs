@@ -86,6 +86,40 @@ pub(crate) fn task_size(machine: Machine, page_size: PageSize) -> u64 {
     }
 }
 
+/// The address that the kernel makes of a wish for the second page, if it is free: the lowest it gives without force.
+pub(crate) fn lowest_hint(page_size: PageSize) -> Option<u64> {
+    const PLAUSIBLE: u64 = 1 << 20;
+    let size = page_size.get() as usize;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping that replaces nothing.
+    let found = unsafe {
+        libc::mmap(
+            ptr::without_provenance_mut(size),
+            size,
+            libc::PROT_NONE,
+            flags,
+            -1,
+            0,
+        )
+    };
+    if found == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: unmaps the page just mapped.
+    unsafe { libc::munmap(found, size) };
+    Some(found.addr() as u64).filter(|&address| address < PLAUSIBLE)
+}
+
+/// Whether the mapping at this page is sealed: mremap refuses then before it looks at anything else. To any other one a
+/// remap to the size and place that it has does nothing.
+pub(crate) fn is_sealed(address: u64, page_size: PageSize) -> bool {
+    let size = page_size.get() as usize;
+    let at = ptr::without_provenance_mut(address as usize);
+    // SAFETY: neither moves nor resizes anything.
+    let result = unsafe { libc::mremap(at, size, size, 0) };
+    Errno::result(result.addr() as isize) == Err(Errno::EPERM)
+}
+
 /// RAM and swap together, in bytes.
 pub(crate) fn memory_and_swap() -> u64 {
     let mut info = MaybeUninit::<libc::sysinfo>::zeroed();
@@ -255,4 +289,11 @@ pub fn die_by(signal: c_int) -> ! {
     unsafe { libc::raise(signal) };
     // SAFETY: a signal whose default action does not end a process, or one that the init of a container does not feel.
     unsafe { libc::_exit(128 + signal) }
+}
+
+/// Whether close_range(2) exists (Linux 5.9).
+pub(crate) fn has_close_range() -> bool {
+    let beyond_any = libc::c_uint::MAX;
+    // SAFETY: there is no descriptor of this number.
+    unsafe { libc::syscall(libc::SYS_close_range, beyond_any, beyond_any, 0) == 0 }
 }

@@ -41,6 +41,7 @@ calls! {
     MUNMAP = SYS_munmap "munmap",
     PERSONALITY = SYS_personality "personality",
     PRCTL = SYS_prctl "prctl",
+    PRLIMIT = SYS_prlimit64 "prlimit64",
     PREAD = SYS_pread64 "pread64",
     RSEQ = SYS_rseq "rseq",
     RT_SIGACTION = SYS_rt_sigaction "rt_sigaction",
@@ -51,6 +52,7 @@ calls! {
     SET_TID_ADDRESS = SYS_set_tid_address "set_tid_address",
     SIGALTSTACK = SYS_sigaltstack "sigaltstack",
     TIMER_DELETE = SYS_timer_delete "timer_delete",
+    UNSHARE = SYS_unshare "unshare",
 }
 
 /// An argument of a call.
@@ -61,6 +63,11 @@ pub enum Argument {
     /// The address of these bytes of the table's data.
     Data {
         /// Where they start in it.
+        offset: usize,
+    },
+    /// The offset of these bytes in the file that the table is mapped from.
+    FileOffset {
+        /// Where they start in the table's data.
         offset: usize,
     },
 }
@@ -150,10 +157,10 @@ impl Table {
         self.rows.len() * ROW_SIZE + self.data.len()
     }
 
-    /// The form in which the rows are played, for the address `base`: the rows from there on, then the data. Each row is
+    /// The form in which the rows are played, for the address `base`, at `file_offset` in the file that is mapped there: the rows from there on, then the data. Each row is
     /// the call's number, six arguments, and the address of the next row with bit 0 set where the call may fail. After
     /// the last one comes the row at `then`; 0 is none.
-    pub fn encode(&self, base: u64, then: u64) -> Vec<u8> {
+    pub fn encode(&self, base: u64, file_offset: u64, then: u64) -> Vec<u8> {
         let data = base + (self.rows.len() * ROW_SIZE) as u64;
         let mut bytes = Vec::with_capacity(self.size());
         for (index, row) in self.rows.iter().enumerate() {
@@ -171,6 +178,7 @@ impl Table {
             let argument = |index| match row.arguments.get(index) {
                 Some(Argument::Value(value)) => *value,
                 Some(Argument::Data { offset }) => data + *offset as u64,
+                Some(Argument::FileOffset { offset }) => data - base + file_offset + *offset as u64,
                 None => 0,
             };
             bytes.extend_from_slice(&row.call.number.to_ne_bytes());
@@ -194,6 +202,7 @@ impl fmt::Display for Row {
                 Argument::Value(value) if *value < 10 => write!(f, "{comma}{value}")?,
                 Argument::Value(value) => write!(f, "{comma}{value:#x}")?,
                 Argument::Data { offset } => write!(f, "{comma}data+{offset:#x}")?,
+                Argument::FileOffset { offset } => write!(f, "{comma}offset of data+{offset:#x}")?,
             }
         }
         write!(f, ") /* {} */", self.reason)
@@ -210,7 +219,7 @@ mod tests {
         let data = table.data(b"abc");
         table.must(call::CLOSE, &[3.into()], "first");
         table.may(call::PRCTL, &[1.into(), data], "second");
-        let bytes = table.encode(0x1000, 0);
+        let bytes = table.encode(0x1000, 0, 0);
         let word = |index: usize| u64::from_ne_bytes(bytes[index * 8..][..8].try_into().unwrap());
         assert_eq!(
             (word(0), word(1), word(7)),

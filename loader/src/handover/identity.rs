@@ -1,22 +1,22 @@
 //! Who the new program is: ids, capabilities, and its name.
 
-use crate::host::Host;
+use crate::host::{Host, SECURE_STACK_LIMIT};
 use crate::process::Process;
 use crate::table::{Table, call};
 
-/// Saved ids become the effective ones; capabilities that execve would take away go.
+/// Saved and file-system ids become the effective ones; capabilities that execve would take away go.
 pub(super) fn set_credentials(table: &mut Table, process: &Process) {
     const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
     let status = &process.status;
     let ids = status.ids.unwrap_or_default();
-    if status.saved_gid != ids.egid {
+    if status.saved_gid != ids.egid || status.fs_gid != ids.egid {
         table.must(
             call::SETRESGID,
             &[(-1).into(), (-1).into(), u64::from(ids.egid).into()],
             "saved group id",
         );
     }
-    if status.saved_uid != ids.euid {
+    if status.saved_uid != ids.euid || status.fs_uid != ids.euid {
         table.must(
             call::SETRESUID,
             &[(-1).into(), (-1).into(), u64::from(ids.euid).into()],
@@ -54,11 +54,8 @@ pub(super) fn set_credentials(table: &mut Table, process: &Process) {
 /// Dumpable, unless the program runs with other rights than its user has. Changing ids and capabilities resets it, so
 /// it comes after them.
 pub(super) fn set_dumpable(table: &mut Table, host: &Host, process: &Process) {
-    let dumpable = if host.ids.secure() {
-        process.dumpable.min(0)
-    } else {
-        1
-    };
+    // prctl knows no other than these two.
+    let dumpable = u64::from(!host.ids.secure() || process.suid_dumpable == 1);
     table.may(
         call::PRCTL,
         &[libc::PR_SET_DUMPABLE.into(), dumpable.into()],
@@ -73,4 +70,30 @@ pub(super) fn set_name(table: &mut Table, comm: &[u8]) {
     name[..count].copy_from_slice(&comm[..count]);
     let name = table.data(&name);
     table.may(call::PRCTL, &[libc::PR_SET_NAME.into(), name], "name");
+}
+
+/// A program with other rights than its user's: no signal at its parent's end, and no larger stack than usual.
+pub(super) fn set_secure(table: &mut Table, host: &Host) {
+    if !host.ids.secure() {
+        return;
+    }
+    table.may(
+        call::PRCTL,
+        &[libc::PR_SET_PDEATHSIG.into(), 0.into()],
+        "no signal at the parent's end",
+    );
+    let limit = host.stack_limit;
+    if limit.current > SECURE_STACK_LIMIT {
+        let limits = table.data(
+            &[SECURE_STACK_LIMIT, limit.maximum]
+                .map(u64::to_ne_bytes)
+                .concat(),
+        );
+        let resource = u64::from(libc::RLIMIT_STACK);
+        table.may(
+            call::PRLIMIT,
+            &[0.into(), resource.into(), limits, 0.into()],
+            "the usual stack limit",
+        );
+    }
 }

@@ -100,8 +100,12 @@ pub(crate) fn table(
         );
     }
     map_image(&mut table, plan, places);
+    if plan.covers_stack_pointer() {
+        write_stack_again(&mut table, stack, places);
+    }
     set_layout(&mut table, host, plan, stack, places);
     close_own(&mut table, places);
+    identity::set_secure(&mut table, host);
     identity::set_credentials(&mut table, process);
     identity::set_dumpable(&mut table, host, process);
     identity::set_name(&mut table, &places.comm);
@@ -124,7 +128,13 @@ pub(crate) fn table(
     table
 }
 
+/// In a table of descriptors of this process alone: another one that shared it keeps its own.
 fn close_on_exec(table: &mut Table, process: &Process) {
+    table.must(
+        call::UNSHARE,
+        &[libc::CLONE_FILES.into()],
+        "own descriptors",
+    );
     for range in &process.closing {
         let (first, last) = (*range.start(), *range.end());
         if first == last {
@@ -319,6 +329,13 @@ fn map_image(table: &mut Table, plan: &Plan, places: &Places) {
                 ];
                 table.must(call::MMAP, &arguments, "bss");
             }
+            Operation::Unmap { range } => {
+                table.must(
+                    call::MUNMAP,
+                    &[range.start.into(), size(range)],
+                    "the interpreter's place",
+                );
+            }
             Operation::Zero { range } => {
                 let (descriptor, offset) = places.zeros;
                 let arguments = [
@@ -331,6 +348,22 @@ fn map_image(table: &mut Table, plan: &Plan, places: &Places) {
             }
         }
     }
+}
+
+/// The kernel writes this part of the stack after it has mapped the segments, one of which may lie there.
+fn write_stack_again(table: &mut Table, stack: &InitialStack, places: &Places) {
+    let Argument::Data { offset } = table.data(&stack.tables) else {
+        return;
+    };
+    let (descriptor, _) = places.zeros;
+    let size = stack.tables.len() as u64;
+    let arguments = [
+        descriptor.into(),
+        stack.frame.sp.into(),
+        size.into(),
+        Argument::FileOffset { offset },
+    ];
+    table.must(call::PREAD, &arguments, "the stack's tables over a segment");
 }
 
 fn set_layout(table: &mut Table, host: &Host, plan: &Plan, stack: &InitialStack, places: &Places) {
@@ -370,9 +403,9 @@ fn set_layout(table: &mut Table, host: &Host, plan: &Plan, stack: &InitialStack,
 /// The eleven addresses of `struct prctl_mm_map`, each moved to the nearest value that the kernel accepts: one that it
 /// does not would refuse all. Linux: `validate_prctl_map_addr` in kernel/sys.c.
 fn legal_layout(host: &Host, plan: &Plan, stack: &InitialStack) -> [u64; 11] {
-    let legal = |address: u64| address.clamp(host.mmap_min_addr_sysctl, host.task_size - 1);
+    let legal = |address: u64| address.clamp(host.lowest_hint, host.task_size - 1);
     let bounds = &plan.bounds;
-    let end_code = legal(bounds.end_code).max(host.mmap_min_addr_sysctl + 1);
+    let end_code = legal(bounds.end_code).max(host.lowest_hint + 1);
     let start_code = legal(bounds.start_code).min(end_code - 1);
     let end_data = legal(bounds.end_data);
     let mut start_data = legal(bounds.start_data).min(end_data);

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::{Places, table};
 use crate::arguments::Arguments;
+use crate::error::Subject;
 use crate::host::{Host, Randomize, Randomness, fixture};
 use crate::image::{Image, Kind, Permissions, Segment, StackFlags};
 use crate::plan::{Choices, File, Loadable, Operation, Plan};
@@ -87,6 +88,7 @@ fn loadable(kind: Kind, segments: Vec<Segment>) -> Loadable {
     };
     Loadable {
         image,
+        subject: Subject::Program,
         file_size: 1 << 40,
         aligned_for_huge_pages: false,
     }
@@ -229,6 +231,7 @@ fn planned(plan: &Plan) -> AddressSpace<Held> {
                     },
                 );
             }
+            Operation::Unmap { range } => space.clear(range.clone()),
             Operation::Zero { .. } => (),
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::auxv::AT_SYSINFO_EHDR;
 use crate::error::Cause;
 use crate::host::{Host, Randomize};
-use crate::image::{Image, Kind};
+use crate::image::{Image, Kind, Segment};
 use crate::space::{AddressSpace, MmapArea, Request};
 
 use super::limits::Accounting;
@@ -60,20 +60,18 @@ impl<'a> Layout<'a> {
         );
         let size = self.total_size(&program.image)?;
         let page = self.host.page_size;
+        let at = |base: u64| page.floor(base.wrapping_sub(vaddr));
         let bias = if let Some(base) = choices.base {
-            page.floor(base.wrapping_sub(vaddr))
+            at(base)
         } else if has_interpreter {
-            let base = place::pie_base(self.host, randomize) & !(alignment - 1);
-            page.floor(base.wrapping_sub(vaddr))
-        } else if alignment > page.get() {
-            let found = self.find(program, 0, size)?;
-            page.floor((found & !(alignment - 1)).wrapping_sub(vaddr))
+            at(place::pie_base(self.host, randomize) & !(alignment - 1))
         } else if first.file_size == 0 {
-            // Linux maps it as it maps a heap: at the very address in the file.
-            0
+            // Linux maps it as it maps a heap, at the very address it asks for: 0.
+            at(0)
+        } else if alignment > page.get() {
+            at(self.find(program, 0, size)? & !(alignment - 1))
         } else {
-            self.find(program, vaddr, size)?
-                .wrapping_sub(page.floor(vaddr))
+            self.find(program, 0, size)?.wrapping_sub(page.floor(vaddr))
         };
         if first.file_size != 0 {
             let start = page.floor(bias.wrapping_add(vaddr));
@@ -81,6 +79,7 @@ impl<'a> Layout<'a> {
                 .checked_add(size)
                 .filter(|&end| end <= self.host.task_size);
             self.check_free(&(start..end.ok_or(Cause::NoRoom { size })?))?;
+            segments::check_offset(first, size, page)?;
         }
         self.program_bias = bias;
         Ok(Some(bias))
@@ -109,10 +108,26 @@ impl<'a> Layout<'a> {
                 }
             }
         };
+        if kind == Kind::Exec && first.file_size != 0 {
+            self.clear(first, size)?;
+        }
         self.load(File::Interpreter, interpreter, bias)?;
         let load = Self::loaded(image, bias);
         self.check_entry(load.entry)?;
         Ok(load)
+    }
+
+    /// Linux maps an interpreter of fixed addresses at its full size too, over whatever is there, and unmaps the rest.
+    fn clear(&mut self, first: &Segment, size: u64) -> Result<(), Cause> {
+        let start = segments::file_range(first, 0, self.host.page_size)?.start;
+        let end = start
+            .checked_add(size)
+            .filter(|&end| end <= self.host.task_size);
+        let range = start..end.ok_or(Cause::NoRoom { size })?;
+        segments::check_offset(first, size, self.host.page_size)?;
+        self.space.clear(range.clone());
+        self.operations.push(Operation::Unmap { range });
+        Ok(())
     }
 
     /// The size of the whole image, in whole pages. Linux maps that much of the file at once to find room.
@@ -128,6 +143,7 @@ impl<'a> Layout<'a> {
         let first = &loadable.image.segments[0];
         let offset = first.offset.wrapping_sub(page.offset(first.vaddr));
         let aligned_for_huge_pages = loadable.aligned_for_huge_pages;
+        segments::check_offset(first, size, page)?;
         let request = Request {
             hint,
             size,
@@ -163,7 +179,7 @@ impl<'a> Layout<'a> {
                 range, permissions, ..
             } => (range, MemoryKind::of_file(*permissions)),
             Operation::MapAnonymous { range, .. } => (range, MemoryKind::Data),
-            Operation::Zero { .. } => return Ok(()),
+            Operation::Zero { .. } | Operation::Unmap { .. } => return Ok(()),
         };
         if range.start < self.host.mmap_min_addr {
             return Err(Cause::BelowMinimum {
@@ -216,8 +232,13 @@ impl<'a> Layout<'a> {
             .iter()
             .find(|mapping| mapping.name == b"[stack]");
         let above_stack = stack.is_some_and(|stack| from.start >= stack.range.end);
-        let to = if above_stack && self.space.is_free(&from) {
+        let to = if (above_stack || self.host.vdso_sealed) && self.space.is_free(&from) {
             from.start
+        } else if self.host.vdso_sealed {
+            return Err(Cause::Sealed {
+                start: from.start,
+                end: from.end,
+            });
         } else {
             let request = Request {
                 hint: 0,

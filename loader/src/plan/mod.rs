@@ -26,6 +26,8 @@ pub use limits::MemoryKind;
 pub struct Loadable {
     /// Its headers.
     pub image: Image,
+    /// What an error about it says it is about.
+    pub subject: Subject,
     /// Its size in bytes.
     pub file_size: u64,
     /// Whether its file system aligns large mappings for huge pages.
@@ -72,6 +74,11 @@ pub enum Operation {
         range: Range<u64>,
         /// Protection.
         permissions: Permissions,
+    },
+    /// Nothing: what was mapped here before goes.
+    Unmap {
+        /// Addresses, in whole pages.
+        range: Range<u64>,
     },
     /// Zeros from the end of a segment's bytes to the end of their page.
     Zero {
@@ -181,7 +188,7 @@ impl Plan {
         } else {
             host.randomize
         };
-        let area = if choices.no_randomize {
+        let area = if randomize == Randomize::Nothing {
             place::unrandomized_area(host)
         } else {
             host.mmap_area
@@ -198,10 +205,13 @@ impl Plan {
             layout.load(File::Program, program, base)?;
         }
         let program_bias = layout.program_bias;
-        let loaded_interpreter = interpreter
-            .map(|loadable| layout.load_interpreter(loadable, program_bias))
-            .transpose()
-            .map_err(|cause| Error::new(interpreter_subject(program), cause))?;
+        let loaded_interpreter = match interpreter {
+            Some(loadable) => {
+                let loaded = layout.load_interpreter(loadable, program_bias);
+                Some(loaded.map_err(|cause| Error::new(loadable.subject.clone(), cause))?)
+            }
+            None => None,
+        };
         let loaded = Layout::loaded(&program.image, program_bias);
         if loaded_interpreter.is_none() {
             layout.check_entry(loaded.entry)?;
@@ -256,11 +266,23 @@ impl Plan {
                 Operation::MapFile { range, .. } | Operation::MapAnonymous { range, .. } => {
                     Some(range.clone())
                 }
-                Operation::Zero { .. } => None,
+                Operation::Zero { .. } | Operation::Unmap { .. } => None,
             });
         mapped
             .chain([self.stack.range.clone()])
             .chain(self.vdso.as_ref().map(VdsoPlan::target))
+    }
+
+    /// Whether a segment lies where the kernel writes argc, pointers and auxiliary vector, which it does last.
+    pub fn covers_stack_pointer(&self) -> bool {
+        let frame = &self.stack.frame;
+        let tables = frame.sp - 8..frame.tables_end;
+        self.operations.iter().any(|operation| match operation {
+            Operation::MapFile { range, .. }
+            | Operation::MapAnonymous { range, .. }
+            | Operation::Unmap { range } => range.start < tables.end && tables.start < range.end,
+            Operation::Zero { .. } => false,
+        })
     }
 
     /// How much address space the new program takes, in bytes.
@@ -272,12 +294,4 @@ impl Plan {
             .map(|(range, ())| range.end - range.start)
             .sum()
     }
-}
-
-fn interpreter_subject(program: &Loadable) -> Subject {
-    program
-        .image
-        .interpreter
-        .as_deref()
-        .map_or(Subject::Program, crate::error::interpreter)
 }

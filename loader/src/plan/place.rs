@@ -2,7 +2,7 @@
 
 use crate::arguments::Arguments;
 use crate::error::Cause;
-use crate::host::{Host, Randomize};
+use crate::host::{Host, Randomize, SECURE_STACK_LIMIT};
 use crate::image::{Image, Kind};
 use crate::space::MmapArea;
 use crate::stack::StackFrame;
@@ -31,7 +31,10 @@ pub(super) fn stack(
         top = page.ceil((top - bytes) & !15).unwrap_or(top);
         gap = host.randomness.stack_gap % host.machine.stack_gap_range(page.get());
     }
-    let limit = host.stack_limit.current;
+    let mut limit = host.stack_limit.current;
+    if host.ids.secure() {
+        limit = limit.min(SECURE_STACK_LIMIT);
+    }
     let no_room = Cause::StackLimit {
         needed: touched,
         limit,

@@ -184,6 +184,22 @@ fn check(file: File, segment: &Segment, bias: u64, host: &Host) -> Result<(), Se
     Ok(())
 }
 
+/// The kernel maps the first segment at the size of the whole image, to find room for all of it.
+pub(super) fn check_offset(first: &Segment, total_size: u64, page: PageSize) -> Result<(), Cause> {
+    let end = page.floor(first.offset).checked_add(total_size);
+    if first.file_size != 0 && end.is_none_or(|end| i64::try_from(end).is_err()) {
+        let fault = SegmentFault::Offset {
+            offset: first.offset,
+            file_size: total_size,
+        };
+        return Err(Cause::Segment {
+            index: first.index,
+            fault,
+        });
+    }
+    Ok(())
+}
+
 fn check_tail(segment: &Segment, file_size: u64, page: PageSize) -> Result<(), SegmentFault> {
     let offset = page.floor(segment.offset + segment.file_size);
     if offset >= file_size {
