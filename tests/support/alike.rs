@@ -1,8 +1,73 @@
 //! A program that reports its state line by line, run in each way; what is compared are the lines that matter.
 
-use std::path::Path;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
-use super::{Call, Outcome, builds, difference};
+use nix::errno::Errno;
+
+use super::{Call, Ending, Outcome, builds, difference, test_binaries};
+
+/// One of the test programs.
+pub fn program(name: &str) -> PathBuf {
+    test_binaries().join("glibc-static").join(name)
+}
+
+/// One of those without a libc.
+pub fn bare(name: &str) -> PathBuf {
+    test_binaries().join("bare").join(name)
+}
+
+/// An executable file with these bytes, in a directory of ours.
+pub fn script(directory: &tempfile::TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = directory.path().join(name);
+    executable(&path, content);
+    path
+}
+
+/// A copy of a program.
+pub fn copy(from: impl AsRef<Path>, to: &Path) {
+    executable(to, std::fs::read(from).expect("it is there"));
+}
+
+fn executable(path: &Path, content: impl AsRef<[u8]>) {
+    std::fs::write(path, content).expect("the directory is ours");
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(path, mode).expect("the file is ours");
+    until_closed(path);
+}
+
+/// Waits for the children that other tests forked while the file was open for writing: until they close it, it is busy.
+fn until_closed(path: &Path) {
+    let file = std::fs::File::open(path).expect("it was just made");
+    let lease = |kind: i32| {
+        // SAFETY: takes no pointer.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) }
+    };
+    let refused = || lease(libc::F_RDLCK) < 0 && Errno::last() == Errno::EAGAIN;
+    while refused() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    lease(libc::F_UNLCK);
+}
+
+/// What `tell` tells after the setup, of the lines that start with one of the keys, the same in each way.
+pub fn told(keys: &[&str], setup: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Outcome {
+    let told = alike(&Call::new(program("tell")).setup(setup), keys);
+    assert_eq!(told.ending, Ending::Exited(42), "{told:?}");
+    told
+}
+
+/// The same of `attributes`.
+pub fn attributes(
+    keys: &[&str],
+    setup: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+) -> Outcome {
+    let told = alike(&Call::new(program("attributes")).setup(setup), keys);
+    assert_eq!(told.ending, Ending::Exited(42), "{told:?}");
+    told
+}
 
 /// Runs it by the kernel, by the library and by each build of the command: same ending, same standard error, and same
 /// lines of those that start with one of the keys. Returns the kernel's outcome with these lines.
@@ -10,7 +75,13 @@ pub fn alike(call: &Call, keys: &[&str]) -> Outcome {
     let kernel = kept(call.by_kernel(), keys);
     for (way, ours) in our_ways(call) {
         let ours = kept(ours, keys);
-        assert!(kernel == ours, "{way}: {}", difference(&kernel, &ours));
+        let shown = || {
+            difference(&kernel, &ours)
+                .chars()
+                .take(2000)
+                .collect::<String>()
+        };
+        assert!(kernel == ours, "{way}: {}", shown());
     }
     kernel
 }
@@ -23,8 +94,8 @@ fn our_ways(call: &Call) -> impl Iterator<Item = (String, Outcome)> + '_ {
         .chain(builds.map(move |build| by_command(&build)))
 }
 
-/// Pipes have numbers of their own each time.
-fn kept(mut outcome: Outcome, keys: &[&str]) -> Outcome {
+/// With only the lines that start with one of the keys. Pipes have numbers of their own each time.
+pub fn kept(mut outcome: Outcome, keys: &[&str]) -> Outcome {
     let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
     let lines = text
         .lines()
@@ -47,4 +118,25 @@ impl Outcome {
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         str::from_utf8(&self.stdout).unwrap_or("").lines()
     }
+}
+
+/// Runs this in a forked child, which exits with what it returns.
+pub fn forked(child: impl Fn() -> i32) -> Ending {
+    // SAFETY: the child has one thread; glibc's malloc is usable after fork.
+    match unsafe { libc::fork() } {
+        // SAFETY: ends the child at once.
+        0 => unsafe { libc::_exit(child()) },
+        pid => {
+            let mut status = 0;
+            // SAFETY: the child's number and a valid place.
+            let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+            assert_eq!(waited, pid, "it is our child");
+            super::ending(std::os::unix::process::ExitStatusExt::from_raw(status))
+        }
+    }
+}
+
+/// `BUILD run OPTIONS...`, to be called by the kernel.
+pub fn run(build: &Path, options: &[&str]) -> Call {
+    Call::new(build).args(["run"]).args(options)
 }

@@ -1,13 +1,22 @@
 //! ELF files made in code: a standard one, and what a test changes in it.
 
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 pub const PT_NULL: u32 = 0;
 pub const PT_LOAD: u32 = 1;
+pub const PT_DYNAMIC: u32 = 2;
 pub const PT_INTERP: u32 = 3;
+pub const PT_NOTE: u32 = 4;
+pub const PT_PHDR: u32 = 6;
+pub const PT_TLS: u32 = 7;
+pub const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
 pub const PT_GNU_STACK: u32 = 0x6474_e551;
+pub const PT_GNU_RELRO: u32 = 0x6474_e552;
+pub const PT_GNU_PROPERTY: u32 = 0x6474_e553;
 pub const PF_X: u32 = 1;
 pub const PF_W: u32 = 2;
 pub const PF_R: u32 = 4;
@@ -19,6 +28,8 @@ pub const EM_X86_64: u16 = 62;
 /// Where the standard program is loaded.
 pub const BASE: u64 = 0x40_0000;
 pub const PAGE: u64 = 0x1000;
+/// Where user memory ends.
+pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 
 /// `mov edi, 42; mov eax, 60; syscall`: exits 42, wherever it is.
 pub const EXIT_42: [u8; 12] = [0xbf, 42, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
@@ -113,6 +124,44 @@ impl Elf {
         elf
     }
 
+    /// The standard program with data that has a bss, behind a hole of one page: 0x800 bytes at offset 0x2000, address
+    /// 0x3000, of 0x1900 in memory. What no segment covers is filled, so that it shows where it should not be seen.
+    pub fn with_data(mut self) -> Self {
+        let vaddr = self.program_headers[0].vaddr + 0x3000;
+        self.program_headers.push(ProgramHeader {
+            kind: PT_LOAD,
+            flags: PF_R | PF_W,
+            offset: 0x2000,
+            vaddr,
+            paddr: 0,
+            file_size: 0x800,
+            memory_size: 0x1900,
+            align: PAGE,
+        });
+        self.contents.push((0xf00, filling(0xf00..0x1000)));
+        self.contents.push((0x1800, filling(0x1800..0x5000)));
+        self.size = Some(0x5000);
+        self
+    }
+
+    /// The `n`th `PT_LOAD`, from 0.
+    pub fn load(&mut self, n: usize) -> &mut ProgramHeader {
+        self.loads().nth(n).expect("there are that many PT_LOAD")
+    }
+
+    /// All `PT_LOAD`.
+    pub fn loads(&mut self) -> impl Iterator<Item = &mut ProgramHeader> {
+        let headers = self.program_headers.iter_mut();
+        headers.filter(|header| header.kind == PT_LOAD)
+    }
+
+    /// The first `PT_INTERP`.
+    pub fn interpreter(&mut self) -> &mut ProgramHeader {
+        let mut headers = self.program_headers.iter_mut();
+        let found = headers.find(|header| header.kind == PT_INTERP);
+        found.expect("there is a PT_INTERP")
+    }
+
     /// With one thing changed.
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
@@ -147,7 +196,7 @@ impl Elf {
         let headers: Vec<u8> = self
             .program_headers
             .iter()
-            .flat_map(ProgramHeader::to_bytes)
+            .flat_map(|header| header.to_bytes())
             .collect();
         if let Some(phoff) = usize::try_from(self.header.phoff)
             .ok()
@@ -204,7 +253,7 @@ impl Header {
 }
 
 impl ProgramHeader {
-    fn to_bytes(&self) -> Vec<u8> {
+    fn to_bytes(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(56);
         bytes.extend_from_slice(&self.kind.to_le_bytes());
         bytes.extend_from_slice(&self.flags.to_le_bytes());
@@ -220,6 +269,18 @@ impl ProgramHeader {
         }
         bytes
     }
+}
+
+/// Words that tell their offset in the file, and are no program: each begins with `hlt`.
+fn filling(range: Range<u64>) -> Vec<u8> {
+    static WORDS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let words = (0..0x5000_u32).step_by(8).map(|offset| {
+            let [a, b, c, d] = offset.to_le_bytes();
+            [0xf4, a, b, c, d, 0xf4, 0xf4, 0xf4]
+        });
+        words.flatten().collect()
+    });
+    WORDS[range.start as usize..range.end as usize].to_vec()
 }
 
 fn put(file: &mut Vec<u8>, at: usize, bytes: &[u8]) {

@@ -8,6 +8,8 @@
 
 pub mod alike;
 pub mod elf;
+pub mod refused;
+pub mod system;
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
@@ -21,7 +23,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a program may run before it is killed and the test fails.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+/// How much of a program's output is read; then the pipe is closed on it.
+const OUTPUT_LIMIT: u64 = 8 << 20;
 
 /// A program with everything it is started with.
 #[derive(Clone)]
@@ -228,7 +232,7 @@ impl Call {
             );
         }
         self.prepare(&mut command);
-        let mut outcome = finish(command.spawn(), &self.stdin);
+        let mut outcome = finish(refused::spawn(&mut command), &self.stdin);
         if let (Ending::Exited(126 | 127), Some(errno)) = (outcome.ending, refusal(&outcome.stderr))
         {
             outcome.ending = Ending::Refused(errno);
@@ -241,8 +245,8 @@ impl Call {
         let mut command = Command::new("/nonexistent");
         self.prepare(&mut command);
         // SAFETY: the child has one thread; glibc's malloc is usable after fork.
-        unsafe { command.pre_exec(move || Err(last())) };
-        finish(command.spawn(), &self.stdin)
+        unsafe { command.pre_exec(move || Err(without_unwinding(&last))) };
+        finish(refused::spawn(&mut command), &self.stdin)
     }
 
     fn prepare(&self, command: &mut Command) {
@@ -256,8 +260,26 @@ impl Call {
         let setup = self.setup.clone();
         // Also where there is nothing to do: without this std uses posix_spawn, which leaves two signals ignored.
         // SAFETY: as in `in_child`.
-        unsafe { command.pre_exec(move || setup.as_ref().map_or(Ok(()), |setup| setup())) };
+        unsafe {
+            command.pre_exec(move || {
+                no_core_dump()?;
+                setup.as_ref().map_or(Ok(()), |setup| setup())
+            })
+        };
     }
+}
+
+/// Many programs here are made to crash.
+fn no_core_dump() -> io::Result<()> {
+    let (_, maximum) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_CORE)?;
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, maximum)?;
+    Ok(())
+}
+
+/// A panic must not unwind a forked child into the test that forked it: there would be two of it.
+fn without_unwinding(last: &(impl Fn() -> io::Error + Send + Sync)) -> io::Error {
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(last));
+    result.unwrap_or_else(|_| std::process::abort())
 }
 
 /// The result of a system call as an `io::Result`.
@@ -295,10 +317,10 @@ fn finish(spawned: io::Result<Child>, stdin: &[u8]) -> Outcome {
     }
 }
 
-fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+fn collect(from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        let _ = from.read_to_end(&mut bytes);
+        let _ = from.take(OUTPUT_LIMIT).read_to_end(&mut bytes);
         bytes
     })
 }

@@ -350,20 +350,30 @@ fn map_image(table: &mut Table, plan: &Plan, places: &Places) {
     }
 }
 
-/// The kernel writes this part of the stack after it has mapped the segments, one of which may lie there.
+/// The kernel writes this part of the stack after it has mapped the segments, one of which may lie there; not the
+/// padding before the random bytes.
 fn write_stack_again(table: &mut Table, stack: &InitialStack, places: &Places) {
-    let Argument::Data { offset } = table.data(&stack.tables) else {
-        return;
-    };
+    let frame = &stack.frame;
+    let auxv_end = frame.auxv + stack.auxv_bytes().len() as u64;
     let (descriptor, _) = places.zeros;
-    let size = stack.tables.len() as u64;
-    let arguments = [
-        descriptor.into(),
-        stack.frame.sp.into(),
-        size.into(),
-        Argument::FileOffset { offset },
-    ];
-    table.must(call::PREAD, &arguments, "the stack's tables over a segment");
+    for range in [frame.sp..auxv_end, frame.random..frame.tables_end] {
+        let at = |address: u64| (address - frame.sp) as usize;
+        let Argument::Data { offset } = table.data(&stack.tables[at(range.start)..at(range.end)])
+        else {
+            return;
+        };
+        let (start, size) = (
+            Argument::from(range.start),
+            Argument::from(range.end - range.start),
+        );
+        let arguments = [
+            descriptor.into(),
+            start,
+            size,
+            Argument::FileOffset { offset },
+        ];
+        table.must(call::PREAD, &arguments, "the stack's tables over a segment");
+    }
 }
 
 fn set_layout(table: &mut Table, host: &Host, plan: &Plan, stack: &InitialStack, places: &Places) {

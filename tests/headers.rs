@@ -1,0 +1,145 @@
+//! ELF files with one thing wrong or unusual, and with two: by the kernel and by us the same outcome.
+//!
+//! The kernel of this run is the yardstick; nothing here says what is right.
+
+mod support;
+mod vectors;
+
+use std::env;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use support::{Call, Outcome, builds, difference, is_root, scratch};
+use vectors::{Vector, rendered};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    without_randomization();
+    let scratch = scratch();
+    // All files are written before the first fork: a child that still has one open for writing makes it busy.
+    let trials = vectors::all()
+        .into_iter()
+        .zip(0..)
+        .flat_map(|(vector, n)| {
+            let directory = scratch.path().join(format!("{n}"));
+            fs::create_dir(&directory).expect("the name is new");
+            let program = vector.write(&directory);
+            trials(&vector, program, &directory)
+        })
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(scratch);
+    conclusion.exit();
+}
+
+/// Starts this test anew without address randomisation. Setting the flag in the children is not enough for the library:
+/// where a process has its mappings is settled when it starts.
+fn without_randomization() {
+    use nix::sys::personality::{Persona, get, set};
+    let old = get().expect("it takes nothing");
+    if !old.contains(Persona::ADDR_NO_RANDOMIZE) {
+        set(old | Persona::ADDR_NO_RANDOMIZE).expect("anyone may");
+        let error = Command::new("/proc/self/exe")
+            .args(env::args_os().skip(1))
+            .exec();
+        panic!("starting anew: {error}");
+    }
+}
+
+fn trials(vector: &Vector, program: PathBuf, directory: &Path) -> Vec<Trial> {
+    let call = Arc::new(Call::new(program).directory(directory).no_randomize());
+    let about = format!("{} ({})", vector.about, vector.rules);
+    let reason = vector.needs_root.filter(|_| !is_root());
+    let trial = |by: &str, ours: Box<dyn Fn(&Call) -> Outcome + Send>| {
+        let (call, about) = (Arc::clone(&call), about.clone());
+        let suffix = reason.map_or(String::new(), |reason| format!(" (needs root: {reason})"));
+        let name = format!("{by}::{}{suffix}", vector.name);
+        Trial::test(name, move || alike(&about, &call.by_kernel(), &ours(&call)))
+            .with_ignored_flag(reason.is_some())
+    };
+    let mut trials = vec![trial("library", Box::new(Call::by_library))];
+    if vector.representative {
+        trials.extend(builds().into_iter().map(|build| {
+            let kind = if build.ends_with("dist/supplant") {
+                "dist"
+            } else {
+                "cargo"
+            };
+            trial(kind, Box::new(move |call| by_command(call, &build)))
+        }));
+    }
+    trials
+}
+
+/// Where the command says why, only the ending counts.
+fn by_command(call: &Call, build: &Path) -> Outcome {
+    let mut outcome = call.by_command(build);
+    if outcome.stderr.starts_with(b"supplant: ") {
+        outcome.stderr.clear();
+    }
+    outcome
+}
+
+fn alike(about: &str, kernel: &Outcome, ours: &Outcome) -> Result<(), Failed> {
+    const LINES: usize = 20;
+    if kernel == ours {
+        return Ok(());
+    }
+    let readable = |outcome: &Outcome| Outcome {
+        stdout: without_known(&rendered(&outcome.stdout)).into_bytes(),
+        ..outcome.clone()
+    };
+    let (kernel, ours) = (readable(kernel), readable(ours));
+    if kernel == ours {
+        return Ok(());
+    }
+    let difference = difference(&kernel, &ours);
+    let mut left = [LINES; 2];
+    let few = difference.lines().filter(|line| {
+        let left = &mut left[usize::from(line.contains(" ours: "))];
+        *left = left.saturating_sub(1);
+        *left > 0
+    });
+    Err(format!("{about}\n{}", few.collect::<Vec<_>>().join("\n")).into())
+}
+
+/// The map lines without what PARITY.md lists as known:
+/// M-23, execve's anonymous memory joins what lies below it only, mmap's also what lies above;
+/// R-8, a page of the loader stays where a segment covers the word below the stack pointer;
+/// P-6, a heap at the very end of user memory cannot be recorded, and then its label hides the stack's.
+fn without_known(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in text
+        .lines()
+        .filter(|line| !line.ends_with("/memfd:supplant (deleted)"))
+    {
+        let line = match line.strip_suffix("[heap]") {
+            Some(rest) if rest.contains("-7ffffffff000 ") => format!("{rest}[stack]"),
+            _ => line.to_owned(),
+        };
+        let joined = lines.last().and_then(|last| join(last, &line));
+        match joined {
+            Some(joined) => *lines.last_mut().expect("there is one") = joined,
+            None => lines.push(line),
+        }
+    }
+    lines.join("\n")
+}
+
+/// Two lines of anonymous memory, one right behind the other and alike, as one.
+fn join(below: &str, above: &str) -> Option<String> {
+    let anonymous = |line: &str| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        rest.trim_end()
+            .ends_with("00:00 0")
+            .then(|| (start.to_owned(), end.to_owned(), rest.to_owned()))
+    };
+    let (start, middle, rest) = anonymous(below)?;
+    let (next, end, other) = anonymous(above)?;
+    (middle == next && rest == other).then(|| format!("{start}-{end} {rest}"))
+}

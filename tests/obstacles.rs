@@ -1,0 +1,122 @@
+//! What stands in the way of an exec in userspace and not of the kernel's: it is refused, and the process is as it was.
+#![allow(unsafe_code, reason = "clones, and brings a child into a state")]
+
+mod support;
+
+use std::cell::Cell;
+use std::fs;
+use std::thread;
+
+use supplant_loader::Command;
+use support::Ending;
+use support::alike::{forked, program};
+use support::system::{forbid, prctl, set_action};
+
+/// Everything of this process that a refused exec might have changed.
+fn state() -> String {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc is mounted");
+    let keys = [
+        "Name", "Threads", "Sig", "Shd", "Cap", "Uid", "Gid", "VmLck",
+    ];
+    let status = status
+        .lines()
+        .filter(|line| keys.iter().any(|key| line.starts_with(key)));
+    let mut state: Vec<_> = status.map(str::to_owned).collect();
+    let mut descriptors: Vec<_> = fs::read_dir("/proc/self/fd")
+        .expect("/proc is mounted")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    descriptors.sort();
+    state.extend(descriptors);
+    let maps = fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
+    // Heap and anonymous memory are malloc's.
+    let files = maps
+        .lines()
+        .filter(|line| line.contains(" /") || line.contains("memfd"));
+    state.extend(files.map(str::to_owned));
+    state.join("\n")
+}
+
+/// The errno of an exec that is refused and changes nothing.
+fn refusal_without_harm(path: &std::path::Path) -> i32 {
+    let before = state();
+    let errno = Command::new(path).exec().raw_os_error();
+    let after = state();
+    if before == after {
+        errno
+    } else {
+        eprintln!("before:\n{before}\nafter:\n{after}");
+        -1
+    }
+}
+
+#[test]
+fn a_process_with_another_thread_is_refused() {
+    let ending = forked(|| {
+        thread::spawn(thread::park);
+        refusal_without_harm(&program("arguments"))
+    });
+    assert_eq!(ending, Ending::Exited(libc::EBUSY));
+}
+
+#[test]
+fn a_refused_process_has_its_signals_descriptors_and_memory_as_before() {
+    let ending = forked(|| {
+        let caught = set_action(libc::SIGUSR1, [0x1000, 0x400_0000, 0x2000, 0xff]);
+        let mdwe = prctl(65, [1]);
+        if caught.and(mdwe).is_err() {
+            return -2;
+        }
+        refusal_without_harm(&program("exec_stack"))
+    });
+    assert_eq!(ending, Ending::Exited(libc::EACCES));
+}
+
+/// The C library's area would be written to when its memory is gone.
+#[test]
+fn restartable_sequences_that_a_filter_protects_are_refused() {
+    const EPERM: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    let ending = forked(|| match forbid(&[libc::SYS_rseq], EPERM) {
+        Ok(()) => refusal_without_harm(&program("arguments")),
+        Err(_) => -2,
+    });
+    assert_eq!(ending, Ending::Exited(libc::EBUSY));
+}
+
+#[test]
+fn a_program_that_is_not_there_changes_nothing() {
+    let ending = forked(|| refusal_without_harm("/nonexistent".as_ref()));
+    assert_eq!(ending, Ending::Exited(libc::ENOENT));
+}
+
+/// Runs in the memory of its parent.
+extern "C" fn exec_in_shared_memory(errno: *mut libc::c_void) -> i32 {
+    let refused = Command::new(program("arguments")).exec().raw_os_error();
+    // SAFETY: the parent's, which waits.
+    unsafe { errno.cast::<i32>().write(refused) };
+    0
+}
+
+#[test]
+fn a_vfork_child_is_refused_and_its_parent_lives() {
+    let ending = forked(|| {
+        let errno = Cell::new(0);
+        let mut stack = vec![0u8; 1 << 20];
+        let top = stack.as_mut_ptr_range().end.map_addr(|top| top & !15);
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        // SAFETY: a stack of its own; the parent waits until the child is gone.
+        let child = unsafe {
+            libc::clone(
+                exec_in_shared_memory,
+                top.cast(),
+                flags,
+                errno.as_ptr().cast(),
+            )
+        };
+        if child < 0 {
+            return -2;
+        }
+        errno.get()
+    });
+    assert_eq!(ending, Ending::Exited(libc::EBUSY));
+}

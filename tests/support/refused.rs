@@ -1,0 +1,188 @@
+//! Files that execve refuses, users whom it refuses, and the comparison of the answers.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::{PoisonError, RwLock};
+
+use libtest_mimic::{Failed, Trial};
+
+use super::elf::Elf;
+use super::{Call, Ending, Outcome, builds, check, difference, is_root, test_binaries};
+
+/// A user without a name and without rights.
+pub const NOBODY: u32 = 65534;
+
+/// A child that is forked while a file is being written has it open for writing too, and so makes it busy for a moment.
+static WRITING: RwLock<()> = RwLock::new(());
+
+/// Forks while no file is being written.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    let _shared = WRITING.read().unwrap_or_else(PoisonError::into_inner);
+    command.spawn()
+}
+
+/// Writes a file with this mode.
+pub fn file(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>, mode: u32) -> PathBuf {
+    let path = path.as_ref().to_owned();
+    let _alone = WRITING.write().unwrap_or_else(PoisonError::into_inner);
+    fs::write(&path, bytes).expect("the scratch directory is writable");
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    path
+}
+
+/// Writes the standard program, which exits 42.
+pub fn program(path: impl AsRef<Path>, mode: u32) -> PathBuf {
+    file(path, Elf::standard().to_bytes(), mode)
+}
+
+/// Writes a copy of the test program that prints its arguments.
+pub fn arguments_program(path: impl AsRef<Path>) -> PathBuf {
+    let original = test_binaries().join("musl-static/arguments");
+    let bytes = fs::read(original).expect("`make test-binaries` builds it");
+    file(path, bytes, 0o755)
+}
+
+pub fn chown(path: &Path, uid: u32, gid: u32) {
+    std::os::unix::fs::chown(path, Some(uid), Some(gid)).expect("root may");
+}
+
+/// A trial, ignored where something that it needs is missing.
+pub fn trial(
+    name: impl Into<String>,
+    missing: Option<&str>,
+    run: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    match missing {
+        None => Trial::test(name, run),
+        Some(what) => {
+            Trial::test(format!("{} (needs {what})", name.into()), run).with_ignored_flag(true)
+        }
+    }
+}
+
+/// What a trial that has to give files away needs.
+pub fn needs_root() -> Option<&'static str> {
+    (!is_root()).then_some("root")
+}
+
+/// What a trial with mounts of its own needs.
+pub fn needs_mounts() -> Option<&'static str> {
+    let directory = super::scratch();
+    let program = program(directory.path().join("program"), 0o755);
+    let refused = Call::new(program).on_noexec(directory.path()).by_kernel();
+    (refused.ending != Ending::Refused(libc::EACCES)).then_some("root or user namespaces")
+}
+
+impl Call {
+    /// By a user without rights: nobody, in the place of root.
+    pub fn unprivileged(self) -> Self {
+        if !is_root() {
+            return self;
+        }
+        self.groups(&[])
+            .setup(|| set_ids([NOBODY; 3], [NOBODY; 3]))
+            .dumpable()
+    }
+
+    /// The supplementary groups.
+    pub fn groups(self, groups: &'static [u32]) -> Self {
+        // SAFETY: a valid array.
+        self.setup(move || check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }))
+    }
+
+    /// What a process is after an execve and not after a change of its user: the owner of its files in /proc.
+    pub fn dumpable(self) -> Self {
+        self.setup(|| super::system::prctl(libc::PR_SET_DUMPABLE, [1]))
+    }
+
+    /// With this directory mounted noexec over itself, for this process only.
+    pub fn on_noexec(self, directory: &Path) -> Self {
+        let directory = CString::new(directory.as_os_str().as_bytes()).expect("no NUL");
+        self.setup(move || {
+            let user = if is_root() { 0 } else { libc::CLONE_NEWUSER };
+            // SAFETY: takes no pointer.
+            check(unsafe { libc::unshare(libc::CLONE_NEWNS | user) })?;
+            let status = nix::sys::statvfs::statvfs(directory.as_c_str())?;
+            // These have the same numbers, and only root may leave them off.
+            let kept = status.flags().bits() & (libc::MS_NOSUID | libc::MS_NODEV);
+            let remount = libc::MS_REMOUNT | libc::MS_NOEXEC | kept;
+            for (target, flags) in [
+                (c"/", libc::MS_REC | libc::MS_PRIVATE),
+                (&directory, libc::MS_BIND),
+                (&directory, libc::MS_BIND | remount),
+            ] {
+                let (path, none) = (target.as_ptr(), std::ptr::null());
+                // SAFETY: terminated strings, and null where nothing is read.
+                check(unsafe { libc::mount(path, path, none, flags, none.cast()) })?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Sets real, effective and saved user and group.
+pub fn set_ids(users: [u32; 3], groups: [u32; 3]) -> io::Result<()> {
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::setresgid(groups[0], groups[1], groups[2]) })?;
+    // SAFETY: as above.
+    check(unsafe { libc::setresuid(users[0], users[1], users[2]) })
+}
+
+/// By the kernel and by the library: the same ending, the same output. The outcome is returned.
+pub fn same(call: &Call) -> Result<Outcome, Failed> {
+    let (kernel, ours) = (call.by_kernel(), call.by_library());
+    if kernel == ours {
+        return Ok(kernel);
+    }
+    let text = call.by_command(&builds()[0]);
+    Err(format!("{}by command {text:?}", difference(&kernel, &ours)).into())
+}
+
+/// The same, and by each build of the command.
+pub fn same_by_all(call: &Call) -> Result<Outcome, Failed> {
+    let kernel = same(call)?;
+    for build in builds() {
+        let ours = call.by_command(&build);
+        if (kernel.ending, &kernel.stdout) != (ours.ending, &ours.stdout) {
+            let text = format!("{}: {}", build.display(), difference(&kernel, &ours));
+            return Err(text.into());
+        }
+    }
+    Ok(kernel)
+}
+
+/// That a comparison compared what it was meant to.
+pub fn expect(outcome: &Outcome, ending: Ending) -> Result<(), Failed> {
+    if outcome.ending == ending {
+        return Ok(());
+    }
+    Err(format!("not {ending:?}, by the kernel: {outcome:?}").into())
+}
+
+/// Runs every one and reports all that fail, with their names.
+pub fn all<N: std::fmt::Display>(
+    cases: impl IntoIterator<Item = (N, Result<Outcome, Failed>)>,
+) -> Result<(), Failed> {
+    let mut text = String::new();
+    for (name, result) in cases {
+        if let Err(failed) = result {
+            let message = failed.message().unwrap_or_default();
+            text.extend([
+                name.to_string(),
+                ": ".to_owned(),
+                message.to_owned(),
+                "\n".to_owned(),
+            ]);
+        }
+    }
+    if text.is_empty() {
+        Ok(())
+    } else {
+        Err(text.into())
+    }
+}

@@ -1,0 +1,64 @@
+//! System calls that bring a forked child into some state, by their numbers: the C library hides some of that.
+
+use std::io;
+
+/// A system call. Pointers among the arguments are the test's to answer for; it runs in a child that is about to exec.
+pub fn system_call<const N: usize>(number: i64, arguments: [u64; N]) -> io::Result<i64> {
+    let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
+    let words: [u64; 6] = std::array::from_fn(argument);
+    let [first, second, third, rest @ ..] = words;
+    // SAFETY: as said above.
+    match unsafe { libc::syscall(number, first, second, third, rest[0], rest[1], rest[2]) } {
+        -1 => Err(io::Error::last_os_error()),
+        result => Ok(result),
+    }
+}
+
+pub fn prctl<const N: usize>(option: i32, arguments: [u64; N]) -> io::Result<()> {
+    let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
+    let arguments = [
+        option as u64,
+        argument(0),
+        argument(1),
+        argument(2),
+        argument(3),
+    ];
+    system_call(libc::SYS_prctl, arguments).map(drop)
+}
+
+/// An address as an argument of a system call.
+pub fn address<T: ?Sized>(value: &T) -> u64 {
+    std::ptr::from_ref(value).cast::<u8>().addr() as u64
+}
+
+/// Blocks these signals and no others.
+pub fn block(signals: &[i32]) -> io::Result<()> {
+    let mask: u64 = signals.iter().map(|signal| 1 << (signal - 1)).sum();
+    let arguments = [libc::SIG_SETMASK as u64, address(&mask), 0, 8];
+    system_call(libc::SYS_rt_sigprocmask, arguments).map(drop)
+}
+
+/// Sets an action, by the four words of the kernel's structure: handler, flags, restorer, mask.
+pub fn set_action(signal: i32, action: [u64; 4]) -> io::Result<()> {
+    let arguments = [signal as u64, address(&action), 0, 8];
+    system_call(libc::SYS_rt_sigaction, arguments).map(drop)
+}
+
+/// From now on these system calls are answered by a seccomp action. Needs no privilege, but sets no_new_privs.
+pub fn forbid(numbers: &[i64], action: u32) -> io::Result<()> {
+    const LOAD_NUMBER: (u16, u8, u8, u32) = (0x20, 0, 0, 0);
+    let statement = |(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k };
+    let mut filter = vec![statement(LOAD_NUMBER)];
+    for number in numbers {
+        filter.push(statement((0x15, 0, 1, *number as u32)));
+        filter.push(statement((0x06, 0, 0, action)));
+    }
+    filter.push(statement((0x06, 0, 0, libc::SECCOMP_RET_ALLOW)));
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    prctl(libc::PR_SET_NO_NEW_PRIVS, [1])?;
+    let mode = libc::SECCOMP_MODE_FILTER.into();
+    prctl(libc::PR_SET_SECCOMP, [mode, address(&program)])
+}

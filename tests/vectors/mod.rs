@@ -1,0 +1,190 @@
+//! ELF files that are each the standard one with one thing wrong or unusual: a table of names, rules and changes.
+//!
+//! Every file that runs reports what it finds (see [`report`]) and exits 42. An interpreter is called `i` and lies beside
+//! its program, which is started with that directory as its working directory.
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(unreachable_pub, reason = "each test file is a crate of its own")]
+
+mod header;
+mod interpreter;
+mod kinds;
+mod layout;
+mod pairs;
+mod report;
+mod segments;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::support::elf::Elf;
+
+pub use report::rendered;
+
+/// What a fault is put into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// `ET_EXEC`.
+    Exec,
+    /// `ET_DYN` without an interpreter.
+    StaticPie,
+    /// `ET_EXEC` with an interpreter.
+    Interpreted,
+    /// `ET_DYN` with an interpreter.
+    Pie,
+    /// The interpreter of an `ET_EXEC`.
+    Interpreter,
+    /// The interpreter of an `ET_DYN`.
+    InterpreterOfPie,
+}
+
+/// One thing that is wrong or unusual.
+#[derive(Clone)]
+pub struct Fault {
+    pub name: String,
+    /// The rules it is about, such as `H-31`.
+    pub rules: &'static str,
+    pub about: String,
+    pub change: Arc<dyn Fn(&mut Elf) + Send + Sync>,
+}
+
+/// What lies beside the program as `i`.
+#[derive(Clone, Debug)]
+pub enum Companion {
+    /// The standard interpreter, where the base has one.
+    Standard,
+    /// The standard interpreter under these permissions.
+    Mode(u32),
+    Bytes(Vec<u8>),
+    Directory,
+    Link(&'static str),
+    Missing,
+}
+
+/// A named set of files.
+pub struct Vector {
+    pub name: String,
+    pub rules: String,
+    pub about: String,
+    pub base: Base,
+    pub faults: Vec<Fault>,
+    pub companion: Companion,
+    /// Why only root can tell.
+    pub needs_root: Option<&'static str>,
+    /// One of the few that stand for all.
+    pub representative: bool,
+}
+
+/// The whole table.
+pub fn all() -> Vec<Vector> {
+    [
+        header::vectors(),
+        kinds::vectors(),
+        segments::vectors(),
+        layout::vectors(),
+        interpreter::vectors(),
+        pairs::vectors(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+impl Vector {
+    fn new(group: &str, base: Base, faults: Vec<Fault>) -> Self {
+        let names: Vec<_> = faults.iter().map(|fault| fault.name.as_str()).collect();
+        let rules: Vec<_> = faults.iter().map(|fault| fault.rules).collect();
+        let about: Vec<_> = faults.iter().map(|fault| fault.about.as_str()).collect();
+        Self {
+            name: format!("{group}::{base:?}::{}", names.join("+")),
+            rules: rules.join(", "),
+            about: about.join("; "),
+            base,
+            faults,
+            companion: Companion::Standard,
+            needs_root: None,
+            representative: false,
+        }
+    }
+
+    /// Writes the files into an empty directory; the program's path.
+    pub fn write(&self, directory: &Path) -> PathBuf {
+        let (mut program, mut interpreter) = self.base.files();
+        for fault in &self.faults {
+            (fault.change)(match self.base {
+                Base::Interpreter | Base::InterpreterOfPie => &mut interpreter,
+                _ => &mut program,
+            });
+        }
+        report::put(&mut program, report::Then::Exit);
+        report::put(&mut interpreter, report::Then::Program);
+        let path = directory.join("i");
+        match &self.companion {
+            Companion::Standard if !self.base.has_interpreter() => {}
+            Companion::Standard => drop(interpreter.write(path)),
+            Companion::Mode(mode) => {
+                let path = interpreter.write(path);
+                fs::set_permissions(path, fs::Permissions::from_mode(*mode)).expect("it is ours");
+            }
+            Companion::Bytes(bytes) => drop(crate::support::elf::write_executable(path, bytes)),
+            Companion::Directory => fs::create_dir(path).expect("the directory is empty"),
+            Companion::Link(target) => symlink(target, path).expect("the directory is empty"),
+            Companion::Missing => {}
+        }
+        program.write(directory.join("program"))
+    }
+}
+
+impl Base {
+    fn has_interpreter(self) -> bool {
+        !matches!(self, Self::Exec | Self::StaticPie)
+    }
+
+    /// The standard program and the standard interpreter.
+    fn files(self) -> (Elf, Elf) {
+        let mut program = match self {
+            Self::Exec | Self::Interpreted | Self::Interpreter => Elf::standard(),
+            Self::StaticPie | Self::Pie | Self::InterpreterOfPie => Elf::standard_pie(),
+        };
+        program = program.with_data();
+        if self.has_interpreter() {
+            program = program.with_interpreter(Path::new("i"));
+        }
+        (program, Elf::standard_pie().with_data())
+    }
+}
+
+fn fault(
+    name: impl Into<String>,
+    rules: &'static str,
+    about: impl Into<String>,
+    change: impl Fn(&mut Elf) + Send + Sync + 'static,
+) -> Fault {
+    Fault {
+        name: name.into(),
+        rules,
+        about: about.into(),
+        change: Arc::new(change),
+    }
+}
+
+/// One field with each of some values.
+fn each(field: &str, rules: &'static str, values: &[u64], set: fn(&mut Elf, u64)) -> Vec<Fault> {
+    let faults = values.iter().map(|&value| {
+        let name = format!("{field}={value:#x}");
+        let about = format!("{field} is {value:#x}");
+        fault(name, rules, about, move |elf| set(elf, value))
+    });
+    faults.collect()
+}
+
+/// Each fault in each base.
+fn across(group: &str, bases: &[Base], faults: &[Fault]) -> Vec<Vector> {
+    let pairs = bases
+        .iter()
+        .flat_map(|&base| faults.iter().map(move |fault| (base, fault.clone())));
+    pairs
+        .map(|(base, fault)| Vector::new(group, base, vec![fault]))
+        .collect()
+}
