@@ -29,13 +29,13 @@ fn compare(program: &str, build: &Path) {
         })
         .collect();
     ratios.sort_by(f64::total_cmp);
-    let quantile = |part: f64| ratios[((ratios.len() - 1) as f64 * part) as usize];
+    let quartile = |number: usize| ratios[(ratios.len() - 1) * number / 4];
     println!(
         "{} run {program} / env {program}: median {:.2} (quartiles {:.2} to {:.2}) of {ROUNDS} pairs",
         build.display(),
-        quantile(0.5),
-        quantile(0.25),
-        quantile(0.75),
+        quartile(2),
+        quartile(1),
+        quartile(3),
     );
 }
 

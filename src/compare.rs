@@ -9,9 +9,10 @@ use serde::Serialize;
 use supplant_loader::arguments::Arguments;
 use supplant_loader::search;
 use supplant_loader::snapshot::diff::{Report, diff};
+use supplant_loader::snapshot::known::Known;
 use supplant_loader::snapshot::{Facts, Snapshot};
 use supplant_loader::trace::{Started, by_kernel, by_us, capture};
-use supplant_loader::{Command, Difference};
+use supplant_loader::{Cause, Command, Difference};
 
 use crate::cli::CompareOptions;
 use crate::{complain, each, render, run};
@@ -50,6 +51,8 @@ pub(crate) enum Outcome {
     },
     /// They ended in different ways.
     Apart {
+        /// Why that is no surprise.
+        known: Option<Known>,
         /// The kernel's.
         kernel: String,
         /// Ours.
@@ -64,7 +67,7 @@ impl Comparison {
         match &self.outcome {
             Outcome::Started { report } => report.is_clean(),
             Outcome::Alike { .. } => true,
-            Outcome::Apart { .. } => false,
+            Outcome::Apart { known, .. } => known.is_some(),
         }
     }
 }
@@ -117,11 +120,16 @@ fn compare_one(options: &CompareOptions) -> anyhow::Result<Comparison> {
     Ok(Comparison {
         schema: SCHEMA,
         program: program.to_string_lossy().into_owned(),
-        outcome: outcome(kernel, ours, facts)?,
+        outcome: outcome(kernel, ours, facts, known_refusal(&command))?,
     })
 }
 
-fn outcome(kernel: Started, ours: Started, facts: Facts) -> anyhow::Result<Outcome> {
+fn outcome(
+    kernel: Started,
+    ours: Started,
+    facts: Facts,
+    refusal: Option<Known>,
+) -> anyhow::Result<Outcome> {
     Ok(match (kernel, ours) {
         (Started::Stopped(kernel), Started::Stopped(ours)) => {
             let kernel = capture(kernel).context("the kernel's side")?.0;
@@ -146,6 +154,7 @@ fn outcome(kernel: Started, ours: Started, facts: Facts) -> anyhow::Result<Outco
                 }
             } else {
                 Outcome::Apart {
+                    known: refusal.filter(|_| left == "started"),
                     kernel: left,
                     ours: right,
                     reason,
@@ -205,6 +214,23 @@ fn start_by_kernel(options: &CompareOptions) -> anyhow::Result<Started> {
     ))
 }
 
+/// The rule by which we refuse what the kernel starts.
+fn known_refusal(command: &Command) -> Option<Known> {
+    let error = command.prepare().err()?;
+    let (rule, reason) = match error.cause() {
+        Cause::SetId { .. } => ("P-27", "only the kernel can change who a process runs as"),
+        Cause::Unreadable { .. } => (
+            "P-30",
+            "a file that may be executed and not read cannot be loaded by a program",
+        ),
+        _ => return None,
+    };
+    Some(Known {
+        rule: rule.to_owned(),
+        reason: reason.to_owned(),
+    })
+}
+
 /// What the known differences depend on.
 fn facts(command: &Command) -> Facts {
     let Ok(prepared) = command.prepare() else {
@@ -220,6 +246,7 @@ fn facts(command: &Command) -> Facts {
         exe_kept: has(Difference::Executable),
         page_kept: has(Difference::Page),
         last_jump: has(Difference::LastJump),
-        base_kept: has(Difference::MmapBase),
+        layout_kept: has(Difference::Layout),
+        capabilities_kept: has(Difference::Capabilities),
     }
 }

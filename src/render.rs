@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use supplant_loader::snapshot::diff::{Entry, Report};
+use supplant_loader::snapshot::diff::{Counts, Entry, Report};
 
 use crate::compare::{Comparison, Outcome};
 
@@ -27,6 +27,7 @@ fn as_text(comparison: &Comparison, verbose: bool) -> String {
         Outcome::Started { report } => report_text(report, verbose),
         Outcome::Alike { ending, reason } => format!("both {ending}: {reason}\n"),
         Outcome::Apart {
+            known,
             kernel,
             ours,
             reason,
@@ -36,7 +37,13 @@ fn as_text(comparison: &Comparison, verbose: bool) -> String {
             } else {
                 format!(": {reason}")
             };
-            format!("kernel {kernel}\nours   {ours}{because}\n")
+            let known = known
+                .as_ref()
+                .map(|known| format!("known {}: {}\n", known.rule, known.reason));
+            format!(
+                "kernel {kernel}\nours   {ours}{because}\n{}",
+                known.unwrap_or_default()
+            )
         }
     }
 }
@@ -44,53 +51,55 @@ fn as_text(comparison: &Comparison, verbose: bool) -> String {
 fn report_text(report: &Report, verbose: bool) -> String {
     let (different, known): (Vec<_>, Vec<_>) =
         (report.different().collect(), report.known().collect());
-    let mut text = String::new();
-    for entry in different
+    let shown = if verbose {
+        different.len()
+    } else {
+        different.len().min(SHOWN)
+    };
+    let mut lines: Vec<String> = different[..shown]
         .iter()
-        .take(if verbose { usize::MAX } else { SHOWN })
-    {
-        text.push_str(&entry_text(entry));
-    }
-    if different.len() > SHOWN && !verbose {
-        text.push_str(&format!(
-            "... {} more (-v shows all)\n",
-            different.len() - SHOWN
+        .map(|entry| entry_text(entry))
+        .collect();
+    if shown < different.len() {
+        lines.push(format!(
+            "... {} more (-v shows all)",
+            different.len() - shown
         ));
     }
     for rule in &report.missing {
-        text.push_str(&format!(
-            "expected, but not there: {} ({})\n",
+        lines.push(format!(
+            "expected, but not there: {} ({})",
             rule.reason, rule.rule
         ));
     }
     for entry in &known {
         let Some(rule) = &entry.known else { continue };
-        text.push_str(&format!(
-            "known {} {}: {}\n",
+        lines.push(format!(
+            "known {} {}: {}",
             rule.rule, entry.key, rule.reason
         ));
-        if verbose {
-            text.push_str(&entry_text(entry));
-        }
+        lines.extend(verbose.then(|| entry_text(entry)));
     }
-    let counts = report.counts;
-    text.push_str(&format!(
-        "{} different, {} known; compared: {} values ({} registers), {} mappings, {} pages, {} bytes\n",
+    let Counts {
+        values,
+        registers,
+        mappings,
+        pages,
+        bytes,
+    } = report.counts;
+    lines.push(format!(
+        "{} different, {} known; compared: {values} values ({registers} registers), {mappings} mappings, {pages} pages, \
+         {bytes} bytes",
         different.len() + report.missing.len(),
         known.len(),
-        counts.values,
-        counts.registers,
-        counts.mappings,
-        counts.pages,
-        counts.bytes,
     ));
-    text
+    lines.join("\n") + "\n"
 }
 
 fn entry_text(entry: &Entry) -> String {
     let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "(not there)".to_owned());
     format!(
-        "{}\n  kernel {}\n  ours   {}\n",
+        "{}\n  kernel {}\n  ours   {}",
         entry.key,
         side(&entry.left),
         side(&entry.right)

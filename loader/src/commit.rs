@@ -151,11 +151,15 @@ pub(crate) fn differences(
     if !set_mm_map {
         differences.push(Difference::Layout);
     }
-    let may_set = set_mm_map && Status::current().is_ok_and(|status| may_set_exe(&status));
+    let status = Status::current().unwrap_or_default();
+    let may_set = set_mm_map && may_set_exe(&status);
     if !is_own_executable(opened)
         && (!may_set || opened.interpreter.as_ref().is_some_and(is_running))
     {
         differences.push(Difference::Executable);
+    }
+    if status.lacks_what_execve_gives_back() {
+        differences.push(Difference::Capabilities);
     }
     let vanishes = last_call(host, plan, ending).is_some();
     differences.push(if vanishes {
@@ -171,7 +175,8 @@ pub(crate) fn differences(
 
 /// Where the last munmap is issued, if it may be and can be. Its return address needs the word below the stack pointer.
 fn last_call(host: &Host, plan: &Plan, ending: Ending) -> Option<u64> {
-    if ending.keep_page || plan.covers_stack_pointer() {
+    let no_word_below = plan.stack.range.start == plan.stack.frame.sp;
+    if ending.keep_page || no_word_below || plan.covers_stack_pointer() {
         return None;
     }
     syscall_return(host, plan)

@@ -16,6 +16,8 @@ pub enum Difference {
     LastJump,
     /// One page of the loader stays.
     Page,
+    /// User 0 does not get back the capabilities that the process had given up.
+    Capabilities,
     /// Later mappings go where they went before, although the program itself is not randomised.
     MmapBase,
 }
@@ -28,6 +30,7 @@ impl Difference {
             Self::Executable => "P-8",
             Self::Layout => "P-6",
             Self::LastJump | Self::Page => "R-8",
+            Self::Capabilities => "P-29",
             Self::MmapBase => "P-5",
         }
     }
@@ -41,6 +44,9 @@ impl fmt::Display for Difference {
             Self::Layout => "the kernel does not let heap, arguments and environment be moved (no PR_SET_MM_MAP)",
             Self::LastJump => "zero and parity flag are set, and the word below the stack pointer holds the entry point",
             Self::Page => "one page of the loader stays mapped",
+            Self::Capabilities => {
+                "capabilities that this process has given up do not come back"
+            }
             Self::MmapBase => "later mappings are placed from the old, randomised base",
         })
     }

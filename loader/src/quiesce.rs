@@ -140,7 +140,7 @@ fn closing(own: &[RawFd]) -> Result<Vec<RangeInclusive<i32>>, Cause> {
     for descriptor in descriptors {
         match ranges.last_mut() {
             Some(last) if merges && *last.end() + 1 == descriptor => {
-                *last = *last.start()..=descriptor
+                *last = *last.start()..=descriptor;
             }
             _ => ranges.push(descriptor..=descriptor),
         }

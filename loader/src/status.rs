@@ -3,6 +3,7 @@
 use crate::error::Cause;
 use crate::host::Ids;
 use crate::procfs::read;
+use crate::sys;
 
 /// Threads, ids and capabilities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +59,16 @@ impl Status {
             (status.fs_uid, status.fs_gid) = (*fs_uid, *fs_gid);
         }
         status
+    }
+
+    /// execve gives user 0 everything that the bounding set allows.
+    pub(crate) fn lacks_what_execve_gives_back(&self) -> bool {
+        const SECBIT_NOROOT: i32 = 1;
+        let ids = self.ids.unwrap_or_default();
+        let root = ids.uid == 0 || ids.euid == 0;
+        let rooted =
+            root && sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0) & SECBIT_NOROOT == 0;
+        rooted && self.permitted | self.bounding | self.inheritable != self.permitted
     }
 
     pub(crate) fn has_capability(&self, number: u32) -> bool {

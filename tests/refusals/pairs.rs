@@ -141,7 +141,13 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn compare(content: Content, faults: &[Fault]) -> Result<(), Failed> {
     let at = scratch();
     let (call, _writers) = call(at.path(), content, faults);
-    same(&call).map(drop)
+    let result = same(&call).map(drop);
+    // So that an ordinary user can remove it.
+    fs::set_permissions(
+        at.path().join("directory"),
+        fs::Permissions::from_mode(0o755),
+    )?;
+    result
 }
 
 /// The call, and the open files that make others busy.

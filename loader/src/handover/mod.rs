@@ -78,27 +78,7 @@ pub(crate) fn table(
     if let Some(vdso) = &plan.vdso {
         move_vdso(&mut table, vdso, places.vdso_hop);
     }
-    let size = places.stack.end - places.stack.start;
-    move_mapping(
-        &mut table,
-        places.stack.start,
-        size,
-        plan.stack.range.start,
-        "stack",
-    );
-    if host.personality & READ_IMPLIES_EXEC != 0 {
-        let prot = Permissions {
-            execute: plan.stack.executable,
-            ..Permissions::READ_WRITE
-        }
-        .prot();
-        let arguments = [plan.stack.range.start.into(), size.into(), prot.into()];
-        table.must(
-            call::MPROTECT,
-            &arguments,
-            "the old personality made the stack executable",
-        );
-    }
+    place_stack(&mut table, host, plan, places);
     map_image(&mut table, plan, places);
     if plan.covers_stack_pointer() {
         write_stack_again(&mut table, stack, places);
@@ -130,7 +110,8 @@ pub(crate) fn table(
 
 /// In a table of descriptors of this process alone: another one that shared it keeps its own.
 fn close_on_exec(table: &mut Table, process: &Process) {
-    table.must(
+    // Where a filter forbids it, there is hardly one that shares.
+    table.may(
         call::UNSHARE,
         &[libc::CLONE_FILES.into()],
         "own descriptors",
@@ -287,6 +268,30 @@ fn move_mapping(table: &mut Table, from: u64, size: u64, to: u64, reason: &'stat
         ],
         reason,
     );
+}
+
+fn place_stack(table: &mut Table, host: &Host, plan: &Plan, places: &Places) {
+    let size = places.stack.end - places.stack.start;
+    move_mapping(
+        table,
+        places.stack.start,
+        size,
+        plan.stack.range.start,
+        "stack",
+    );
+    if host.personality & READ_IMPLIES_EXEC != 0 {
+        let prot = Permissions {
+            execute: plan.stack.executable,
+            ..Permissions::READ_WRITE
+        }
+        .prot();
+        let arguments = [plan.stack.range.start.into(), size.into(), prot.into()];
+        table.must(
+            call::MPROTECT,
+            &arguments,
+            "the old personality made the stack executable",
+        );
+    }
 }
 
 fn map_image(table: &mut Table, plan: &Plan, places: &Places) {

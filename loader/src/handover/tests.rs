@@ -174,7 +174,7 @@ fn play(space: &mut AddressSpace<Held>, row: &Row) {
     match row.call.name {
         "munmap" => space.clear(range),
         "mremap" => space.shift(range, value(4)),
-        "mmap" if value(4) as i32 == -1 => space.place(range, Held::Anonymous { prot: value(2) }),
+        "mmap" if value(4) == u64::MAX => space.place(range, Held::Anonymous { prot: value(2) }),
         "mmap" => {
             let (descriptor, offset) = (value(4) as i32, value(5));
             space.place(

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use crate::auxv::AT_SYSINFO_EHDR;
 use crate::error::Cause;
+use crate::host::personality::MMAP_PAGE_ZERO;
 use crate::host::{Host, Randomize};
-use crate::image::{Image, Kind, Segment};
+use crate::image::{Image, Kind, Permissions, Segment};
 use crate::space::{AddressSpace, MmapArea, Request};
 
 use super::limits::Accounting;
@@ -214,6 +215,20 @@ impl<'a> Layout<'a> {
             Ok(())
         } else {
             Err(Cause::Occupied { start, end })
+        }
+    }
+
+    /// The personality of old System V programs has a page at address 0, where the user may have one.
+    pub(super) fn map_page_zero(&mut self, personality: u32) {
+        if personality & MMAP_PAGE_ZERO != 0 && self.host.mmap_min_addr == 0 {
+            let permissions = Permissions {
+                read: true,
+                write: false,
+                execute: true,
+            };
+            let range = 0..self.host.page_size.get();
+            self.operations
+                .push(Operation::MapAnonymous { range, permissions });
         }
     }
 

@@ -217,17 +217,7 @@ impl Plan {
             layout.check_entry(loaded.entry)?;
         }
         let vdso = layout.place_vdso()?;
-        if personality & personality::MMAP_PAGE_ZERO != 0 && host.mmap_min_addr == 0 {
-            let permissions = Permissions {
-                read: true,
-                write: false,
-                execute: true,
-            };
-            layout.operations.push(Operation::MapAnonymous {
-                range: 0..host.page_size.get(),
-                permissions,
-            });
-        }
+        layout.map_page_zero(personality);
         Ok(Self {
             program: loaded,
             interpreter: loaded_interpreter,

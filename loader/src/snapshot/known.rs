@@ -39,7 +39,7 @@ fn last_jump_left_its_marks(ours: &Snapshot) -> bool {
     flags & !FLAGS_OF_CLEARING == FLAGS && ours.number("stack.below") == ours.number("reg.rip")
 }
 
-const RULES: [Rule; 4] = [
+const RULES: [Rule; 6] = [
     Rule {
         number: "P-8",
         reason: "setting /proc/self/exe needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN, and the old file unmapped",
@@ -58,7 +58,7 @@ const RULES: [Rule; 4] = [
     },
     Rule {
         number: "R-8",
-        reason: "one page of the loader was asked to stay",
+        reason: "one page of the loader stays: on request, or because no way is known here to remove it",
         keys: &[
             "region.memfd:supplant (deleted)*",
             "place.order",
@@ -74,6 +74,29 @@ const RULES: [Rule; 4] = [
         keys: &["reg.orig_rax"],
         applies: |facts| facts.ours,
         always: false,
+        holds: |_| true,
+    },
+    Rule {
+        number: "P-6",
+        reason: "the kernel has no PR_SET_MM_MAP: heap, arguments and the other addresses it keeps are the old program's",
+        keys: &[
+            "stat.*",
+            "saved_auxv.*",
+            "heap.*",
+            "cmdline",
+            "environ",
+            "region.*",
+        ],
+        applies: |facts| facts.layout_kept,
+        always: true,
+        holds: |_| true,
+    },
+    Rule {
+        number: "P-29",
+        reason: "execve gives user 0 capabilities back that the caller had given up; nobody else can",
+        keys: &["status.CapPrm", "status.CapEff"],
+        applies: |facts| facts.capabilities_kept,
+        always: true,
         holds: |_| true,
     },
 ];

@@ -79,8 +79,10 @@ pub struct Facts {
     pub page_kept: bool,
     /// The last page went by a jump through the vDSO.
     pub last_jump: bool,
-    /// Addresses are not randomised, although those that the kernel chooses later are.
-    pub base_kept: bool,
+    /// The kernel has no `PR_SET_MM_MAP`.
+    pub layout_kept: bool,
+    /// Capabilities that execve would give back stay given up.
+    pub capabilities_kept: bool,
 }
 
 impl Snapshot {

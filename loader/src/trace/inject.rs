@@ -7,12 +7,12 @@ use crate::maps::Mapping;
 use crate::snapshot::{Snapshot, Value};
 
 use super::memory::Memory;
-use super::tracee::{Event, Stopped};
+use super::tracee::Stopped;
 
 /// Asks everything. The bytes that the answers are written to lie far below the stack pointer, where a program has
 /// nothing; the snapshot's memory is taken before.
 pub(super) fn ask(
-    mut stopped: Stopped,
+    stopped: Stopped,
     mappings: &[Mapping],
     snapshot: &mut Snapshot,
 ) -> Result<Stopped, Errno> {
@@ -21,69 +21,81 @@ pub(super) fn ask(
         return Ok(stopped);
     };
     let buffer = (stack_pointer(&stopped.registers()?) - 0x800) & !15;
-    for signal in (1..=64).filter(|&signal| signal != libc::SIGKILL && signal != libc::SIGSTOP) {
-        let arguments = [signal as u64, 0, buffer, 8, 0, 0];
-        stopped = call(stopped, instruction, libc::SYS_rt_sigaction, arguments)?.0;
-        let [handler, flags, restorer, mask] =
-            [0, 8, 16, 24].map(|at| memory.word(buffer + at).unwrap_or(u64::MAX));
-        let text =
-            format!("handler {handler:#x} flags {flags:#x} restorer {restorer:#x} mask {mask:#x}");
-        snapshot.set(format!("signal.{signal:02}"), Value::Text(text));
-    }
-    stopped = call(
+    let mut asking = Asking {
         stopped,
+        memory,
         instruction,
-        libc::SYS_sigaltstack,
-        [0, buffer, 0, 0, 0, 0],
-    )?
-    .0;
-    let stack: Vec<u64> = [0, 8, 16]
-        .map(|at| memory.word(buffer + at).unwrap_or(u64::MAX))
-        .into();
-    snapshot.set(
-        "signal.stack",
-        Value::Text(format!(
-            "address {:#x} flags {:#x} size {:#x}",
-            stack[0],
-            stack[1] & 0xffff_ffff,
-            stack[2]
-        )),
-    );
-    stopped = call(
-        stopped,
-        instruction,
-        libc::SYS_get_robust_list,
-        [0, buffer, buffer + 8, 0, 0, 0],
-    )?
-    .0;
-    snapshot.set(
-        "thread.robust_list",
-        Value::Address(memory.word(buffer).unwrap_or(u64::MAX)),
-    );
-    stopped = call(
-        stopped,
-        instruction,
-        libc::SYS_prctl,
-        [libc::PR_GET_TID_ADDRESS as u64, buffer, 0, 0, 0, 0],
-    )?
-    .0;
-    snapshot.set(
-        "thread.tid_address",
-        Value::Address(memory.word(buffer).unwrap_or(u64::MAX)),
-    );
+        buffer,
+    };
+    asking.signals(snapshot)?;
+    asking.thread(snapshot)?;
     for (key, option) in PRCTLS {
-        let (next, answer) = call(
-            stopped,
-            instruction,
-            libc::SYS_prctl,
-            [option as u64, 0, 0, 0, 0, 0],
-        )?;
-        stopped = next;
+        let answer = asking.call(libc::SYS_prctl, [option as u64, 0, 0, 0, 0, 0])?;
         snapshot.set(key, Value::Text(answer.to_string()));
     }
-    let (stopped, brk) = call(stopped, instruction, libc::SYS_brk, [0; 6])?;
+    let brk = asking.call(libc::SYS_brk, [0; 6])?;
     snapshot.set("heap.brk", Value::Address(brk as u64));
-    Ok(stopped)
+    Ok(asking.stopped)
+}
+
+/// A stopped process with what is needed to put calls into it.
+struct Asking {
+    stopped: Stopped,
+    memory: Memory,
+    instruction: u64,
+    buffer: u64,
+}
+
+impl Asking {
+    fn signals(&mut self, snapshot: &mut Snapshot) -> Result<(), Errno> {
+        for signal in (1..=64).filter(|&signal| signal != libc::SIGKILL && signal != libc::SIGSTOP)
+        {
+            self.call(
+                libc::SYS_rt_sigaction,
+                [signal as u64, 0, self.buffer, 8, 0, 0],
+            )?;
+            let [handler, flags, restorer, mask] = [0, 8, 16, 24].map(|at| self.answer(at));
+            let text = format!(
+                "handler {handler:#x} flags {flags:#x} restorer {restorer:#x} mask {mask:#x}"
+            );
+            snapshot.set(format!("signal.{signal:02}"), Value::Text(text));
+        }
+        self.call(libc::SYS_sigaltstack, [0, self.buffer, 0, 0, 0, 0])?;
+        let [address, flags, size] = [0, 8, 16].map(|at| self.answer(at));
+        let text = format!(
+            "address {address:#x} flags {:#x} size {size:#x}",
+            flags as u32
+        );
+        snapshot.set("signal.stack", Value::Text(text));
+        Ok(())
+    }
+
+    fn thread(&mut self, snapshot: &mut Snapshot) -> Result<(), Errno> {
+        self.call(
+            libc::SYS_get_robust_list,
+            [0, self.buffer, self.buffer + 8, 0, 0, 0],
+        )?;
+        snapshot.set("thread.robust_list", Value::Address(self.answer(0)));
+        let option = libc::PR_GET_TID_ADDRESS as u64;
+        self.call(libc::SYS_prctl, [option, self.buffer, 0, 0, 0, 0])?;
+        snapshot.set("thread.tid_address", Value::Address(self.answer(0)));
+        Ok(())
+    }
+
+    /// A word of what the last call wrote.
+    fn answer(&self, at: u64) -> u64 {
+        self.memory.word(self.buffer + at).unwrap_or(u64::MAX)
+    }
+
+    fn call(&mut self, number: i64, arguments: [u64; 6]) -> Result<i64, Errno> {
+        let before = self.stopped.registers()?;
+        self.stopped
+            .set_registers(with_call(before, self.instruction, number, arguments))?;
+        self.stopped.step()?;
+        let answer = result(&self.stopped.registers()?);
+        self.stopped.set_registers(before)?;
+        Ok(answer)
+    }
 }
 
 /// Options of prctl(2) that answer by their return value.
@@ -110,22 +122,4 @@ fn syscall_instruction(mappings: &[Mapping], memory: &Memory) -> Option<u64> {
         .windows(SYSCALL.len())
         .position(|window| window == SYSCALL)?;
     Some(vdso.range.start + at as u64)
-}
-
-fn call(
-    stopped: Stopped,
-    instruction: u64,
-    number: i64,
-    arguments: [u64; 6],
-) -> Result<(Stopped, i64), Errno> {
-    let before = stopped.registers()?;
-    stopped.set_registers(with_call(before, instruction, number, arguments))?;
-    match stopped.step()?.wait()? {
-        Event::Stopped(stopped, _) => {
-            let answer = result(&stopped.registers()?);
-            stopped.set_registers(before)?;
-            Ok((stopped, answer))
-        }
-        Event::Exited(_) | Event::Killed(_) => Err(Errno::ESRCH),
-    }
 }

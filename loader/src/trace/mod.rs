@@ -1,6 +1,7 @@
 //! Starting a program under ptrace, by the kernel or by this crate, up to its first instruction, and looking at it.
 //!
-//! [`start`] makes [`Stopped`] processes; [`capture`] turns one into a [`Snapshot`](crate::snapshot::Snapshot).
+//! [`by_kernel`] and [`by_us`] make [`Stopped`] processes; [`capture()`] turns one into a
+//! [`Snapshot`](crate::snapshot::Snapshot).
 
 mod capture;
 mod inject;

@@ -216,10 +216,7 @@ fn run_to(stopped: Stopped, entry: u64) -> Result<Stopped, Errno> {
 fn step_to(mut stopped: Stopped, entry: u64) -> Result<Stopped, Errno> {
     const MOST: usize = 200;
     for _ in 0..MOST {
-        match stopped.step()?.wait()? {
-            Event::Stopped(next, _) => stopped = next,
-            Event::Exited(_) | Event::Killed(_) => return Err(Errno::EIO),
-        }
+        stopped.step()?;
         if arch::trace::instruction(&stopped.registers()?) == entry {
             return Ok(stopped);
         }

@@ -68,6 +68,15 @@ impl Drop for Tracee {
     }
 }
 
+fn wait(pid: Pid) -> Result<WaitStatus, Errno> {
+    loop {
+        match waitpid(pid, Some(WaitPidFlag::__WALL)) {
+            Err(Errno::EINTR) => (),
+            result => return result,
+        }
+    }
+}
+
 impl Running {
     /// A child that asks to be traced.
     pub(super) fn child(pid: Pid) -> Self {
@@ -79,13 +88,7 @@ impl Running {
 
     /// Waits for what it does next.
     pub fn wait(self) -> Result<Event, Errno> {
-        let status = loop {
-            match waitpid(self.0.pid, Some(WaitPidFlag::__WALL)) {
-                Err(Errno::EINTR) => (),
-                result => break result?,
-            }
-        };
-        let stop = match status {
+        let stop = match wait(self.0.pid)? {
             WaitStatus::Exited(_, status) => {
                 mem::forget(self);
                 return Ok(Event::Exited(status));
@@ -145,10 +148,13 @@ impl Stopped {
         Ok(Running(self.0))
     }
 
-    /// One instruction.
-    pub fn step(self) -> Result<Running, Errno> {
+    /// Runs one instruction, and waits for its end. Errors: the process ended with it.
+    pub fn step(&mut self) -> Result<(), Errno> {
         ptrace::step(self.0.pid, None)?;
-        Ok(Running(self.0))
+        match wait(self.0.pid)? {
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => Err(Errno::ESRCH),
+            _ => Ok(()),
+        }
     }
 
     /// Its general registers.
