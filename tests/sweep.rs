@@ -73,7 +73,7 @@ fn report(results: &[(PathBuf, &str, Verdict)]) -> ExitCode {
     for (program, argument, verdict) in results {
         match verdict {
             Verdict::Different(text) => {
-                println!("DIFFERENT {} {argument}\n{text}", program.display())
+                println!("DIFFERENT {} {argument}\n{text}", program.display());
             }
             Verdict::Varies => println!("varies    {} {argument}", program.display()),
             Verdict::Equal => (),

@@ -1,0 +1,322 @@
+//! `supplant compare`, and the first instruction as the kernel and we leave it.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use supplant_loader::arguments::Arguments;
+use supplant_loader::snapshot::symbols::Symbols;
+use supplant_loader::snapshot::{Snapshot, Value, diff::diff};
+use supplant_loader::trace::{Started, by_kernel, by_us, capture};
+use support::{builds, elf::Elf, scratch, test_binaries};
+
+const PROGRAMS: [&str; 9] = [
+    "glibc-pie/tell",
+    "glibc-nopie/tell",
+    "glibc-static/tell",
+    "glibc-static-pie/tell",
+    "musl-pie/tell",
+    "musl-static/exec_stack",
+    "bare/align_2m",
+    "bare/two_segments_far",
+    "glibc-pie/huge_bss",
+];
+
+fn programs() -> Vec<PathBuf> {
+    let paths = PROGRAMS.iter().map(|name| test_binaries().join(name));
+    paths.filter(|path| path.exists()).collect()
+}
+
+fn compare(arguments: &[&str], program: &Path) -> Output {
+    let build = builds().remove(0);
+    Command::new(build)
+        .arg("compare")
+        .args(arguments)
+        .arg(program)
+        .output()
+        .expect("it was built")
+}
+
+/// A kernel may forbid tracing altogether; then nothing here can be seen.
+fn tracing_is_refused() -> bool {
+    let refused = compare(&[], Path::new("/bin/true")).status.code() == Some(2);
+    if refused {
+        println!("ignored: tracing a child is not permitted here");
+    }
+    refused
+}
+
+fn text(output: &Output) -> String {
+    let both = [output.stdout.clone(), output.stderr.clone()].concat();
+    String::from_utf8_lossy(&both).into_owned()
+}
+
+#[test]
+fn the_kernel_does_not_differ_from_itself() {
+    for program in programs().iter().filter(|_| !tracing_is_refused()) {
+        let output = compare(&["--control"], program);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}: {}",
+            program.display(),
+            text(&output)
+        );
+        assert!(
+            text(&output).starts_with("0 different, 0 known"),
+            "{}",
+            text(&output)
+        );
+    }
+}
+
+#[test]
+fn nothing_differs_but_what_is_known() {
+    for program in programs().iter().filter(|_| !tracing_is_refused()) {
+        for options in [&[][..], &["--keep-page"]] {
+            let output = compare(options, program);
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{}: {}",
+                program.display(),
+                text(&output)
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_differs_without_randomisation_either() {
+    if tracing_is_refused() {
+        return;
+    }
+    for program in programs() {
+        let build = builds().remove(0);
+        let output = Command::new("setarch")
+            .arg("-R")
+            .arg(build)
+            .arg("compare")
+            .arg(&program)
+            .output();
+        let Ok(output) = output else {
+            return println!("ignored: there is no setarch");
+        };
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}: {}",
+            program.display(),
+            text(&output)
+        );
+    }
+}
+
+#[test]
+fn an_option_for_our_side_shows_up_as_a_difference() {
+    if tracing_is_refused() {
+        return;
+    }
+    let cases = [
+        (&["--argv0", "other"][..], "stack.argv.0000"),
+        (&["-e", "SOME=thing"], "stack.envp."),
+        (&["--execfn", "elsewhere"], "stack.execfn"),
+        (&["-R"], "personality"),
+    ];
+    for (options, key) in cases {
+        let output = compare(options, Path::new("/bin/true"));
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        assert!(
+            text(&output).lines().any(|line| line.starts_with(key)),
+            "{key}: {}",
+            text(&output)
+        );
+    }
+}
+
+#[test]
+fn both_refusing_alike_is_no_difference() {
+    if tracing_is_refused() {
+        return;
+    }
+    let directory = scratch();
+    let no_machine = Elf::standard()
+        .with(|elf| elf.header.machine = 3)
+        .write(directory.path().join("machine"));
+    let killed = Elf::standard()
+        .with(|elf| elf.program_headers[1].file_size = 0x3000)
+        .write(directory.path().join("killed"));
+    for (path, ending) in [
+        (no_machine, "refused with ENOEXEC"),
+        (killed, "killed by signal 11"),
+    ] {
+        let output = compare(&[], &path);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        assert!(
+            text(&output).contains(&format!("both {ending}")),
+            "{}",
+            text(&output)
+        );
+    }
+}
+
+#[test]
+fn json_is_one_line_with_a_schema_and_counts() {
+    if tracing_is_refused() {
+        return;
+    }
+    let output = compare(&["--json"], Path::new("/bin/true"));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!(
+        (&report["schema"], &report["outcome"]),
+        (&1.into(), &"started".into())
+    );
+    assert!(
+        report["report"]["counts"]["pages"].as_u64() > Some(10),
+        "{report}"
+    );
+}
+
+#[test]
+fn many_programs_are_compared_one_by_one() {
+    if tracing_is_refused() {
+        return;
+    }
+    let build = builds().remove(0);
+    let output = Command::new(build)
+        .args([
+            "compare",
+            "--each",
+            "/bin/true",
+            "/bin/false",
+            "/etc/passwd",
+        ])
+        .output();
+    let output = output.expect("it was built");
+    assert!(
+        text(&output).contains("3 programs: 3 equal, 0 different, 0 not compared"),
+        "{}",
+        text(&output)
+    );
+}
+
+/// Without randomisation: the gap on the stack, which is random, may reach into another page.
+fn by_both(program: &Path) -> [Snapshot; 2] {
+    use nix::sys::personality::{Persona, get, set};
+    let persona = get().expect("it takes nothing");
+    set(persona | Persona::ADDR_NO_RANDOMIZE).expect("anyone may");
+    let path = CString::new(program.to_str().expect("ASCII")).expect("no NUL");
+    let arguments = Arguments {
+        execfn: path.clone(),
+        argv: vec![path.clone()],
+        envp: vec![],
+    };
+    let mut command = supplant_loader::Command::new(program);
+    command.env_clear();
+    let started = [by_kernel(&[path], &arguments), by_us(&command)];
+    started.map(|started| match started.expect("it can be traced") {
+        Started::Stopped(stopped) => capture(stopped).expect("it is ours").0,
+        other => panic!("{}: {other:?}", program.display()),
+    })
+}
+
+/// Anonymous memory in KiB, by mapping.
+fn anonymous(snapshot: &Snapshot) -> BTreeMap<String, u64> {
+    let symbols = Symbols::new(snapshot);
+    let regions = snapshot.regions.iter().enumerate();
+    regions
+        .map(|(index, region)| {
+            (
+                format!("{} {index}", symbols.label(index)),
+                region.anonymous,
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn as_much_memory_is_anonymous_as_execve_leaves() {
+    for program in programs().iter().filter(|_| !tracing_is_refused()) {
+        let [kernel, ours] = by_both(program).map(|snapshot| anonymous(&snapshot));
+        assert_eq!(kernel, ours, "{}", program.display());
+        assert!(kernel.values().sum::<u64>() > 0);
+    }
+}
+
+/// For each family of keys: one value changed, and nothing else is found.
+#[test]
+fn a_change_in_one_place_is_found_under_its_key() {
+    if tracing_is_refused() {
+        return;
+    }
+    let program = test_binaries().join("glibc-pie/tell");
+    let program = if program.exists() {
+        program
+    } else {
+        PathBuf::from("/bin/true")
+    };
+    let [kernel, _] = by_both(&program);
+    assert!(diff(&kernel, &kernel).entries.is_empty());
+    let families = [
+        "reg.rbx",
+        "fpu.mxcsr",
+        "auxv.AT_HWCAP",
+        "saved_auxv.AT_PHDR",
+        "stack.argv.0000",
+        "stack.gap",
+        "stack.padding",
+        "stat.start_data",
+        "status.CapEff",
+        "fd.0.flags",
+        "signal.13",
+        "signal.stack",
+        "thread.rseq",
+        "thread.robust_list",
+        "process.dumpable",
+        "exe",
+        "comm",
+        "cmdline",
+        "limits",
+        "personality",
+        "heap.distance",
+        "place.order",
+    ];
+    for key in families {
+        let mut changed = kernel.clone();
+        assert!(changed.values.contains_key(key), "{key}");
+        changed.set(key, Value::Text("changed".to_owned()));
+        let found: Vec<_> = diff(&kernel, &changed)
+            .entries
+            .into_iter()
+            .map(|entry| entry.key)
+            .collect();
+        assert_eq!(found, [key]);
+    }
+}
+
+#[test]
+fn a_change_of_a_mapping_or_of_a_page_is_found() {
+    if tracing_is_refused() {
+        return;
+    }
+    let [kernel, _] = by_both(Path::new("/bin/true"));
+    let keys = |changed: &Snapshot| -> Vec<String> {
+        diff(&kernel, changed)
+            .entries
+            .into_iter()
+            .map(|entry| entry.key)
+            .collect()
+    };
+    let mut changed = kernel.clone();
+    changed.regions[1].permissions = "rwxp".to_owned();
+    assert_eq!(keys(&changed), ["region.exe.1.prot"]);
+    let mut changed = kernel.clone();
+    changed.regions[1].pages[2] = Some(0);
+    assert_eq!(keys(&changed), ["region.exe.1.page+0x2000"]);
+    let mut changed = kernel.clone();
+    changed.regions[1].flags.push_str(" zz");
+    assert_eq!(keys(&changed), ["region.exe.1.flags"]);
+}
