@@ -48,11 +48,11 @@ fn anchors(stdout: &[u8]) -> BTreeMap<&'static str, u64> {
             .find_map(|line| hex(line.strip_prefix(key)?.trim()))
     };
     let map = |wanted: &str, nth: usize| {
-        let lines = text
+        let mut lines = text
             .lines()
             .filter(|line| line.starts_with("maps ") && line.ends_with(wanted));
         let (start, end) = lines
-            .last()?
+            .next_back()?
             .strip_prefix("maps ")?
             .split_once(' ')?
             .0
