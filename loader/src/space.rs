@@ -167,7 +167,7 @@ impl<T: Content> AddressSpace<T> {
                 MmapArea::TopDown { base } => self
                     .highest_hole(size, within.start..base)
                     // Linux then tries once more as in the legacy layout, upwards from a third of user memory.
-                    .or_else(|| self.lowest_hole(size, page.floor(within.end / 3)..within.end)),
+                    .or_else(|| self.lowest_hole(size, page.ceil(within.end / 3)?..within.end)),
                 MmapArea::BottomUp { base } => self.lowest_hole(size, base..within.end),
             })
     }

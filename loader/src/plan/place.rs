@@ -147,10 +147,10 @@ pub(super) fn bounds(image: &Image, bias: u64) -> Bounds {
 
 /// Where mappings would go in a process that is not randomised: below the stack's limit and its guard gap.
 pub(super) fn unrandomized_area(host: &Host) -> MmapArea {
+    let third = host.machine.stack_top() / 3;
+    let third = host.page_size.ceil(third).unwrap_or(third);
     if let MmapArea::BottomUp { .. } = host.mmap_area {
-        return MmapArea::BottomUp {
-            base: host.page_size.floor(host.machine.stack_top() / 3),
-        };
+        return MmapArea::BottomUp { base: third };
     }
     let gap = host
         .stack_limit
