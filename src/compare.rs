@@ -21,6 +21,8 @@ const EQUAL: i32 = 0;
 const DIFFERENT: i32 = 1;
 const NOT_COMPARED: i32 = 2;
 
+const EM_386: u16 = 3;
+
 /// The version of the JSON form.
 const SCHEMA: u32 = 1;
 
@@ -154,7 +156,7 @@ fn outcome(
                 }
             } else {
                 Outcome::Apart {
-                    known: refusal.filter(|_| left == "started"),
+                    known: refusal,
                     kernel: left,
                     ours: right,
                     reason,
@@ -219,6 +221,10 @@ fn known_refusal(command: &Command) -> Option<Known> {
     let error = command.prepare().err()?;
     let (rule, reason) = match error.cause() {
         Cause::SetId { .. } => ("P-27", "only the kernel can change who a process runs as"),
+        Cause::Machine { found: EM_386, .. } => (
+            "H-3",
+            "32-bit programs are loaded by another part of the kernel, which is not followed",
+        ),
         Cause::Unreadable { .. } => (
             "P-30",
             "a file that may be executed and not read cannot be loaded by a program",
@@ -246,6 +252,7 @@ fn facts(command: &Command) -> Facts {
         exe_kept: has(Difference::Executable),
         page_kept: has(Difference::Page),
         last_jump: has(Difference::LastJump),
+        base_kept: has(Difference::MmapBase),
         layout_kept: has(Difference::Layout),
         capabilities_kept: has(Difference::Capabilities),
     }

@@ -167,7 +167,7 @@ pub(crate) fn differences(
     } else {
         Difference::Page
     });
-    if plan.personality & ADDR_NO_RANDOMIZE != 0 && host.personality & ADDR_NO_RANDOMIZE == 0 {
+    if (plan.personality ^ host.personality) & ADDR_NO_RANDOMIZE != 0 {
         differences.push(Difference::MmapBase);
     }
     differences

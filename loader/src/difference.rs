@@ -18,7 +18,7 @@ pub enum Difference {
     Page,
     /// User 0 does not get back the capabilities that the process had given up.
     Capabilities,
-    /// Later mappings go where they went before, although the program itself is not randomised.
+    /// Later mappings go where they went before, although randomisation begins or ends with the program.
     MmapBase,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Difference {
             Self::Capabilities => {
                 "capabilities that this process has given up do not come back"
             }
-            Self::MmapBase => "later mappings are placed from the old, randomised base",
+            Self::MmapBase => "later mappings are placed from the old program's base",
         })
     }
 }

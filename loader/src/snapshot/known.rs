@@ -39,7 +39,7 @@ fn last_jump_left_its_marks(ours: &Snapshot) -> bool {
     flags & !FLAGS_OF_CLEARING == FLAGS && ours.number("stack.below") == ours.number("reg.rip")
 }
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     Rule {
         number: "P-8",
         reason: "setting /proc/self/exe needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN, and the old file unmapped",
@@ -97,6 +97,14 @@ const RULES: [Rule; 6] = [
         keys: &["status.CapPrm", "status.CapEff"],
         applies: |facts| facts.capabilities_kept,
         always: true,
+        holds: |_| true,
+    },
+    Rule {
+        number: "P-5",
+        reason: "execve takes randomisation up again for a set-id program; where mappings go cannot be changed here",
+        keys: &["place.order"],
+        applies: |facts| facts.base_kept,
+        always: false,
         holds: |_| true,
     },
 ];

@@ -79,6 +79,8 @@ pub struct Facts {
     pub page_kept: bool,
     /// The last page went by a jump through the vDSO.
     pub last_jump: bool,
+    /// Mappings are placed as before, although execve would begin or end to randomise them.
+    pub base_kept: bool,
     /// The kernel has no `PR_SET_MM_MAP`.
     pub layout_kept: bool,
     /// Capabilities that execve would give back stay given up.
