@@ -22,6 +22,7 @@ impl Cli {
         let (program, elsewhere) = match &cli.subcommand {
             Subcommand::Run(options) => (&options.program, options.fd.is_some()),
             Subcommand::Compare(options) => (&options.run.program, options.files_from.is_some()),
+            Subcommand::Diff(_) | Subcommand::Capture(_) => return Ok(cli),
         };
         if program.is_empty() && !elsewhere {
             let kind = clap::error::ErrorKind::MissingRequiredArgument;
@@ -37,6 +38,10 @@ pub(crate) enum Subcommand {
     Run(RunOptions),
     /// Start a program by the kernel and by us, and compare the two before the first instruction
     Compare(CompareOptions),
+    /// Compare two subjects: programs, processes, captures
+    Diff(DiffOptions),
+    /// Write down what can be seen of a program before its first instruction
+    Capture(CaptureOptions),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -149,6 +154,51 @@ pub(crate) struct CompareOptions {
     pub(crate) jobs: Option<usize>,
     #[command(flatten)]
     pub(crate) run: RunOptions,
+}
+
+const SUBJECTS: &str = "\
+A subject is one of
+  PROGRAM          started by us, stopped before its first instruction
+  kernel:PROGRAM   the same by execve
+  pid:N            a process that runs; it is stopped for a moment
+  capture:FILE     what `supplant capture` wrote
+
+Examples:
+  supplant capture --kernel /bin/ls >ls.json
+  supplant diff capture:ls.json /bin/ls
+  supplant diff kernel:./old kernel:./new";
+
+/// Compare two subjects.
+#[derive(Debug, Args)]
+#[command(after_help = SUBJECTS)]
+pub(crate) struct DiffOptions {
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show all entries, and known differences with their values
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
+    /// The left one
+    #[arg(value_name = "A")]
+    pub(crate) left: OsString,
+    /// The right one
+    #[arg(value_name = "B")]
+    pub(crate) right: OsString,
+    /// Arguments for the programs among them
+    #[arg(value_name = "ARG", num_args = 0.., trailing_var_arg = true)]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// Write down what can be seen of a program before its first instruction.
+#[derive(Debug, Args)]
+#[command(after_help = SUBJECTS)]
+pub(crate) struct CaptureOptions {
+    /// Started by execve, not by us
+    #[arg(long)]
+    pub(crate) kernel: bool,
+    /// The program, or another subject, and its arguments
+    #[arg(value_name = "PROGRAM", num_args = 1.., trailing_var_arg = true, required = true)]
+    pub(crate) program: Vec<OsString>,
 }
 
 fn variable() -> impl clap::builder::TypedValueParser<Value = (OsString, OsString)> {

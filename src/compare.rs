@@ -1,25 +1,20 @@
 //! `supplant compare`: the program by the kernel and by us, both stopped before its first instruction.
 
-use std::ffi::{CString, OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-
 use anyhow::{Context as _, bail};
-use nix::errno::Errno;
 use serde::Serialize;
-use supplant_loader::arguments::Arguments;
-use supplant_loader::search;
 use supplant_loader::snapshot::diff::{Report, diff};
 use supplant_loader::snapshot::known::Known;
 use supplant_loader::snapshot::{Facts, Snapshot};
-use supplant_loader::trace::{Started, by_kernel, by_us, capture};
-use supplant_loader::{Cause, Command, Difference};
+use supplant_loader::trace::{Started, by_us, capture};
+use supplant_loader::{Cause, Command};
 
 use crate::cli::CompareOptions;
+use crate::subject::{ending, facts, start_by_kernel, traced};
 use crate::{complain, each, render, run};
 
-const EQUAL: i32 = 0;
-const DIFFERENT: i32 = 1;
-const NOT_COMPARED: i32 = 2;
+pub(crate) const EQUAL: i32 = 0;
+pub(crate) const DIFFERENT: i32 = 1;
+pub(crate) const NOT_COMPARED: i32 = 2;
 
 const EM_386: u16 = 3;
 
@@ -31,6 +26,8 @@ const SCHEMA: u32 = 1;
 pub(crate) struct Comparison {
     pub(crate) schema: u32,
     pub(crate) program: String,
+    /// What is on the left and on the right.
+    pub(crate) sides: [String; 2],
     #[serde(flatten)]
     pub(crate) outcome: Outcome,
 }
@@ -65,6 +62,15 @@ pub(crate) enum Outcome {
 }
 
 impl Comparison {
+    pub(crate) fn new(program: String, sides: [String; 2], outcome: Outcome) -> Self {
+        Self {
+            schema: SCHEMA,
+            program,
+            sides,
+            outcome,
+        }
+    }
+
     pub(crate) fn is_clean(&self) -> bool {
         match &self.outcome {
             Outcome::Started { report } => report.is_clean(),
@@ -107,10 +113,11 @@ fn compare_one(options: &CompareOptions) -> anyhow::Result<Comparison> {
     if program == "-" || options.run.fd.is_some() {
         bail!("only programs with a path can be compared");
     }
-    let kernel = start_by_kernel(options)?;
+    let start = || start_by_kernel(program, &options.run.program[1..]);
+    let kernel = start()?;
     let command = run::command(&options.run);
     let ours = if options.control {
-        start_by_kernel(options)?
+        start()?
     } else {
         traced(by_us(&command))?
     };
@@ -119,11 +126,13 @@ fn compare_one(options: &CompareOptions) -> anyhow::Result<Comparison> {
     } else {
         facts(&command)
     };
-    Ok(Comparison {
-        schema: SCHEMA,
-        program: program.to_string_lossy().into_owned(),
-        outcome: outcome(kernel, ours, facts, known_refusal(&command))?,
-    })
+    let outcome = outcome(kernel, ours, facts, known_refusal(&command))?;
+    let sides = ["kernel", if options.control { "kernel" } else { "ours" }].map(str::to_owned);
+    Ok(Comparison::new(
+        program.to_string_lossy().into_owned(),
+        sides,
+        outcome,
+    ))
 }
 
 fn outcome(
@@ -166,56 +175,6 @@ fn outcome(
     })
 }
 
-fn ending(started: &Started) -> String {
-    match started {
-        Started::Stopped(_) => "started".to_owned(),
-        Started::Refused { errno, .. } => format!("refused with {:?}", Errno::from_raw(*errno)),
-        Started::Killed { signal, .. } => format!("killed by signal {signal}"),
-    }
-}
-
-fn traced(started: Result<Started, Errno>) -> anyhow::Result<Started> {
-    started.map_err(|errno| match errno {
-        Errno::EPERM | Errno::EACCES => {
-            anyhow::anyhow!("tracing a child is not permitted here (ptrace: {errno:?})")
-        }
-        errno => anyhow::anyhow!("tracing: {}", errno.desc()),
-    })
-}
-
-/// What the kernel starts: the program and its arguments as typed, in this environment. Options are for our side.
-fn start_by_kernel(options: &CompareOptions) -> anyhow::Result<Started> {
-    let program = &options.run.program[0];
-    let path = std::env::var_os("PATH");
-    let string = |text: &OsStr| CString::new(text.as_bytes()).context("a NUL byte in an argument");
-    let paths = search::candidates(program, path.as_deref());
-    let paths = paths
-        .iter()
-        .map(|path| string(path))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let argv = options
-        .run
-        .program
-        .iter()
-        .map(|argument| string(argument))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let envp = std::env::vars_os().map(|(name, value)| {
-        let mut entry = name.into_vec();
-        entry.push(b'=');
-        entry.extend(value.into_vec());
-        string(&OsString::from_vec(entry))
-    });
-    let envp = envp.collect::<anyhow::Result<Vec<_>>>()?;
-    traced(by_kernel(
-        &paths,
-        &Arguments {
-            execfn: paths[0].clone(),
-            argv,
-            envp,
-        },
-    ))
-}
-
 /// The rule by which we refuse what the kernel starts.
 fn known_refusal(command: &Command) -> Option<Known> {
     let error = command.prepare().err()?;
@@ -235,25 +194,4 @@ fn known_refusal(command: &Command) -> Option<Known> {
         rule: rule.to_owned(),
         reason: reason.to_owned(),
     })
-}
-
-/// What the known differences depend on.
-fn facts(command: &Command) -> Facts {
-    let Ok(prepared) = command.prepare() else {
-        return Facts {
-            ours: true,
-            ..Facts::default()
-        };
-    };
-    let differences = prepared.differences();
-    let has = |difference| differences.contains(&difference);
-    Facts {
-        ours: true,
-        exe_kept: has(Difference::Executable),
-        page_kept: has(Difference::Page),
-        last_jump: has(Difference::LastJump),
-        base_kept: has(Difference::MmapBase),
-        layout_kept: has(Difference::Layout),
-        capabilities_kept: has(Difference::Capabilities),
-    }
 }

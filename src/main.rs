@@ -4,10 +4,12 @@
 
 mod cli;
 mod compare;
+mod diff;
 mod each;
 mod logging;
 mod render;
 mod run;
+mod subject;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -49,6 +51,8 @@ fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
     match cli.subcommand {
         Subcommand::Run(options) => run::run(&options),
         Subcommand::Compare(options) => compare::compare(&options),
+        Subcommand::Diff(options) => diff::diff(&options),
+        Subcommand::Capture(options) => diff::capture(&options),
     }
 }
 

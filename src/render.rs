@@ -24,7 +24,7 @@ pub(crate) fn comparison(comparison: &Comparison, json: bool, verbose: bool) {
 
 fn as_text(comparison: &Comparison, verbose: bool) -> String {
     match &comparison.outcome {
-        Outcome::Started { report } => report_text(report, verbose),
+        Outcome::Started { report } => report_text(report, &comparison.sides, verbose),
         Outcome::Alike { ending, reason } => format!("both {ending}: {reason}\n"),
         Outcome::Apart {
             known,
@@ -48,7 +48,7 @@ fn as_text(comparison: &Comparison, verbose: bool) -> String {
     }
 }
 
-fn report_text(report: &Report, verbose: bool) -> String {
+fn report_text(report: &Report, sides: &[String; 2], verbose: bool) -> String {
     let (different, known): (Vec<_>, Vec<_>) =
         (report.different().collect(), report.known().collect());
     let shown = if verbose {
@@ -58,7 +58,7 @@ fn report_text(report: &Report, verbose: bool) -> String {
     };
     let mut lines: Vec<String> = different[..shown]
         .iter()
-        .map(|entry| entry_text(entry))
+        .map(|entry| entry_text(entry, sides))
         .collect();
     if shown < different.len() {
         lines.push(format!(
@@ -78,7 +78,7 @@ fn report_text(report: &Report, verbose: bool) -> String {
             "known {} {}: {}",
             rule.rule, entry.key, rule.reason
         ));
-        lines.extend(verbose.then(|| entry_text(entry)));
+        lines.extend(verbose.then(|| entry_text(entry, sides)));
     }
     let Counts {
         values,
@@ -96,12 +96,13 @@ fn report_text(report: &Report, verbose: bool) -> String {
     lines.join("\n") + "\n"
 }
 
-fn entry_text(entry: &Entry) -> String {
-    let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "(not there)".to_owned());
+fn entry_text(entry: &Entry, sides: &[String; 2]) -> String {
+    let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "(not there)".to_owned());
+    let [left, right] = sides;
+    let width = left.len().max(right.len());
+    let (left_value, right_value) = (shown(&entry.left), shown(&entry.right));
     format!(
-        "{}\n  kernel {}\n  ours   {}",
-        entry.key,
-        side(&entry.left),
-        side(&entry.right)
+        "{}\n  {left:width$} {left_value}\n  {right:width$} {right_value}",
+        entry.key
     )
 }

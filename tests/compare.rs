@@ -320,3 +320,70 @@ fn a_change_of_a_mapping_or_of_a_page_is_found() {
     changed.regions[1].flags.push_str(" zz");
     assert_eq!(keys(&changed), ["region.exe.1.flags"]);
 }
+
+fn supplant(arguments: &[&str]) -> Output {
+    Command::new(builds().remove(0))
+        .args(arguments)
+        .output()
+        .expect("it was built")
+}
+
+#[test]
+fn a_capture_is_equal_to_what_was_captured() {
+    if tracing_is_refused() {
+        return;
+    }
+    let directory = scratch();
+    let file = directory.path().join("capture");
+    let capture = supplant(&["capture", "--kernel", "/bin/true"]);
+    std::fs::write(&file, &capture.stdout).expect("the scratch directory is writable");
+    let subject = format!("capture:{}", file.display());
+    let output = supplant(&["diff", &subject, "kernel:/bin/true"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let output = supplant(&["diff", &subject, "kernel:/bin/false"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+}
+
+#[test]
+fn a_subject_that_cannot_be_looked_at_is_one_sentence_and_status_2() {
+    let directory = scratch();
+    let file = directory.path().join("capture");
+    std::fs::write(&file, "{}").expect("the scratch directory is writable");
+    let subject = format!("capture:{}", file.display());
+    for subject in [
+        &subject,
+        "capture:/nonexistent",
+        "pid:0",
+        "pid:x",
+        "kernel:/nonexistent",
+    ] {
+        let output = supplant(&["diff", subject, "/bin/true"]);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{subject}: {}",
+            text(&output)
+        );
+        assert_eq!(
+            text(&output).lines().count(),
+            1,
+            "{subject}: {}",
+            text(&output)
+        );
+    }
+}
+
+#[test]
+fn a_process_goes_on_after_it_was_looked_at() {
+    if tracing_is_refused() {
+        return;
+    }
+    let mut child = Command::new("sleep")
+        .arg("1")
+        .spawn()
+        .expect("there is a sleep");
+    let subject = format!("pid:{}", child.id());
+    let output = supplant(&["diff", &subject, &subject]);
+    assert!(text(&output).contains("compared: "), "{}", text(&output));
+    assert!(child.wait().expect("it is ours").success());
+}

@@ -109,6 +109,31 @@ impl Snapshot {
         }
     }
 
+    /// Numbers pipes and sockets from 1, in the order of their descriptors: their own numbers mean nothing in another
+    /// process.
+    pub fn number_pipes(&mut self) {
+        let mut seen: Vec<String> = Vec::new();
+        let targets = self
+            .values
+            .iter_mut()
+            .filter(|(key, _)| key.starts_with("fd.") && key.ends_with(".target"));
+        for (_, value) in targets {
+            let Value::Text(target) = value else { continue };
+            let Some((kind, _)) = target.split_once(":[") else {
+                continue;
+            };
+            let kind = kind.to_owned();
+            let number = seen
+                .iter()
+                .position(|other| other == target)
+                .unwrap_or_else(|| {
+                    seen.push(target.clone());
+                    seen.len() - 1
+                });
+            *target = format!("{kind} {}", number + 1);
+        }
+    }
+
     /// How many pages there are hashes of.
     pub fn pages(&self) -> usize {
         self.regions.iter().map(|region| region.pages.len()).sum()

@@ -16,8 +16,7 @@ use super::memory::Memory;
 use super::tracee::Stopped;
 use super::{inject, stack};
 
-/// Looks at a process that is stopped before its first instruction. The process is used up by it: questions that only
-/// it can ask are put into it.
+/// Looks at a stopped process. A child of ours is used up by it: questions that only it can ask are put into it.
 ///
 /// Errors: it is gone, or may not be read.
 pub fn capture(stopped: Stopped) -> Result<(Snapshot, Stopped), Errno> {
@@ -50,7 +49,12 @@ pub fn capture(stopped: Stopped) -> Result<(Snapshot, Stopped), Errno> {
         "thread.rseq",
         Value::Text(format!("{address:#x} size {size} signature {signature:#x}")),
     );
-    let stopped = inject::ask(stopped, &mappings, &mut snapshot)?;
+    // Somebody else's process is only looked at.
+    let stopped = if stopped.is_child() {
+        inject::ask(stopped, &mappings, &mut snapshot)?
+    } else {
+        stopped
+    };
     Ok((snapshot, stopped))
 }
 

@@ -128,6 +128,11 @@ impl Stopped {
         self.0.pid.as_raw()
     }
 
+    /// Whether it is our own child, which may be used up.
+    pub(super) fn is_child(&self) -> bool {
+        !self.0.attached
+    }
+
     pub(super) fn set_options(&self) -> Result<(), Errno> {
         use ptrace::Options;
         let options = Options::PTRACE_O_EXITKILL

@@ -1,0 +1,67 @@
+//! `supplant diff` and `supplant capture`: what was seen of processes, written down and compared.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use supplant_loader::snapshot::diff::diff as compare;
+
+use crate::cli::{CaptureOptions, DiffOptions};
+use crate::compare::{Comparison, DIFFERENT, EQUAL, NOT_COMPARED, Outcome};
+use crate::subject::Subject;
+use crate::{complain, render};
+
+/// Compares two subjects; the status to exit with.
+pub(crate) fn diff(options: &DiffOptions) -> i32 {
+    let look = |text: &OsStr| {
+        let snapshot =
+            Subject::parse(text).and_then(|subject| subject.snapshot(&options.arguments));
+        snapshot.with_context(|| text.to_string_lossy().into_owned())
+    };
+    let both = look(&options.left).and_then(|left| Ok((left, look(&options.right)?)));
+    match both {
+        Ok((left, right)) => {
+            let outcome = Outcome::Started {
+                report: compare(&left, &right),
+            };
+            let sides =
+                [&options.left, &options.right].map(|side| side.to_string_lossy().into_owned());
+            let comparison = Comparison::new(sides[0].clone(), sides, outcome);
+            render::comparison(&comparison, options.json, options.verbose);
+            if comparison.is_clean() {
+                EQUAL
+            } else {
+                DIFFERENT
+            }
+        }
+        Err(error) => {
+            complain("diff", &format_args!("{error:#}"));
+            NOT_COMPARED
+        }
+    }
+}
+
+/// Writes what can be seen of a program before its first instruction to standard output.
+pub(crate) fn capture(options: &CaptureOptions) -> i32 {
+    match write_capture(options) {
+        Ok(()) => EQUAL,
+        Err(error) => {
+            complain("capture", &format_args!("{error:#}"));
+            NOT_COMPARED
+        }
+    }
+}
+
+fn write_capture(options: &CaptureOptions) -> anyhow::Result<()> {
+    let (program, arguments) = options
+        .program
+        .split_first()
+        .context("a PROGRAM is missing")?;
+    let subject = if options.kernel {
+        Subject::Kernel(program.clone())
+    } else {
+        Subject::parse(program)?
+    };
+    let text = serde_json::to_string(&subject.snapshot(arguments)?)?;
+    writeln!(std::io::stdout().lock(), "{text}").context("standard output")
+}

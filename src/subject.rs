@@ -1,0 +1,194 @@
+//! What is looked at: one grammar for every command.
+//!
+//! `PROGRAM` is started by us, `kernel:PROGRAM` by execve, both stopped before the first instruction; `pid:N` is a
+//! process that runs; `capture:FILE` is what `supplant capture` wrote.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io::BufReader;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+use anyhow::{Context as _, bail};
+use nix::errno::Errno;
+use supplant_loader::arguments::Arguments;
+use supplant_loader::search;
+use supplant_loader::snapshot::{Facts, Snapshot, VERSION};
+use supplant_loader::trace::{Started, Stopped, by_kernel, by_us, capture};
+use supplant_loader::{Command, Difference};
+
+/// One thing to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Ours(OsString),
+    Kernel(OsString),
+    Process(i32),
+    Capture(OsString),
+}
+
+impl Subject {
+    /// Reads a subject as it is typed. A program whose name looks like another subject can be given with `./`.
+    pub(crate) fn parse(text: &OsStr) -> anyhow::Result<Self> {
+        let after = |prefix: &[u8]| {
+            text.as_bytes()
+                .strip_prefix(prefix)
+                .map(|rest| OsStr::from_bytes(rest).to_owned())
+        };
+        if let Some(program) = after(b"kernel:") {
+            return Ok(Self::Kernel(program));
+        }
+        if let Some(file) = after(b"capture:") {
+            return Ok(Self::Capture(file));
+        }
+        match after(b"pid:") {
+            Some(number) => {
+                let number = number.to_str().and_then(|number| number.parse().ok());
+                Ok(Self::Process(number.context("pid: takes a process id")?))
+            }
+            None => Ok(Self::Ours(text.to_owned())),
+        }
+    }
+
+    /// Looks at it. Programs get `arguments`.
+    pub(crate) fn snapshot(&self, arguments: &[OsString]) -> anyhow::Result<Snapshot> {
+        let mut snapshot = self.look(arguments)?;
+        snapshot.number_pipes();
+        Ok(snapshot)
+    }
+
+    fn look(&self, arguments: &[OsString]) -> anyhow::Result<Snapshot> {
+        match self {
+            Self::Ours(program) => {
+                let mut command = Command::new(program);
+                command.args(arguments);
+                let snapshot = seen(traced(by_us(&command))?)?;
+                Ok(Snapshot {
+                    facts: facts(&command),
+                    ..snapshot
+                })
+            }
+            Self::Kernel(program) => seen(start_by_kernel(program, arguments)?),
+            Self::Process(pid) => {
+                let stopped = Stopped::attach(*pid).map_err(refused)?;
+                Ok(capture(stopped).map_err(refused)?.0)
+            }
+            Self::Capture(file) => read(file),
+        }
+    }
+}
+
+fn read(file: &OsStr) -> anyhow::Result<Snapshot> {
+    let name = || file.to_string_lossy().into_owned();
+    let reader = BufReader::new(File::open(file).with_context(name)?);
+    let snapshot: Snapshot = serde_json::from_reader(reader).with_context(name)?;
+    if snapshot.version != VERSION {
+        bail!(
+            "{}: version {} of a capture, this is {VERSION}",
+            name(),
+            snapshot.version
+        );
+    }
+    Ok(snapshot)
+}
+
+fn seen(started: Started) -> anyhow::Result<Snapshot> {
+    match started {
+        Started::Stopped(stopped) => Ok(capture(stopped).map_err(refused)?.0),
+        other => bail!("the program does not start: it is {}", ending(&other)),
+    }
+}
+
+/// How starting ended, in words.
+pub(crate) fn ending(started: &Started) -> String {
+    match started {
+        Started::Stopped(_) => "started".to_owned(),
+        Started::Refused { errno, .. } => format!("refused with {:?}", Errno::from_raw(*errno)),
+        Started::Killed { signal, .. } => format!("killed by signal {signal}"),
+    }
+}
+
+/// A sentence where tracing is not permitted.
+pub(crate) fn traced(started: Result<Started, Errno>) -> anyhow::Result<Started> {
+    started.map_err(refused)
+}
+
+fn refused(errno: Errno) -> anyhow::Error {
+    match errno {
+        Errno::EPERM | Errno::EACCES => {
+            anyhow::anyhow!("tracing is not permitted here (ptrace: {errno:?})")
+        }
+        errno => anyhow::anyhow!("tracing: {}", errno.desc()),
+    }
+}
+
+/// What the kernel starts: the program and its arguments as typed, in this environment.
+pub(crate) fn start_by_kernel(program: &OsStr, arguments: &[OsString]) -> anyhow::Result<Started> {
+    let path = std::env::var_os("PATH");
+    let string = |text: &OsStr| CString::new(text.as_bytes()).context("a NUL byte in an argument");
+    let paths = search::candidates(program, path.as_deref());
+    let paths = paths
+        .iter()
+        .map(|path| string(path))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let words = std::iter::once(program).chain(arguments.iter().map(OsString::as_os_str));
+    let argv = words.map(string).collect::<anyhow::Result<Vec<_>>>()?;
+    let envp = std::env::vars_os().map(|(name, value)| {
+        let mut entry = name.into_vec();
+        entry.push(b'=');
+        entry.extend(value.into_vec());
+        string(&OsString::from_vec(entry))
+    });
+    let envp = envp.collect::<anyhow::Result<Vec<_>>>()?;
+    traced(by_kernel(
+        &paths,
+        &Arguments {
+            execfn: paths[0].clone(),
+            argv,
+            envp,
+        },
+    ))
+}
+
+/// What the known differences depend on.
+pub(crate) fn facts(command: &Command) -> Facts {
+    let Ok(prepared) = command.prepare() else {
+        return Facts {
+            ours: true,
+            ..Facts::default()
+        };
+    };
+    let differences = prepared.differences();
+    let has = |difference| differences.contains(&difference);
+    Facts {
+        ours: true,
+        exe_kept: has(Difference::Executable),
+        page_kept: has(Difference::Page),
+        last_jump: has(Difference::LastJump),
+        base_kept: has(Difference::MmapBase),
+        layout_kept: has(Difference::Layout),
+        capabilities_kept: has(Difference::Capabilities),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_told_by_its_prefix() {
+        let parse = |text: &str| Subject::parse(OsStr::new(text));
+        assert_eq!(
+            parse("kernel:ls").expect("parses"),
+            Subject::Kernel("ls".into())
+        );
+        assert_eq!(parse("pid:12").expect("parses"), Subject::Process(12));
+        assert_eq!(
+            parse("capture:a b").expect("parses"),
+            Subject::Capture("a b".into())
+        );
+        assert_eq!(
+            parse("./pid:12").expect("parses"),
+            Subject::Ours("./pid:12".into())
+        );
+        assert!(parse("pid:x").is_err());
+    }
+}
