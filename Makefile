@@ -44,9 +44,23 @@ lint: ## Formatting, clippy and rustdoc, warnings as errors
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
+EXECUTABLES := find /usr/bin /usr/sbin /usr/lib /usr/local -type f -perm /111
+
 .PHONY: sweep
-sweep: release ## Run every program of /usr/bin and /usr/sbin with --version and --help by the kernel and by us
-	cargo test --release --test sweep -- --all
+sweep: release ## Compare every executable of the machine; run every program with --version and --help
+	$(EXECUTABLES) | $(DIST) compare --files-from -
+	$(EXECUTABLES) | setarch -R $(DIST) compare --files-from -
+	if [ "$$(id -u)" = 0 ]; then $(EXECUTABLES) | \
+		setpriv --reuid=65534 --regid=65534 --clear-groups $(DIST) compare --files-from -; fi
+	cargo test --test sweep -- --all
+
+.PHONY: vectors
+vectors: ## Write the generated ELF files, with what this kernel does with each, to target/vectors
+	VECTORS=$(CURDIR)/target/vectors cargo test --test headers
+
+.PHONY: mutate
+mutate: test-binaries ## Compare random mutations of real programs: make mutate SEED=1 N=10000
+	SEED=$(or $(SEED),1) COUNT=$(or $(N),10000) cargo test --test mutate
 
 .PHONY: bench
 bench: release ## Compare start times with those of env(1): ratios, measured alternately

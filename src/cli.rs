@@ -143,7 +143,7 @@ pub(crate) struct CompareOptions {
     /// Compare the kernel with itself: nothing may differ
     #[arg(long)]
     pub(crate) control: bool,
-    /// Compare each of several programs, all without arguments
+    /// Compare each of several programs, all without arguments and without options of run
     #[arg(long)]
     pub(crate) each: bool,
     /// The same with the programs listed in this file, one a line (- is standard input)
@@ -165,7 +165,7 @@ A subject is one of
 
 Examples:
   supplant capture --kernel /bin/ls >ls.json
-  supplant diff capture:ls.json /bin/ls
+  supplant diff capture:ls.json /bin/ls      (fd.1 differs: it was the file)
   supplant diff kernel:./old kernel:./new";
 
 /// Compare two subjects.

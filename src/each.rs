@@ -38,7 +38,7 @@ pub(crate) fn compare(options: &CompareOptions) -> i32 {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (status, output) = one(file, options.json);
+                    let (status, output) = one(file, options);
                     record(&tally, file, status, &output, options);
                     progress(next.load(Ordering::Relaxed).min(files.len()), files.len());
                 }
@@ -83,11 +83,12 @@ fn files(options: &CompareOptions) -> io::Result<Vec<OsString>> {
 }
 
 /// The status and the output of one comparison; `None` where it had to be ended.
-fn one(file: &OsString, json: bool) -> (Option<i32>, String) {
+fn one(file: &OsString, options: &CompareOptions) -> (Option<i32>, String) {
     let mut command = Command::new("/proc/self/exe");
     command
         .arg("compare")
-        .args(json.then_some("--json"))
+        .args(options.json.then_some("--json"))
+        .args(options.control.then_some("--control"))
         .arg("--")
         .arg(file);
     let child = command

@@ -165,6 +165,7 @@ pub(crate) fn facts(command: &Command) -> Facts {
         last_jump: has(Difference::LastJump),
         base_kept: has(Difference::MmapBase),
         layout_kept: has(Difference::Layout),
+        bounds_adjusted: has(Difference::Bounds),
         capabilities_kept: has(Difference::Capabilities),
     }
 }

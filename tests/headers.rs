@@ -5,20 +5,20 @@
 mod support;
 mod vectors;
 
-use std::env;
 use std::fs;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::{Call, Outcome, builds, difference, is_root, scratch};
+use support::{Call, Outcome, builds, difference, is_root, scratch, without_randomization};
 use vectors::{Vector, rendered};
 
 fn main() {
-    let arguments = Arguments::from_args();
     without_randomization();
+    if let Some(directory) = std::env::var_os("VECTORS") {
+        return write_vectors(Path::new(&directory));
+    }
+    let arguments = Arguments::from_args();
     let scratch = scratch();
     // All files are written before the first fork: a child that still has one open for writing makes it busy.
     let trials = vectors::all()
@@ -36,18 +36,38 @@ fn main() {
     conclusion.exit();
 }
 
-/// Starts this test anew without address randomisation. Setting the flag in the children is not enough for the library:
-/// where a process has its mappings is settled when it starts.
-fn without_randomization() {
-    use nix::sys::personality::{Persona, get, set};
-    let old = get().expect("it takes nothing");
-    if !old.contains(Persona::ADDR_NO_RANDOMIZE) {
-        set(old | Persona::ADDR_NO_RANDOMIZE).expect("anyone may");
-        let error = Command::new("/proc/self/exe")
-            .args(env::args_os().skip(1))
-            .exec();
-        panic!("starting anew: {error}");
+/// Writes every vector to a directory of its own, with what this kernel does with it, for the authors of other loaders:
+/// a line of JSON each in `manifest.jsonl`, and what the program wrote (its stack, its map, its pages) in `stdout`.
+fn write_vectors(directory: &Path) {
+    let vectors = vectors::all();
+    let mut manifest = String::new();
+    for (number, vector) in vectors.iter().enumerate() {
+        let place = directory.join(format!("{number:04}"));
+        fs::create_dir_all(&place).expect("the directory can be written");
+        let program = vector.write(&place);
+        let outcome = Call::new(&program)
+            .directory(&place)
+            .no_randomize()
+            .by_kernel();
+        fs::write(place.join("stdout"), rendered(&outcome.stdout))
+            .expect("the directory can be written");
+        let line = serde_json::json!({
+            "name": vector.name,
+            "rules": vector.rules,
+            "about": vector.about,
+            "program": program,
+            "needs_root": vector.needs_root,
+            "ending": format!("{:?}", outcome.ending),
+        });
+        manifest.push_str(&format!("{line}\n"));
     }
+    fs::write(directory.join("manifest.jsonl"), manifest).expect("the directory can be written");
+    println!(
+        "{} vectors in {}\n\n{} passed, 0 failed",
+        vectors.len(),
+        directory.display(),
+        vectors.len()
+    );
 }
 
 fn trials(vector: &Vector, program: PathBuf, directory: &Path) -> Vec<Trial> {

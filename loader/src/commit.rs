@@ -50,6 +50,7 @@ pub(crate) fn commit(
     let entry = plan.entry();
     let staged_stack = stage::stack(&mut holes, plan, stack, gadget.map(|_| entry))?;
     let mut file = RunnerFile::new()?;
+    file.check_has_data(plan)?;
     let set_mm_map = sys::has_set_mm_map();
     let own = own_descriptors(opened, &file);
     let staying: Vec<_> = own.iter().copied().chain(opened.inherited).collect();
@@ -143,6 +144,7 @@ fn runner(
 pub(crate) fn differences(
     host: &Host,
     plan: &Plan,
+    stack: &InitialStack,
     opened: &Opened,
     ending: Ending,
 ) -> Vec<Difference> {
@@ -150,6 +152,9 @@ pub(crate) fn differences(
     let set_mm_map = sys::has_set_mm_map();
     if !set_mm_map {
         differences.push(Difference::Layout);
+    }
+    if set_mm_map && !handover::layout_is_legal(host, plan, stack) {
+        differences.push(Difference::Bounds);
     }
     let status = Status::current().unwrap_or_default();
     let may_set = set_mm_map && may_set_exe(&status);

@@ -12,6 +12,8 @@ pub enum Difference {
     Executable,
     /// Heap, arguments and the other addresses in /proc/PID/stat are still those of the old program.
     Layout,
+    /// Code, data or heap lie where the kernel does not let them be recorded.
+    Bounds,
     /// The last page of the loader is removed by a jump through the vDSO, which leaves its marks.
     LastJump,
     /// One page of the loader stays.
@@ -28,7 +30,7 @@ impl Difference {
         match self {
             Self::Unnoticed => "P-51",
             Self::Executable => "P-8",
-            Self::Layout => "P-6",
+            Self::Layout | Self::Bounds => "P-6",
             Self::LastJump | Self::Page => "R-8",
             Self::Capabilities => "P-29",
             Self::MmapBase => "P-5",
@@ -42,6 +44,9 @@ impl fmt::Display for Difference {
             Self::Unnoticed => "the kernel does not notice: no exec event for tracers, audit and accounting",
             Self::Executable => "/proc/self/exe keeps naming the old program (it needs CAP_CHECKPOINT_RESTORE to change)",
             Self::Layout => "the kernel does not let heap, arguments and environment be moved (no PR_SET_MM_MAP)",
+            Self::Bounds => {
+                "code, data or heap are recorded at the nearest addresses that the kernel accepts"
+            }
             Self::LastJump => "zero and parity flag are set, and the word below the stack pointer holds the entry point",
             Self::Page => "one page of the loader stays mapped",
             Self::Capabilities => {

@@ -77,7 +77,13 @@ impl Prepared {
 
     /// What will be different from an execve(2) of the same program.
     pub fn differences(&self) -> Vec<Difference> {
-        commit::differences(&self.host, &self.plan, &self.opened, self.ending)
+        commit::differences(
+            &self.host,
+            &self.plan,
+            &self.stack,
+            &self.opened,
+            self.ending,
+        )
     }
 
     /// See [`Command::exec`](crate::Command::exec).

@@ -179,6 +179,17 @@ impl RunnerFile {
         })
     }
 
+    /// Where the stack's tables have to be read from the file, it must be one that can hold them.
+    pub(crate) fn check_has_data(&self, plan: &Plan) -> Result<(), Cause> {
+        if plan.covers_stack_pointer() && !self.is_memory {
+            return Err(Cause::System {
+                call: "memfd_create",
+                errno: Errno::EACCES,
+            });
+        }
+        Ok(())
+    }
+
     pub(crate) fn descriptor(&self) -> RawFd {
         self.file.as_raw_fd()
     }

@@ -68,7 +68,8 @@ impl Status {
         let root = ids.uid == 0 || ids.euid == 0;
         let rooted =
             root && sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0) & SECBIT_NOROOT == 0;
-        rooted && self.permitted | self.bounding | self.inheritable != self.permitted
+        let may_gain = sys::prctl_get(libc::PR_GET_NO_NEW_PRIVS) == Ok(0);
+        rooted && may_gain && self.permitted | self.bounding | self.inheritable != self.permitted
     }
 
     pub(crate) fn has_capability(&self, number: u32) -> bool {

@@ -1,7 +1,8 @@
 //! System calls that no crate wraps, with safe signatures.
 //!
-//! Every function here only asks, or changes nothing that the rest of the process could notice. What maps, unmaps or
-//! replaces memory is in `stage`, `quiesce` and `commit`.
+//! The functions here ask, and leave the process as it was: what they map to find something out they unmap at once. The
+//! exceptions set the signal mask, which `quiesce` puts back, and end the process. What maps memory to stay, unmaps or
+//! replaces it is in `stage` and `commit`.
 #![allow(
     unsafe_code,
     reason = "raw system calls; each passes only pointers to its own locals"

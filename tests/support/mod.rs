@@ -447,3 +447,17 @@ pub fn scratch() -> tempfile::TempDir {
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
+
+/// Starts this test anew without address randomisation. Setting the flag in the children is not enough for the library:
+/// where a process has its mappings is settled when it starts.
+pub fn without_randomization() {
+    use nix::sys::personality::{Persona, get, set};
+    let old = get().expect("it takes nothing");
+    if !old.contains(Persona::ADDR_NO_RANDOMIZE) {
+        set(old | Persona::ADDR_NO_RANDOMIZE).expect("anyone may");
+        let error = Command::new("/proc/self/exe")
+            .args(std::env::args_os().skip(1))
+            .exec();
+        panic!("starting anew: {error}");
+    }
+}

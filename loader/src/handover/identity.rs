@@ -55,7 +55,7 @@ pub(super) fn set_credentials(table: &mut Table, process: &Process) {
 /// it comes after them.
 pub(super) fn set_dumpable(table: &mut Table, host: &Host, process: &Process) {
     // prctl knows no other than these two.
-    let dumpable = u64::from(!host.ids.secure() || process.suid_dumpable == 1);
+    let dumpable = u64::from(!changes_rights(host, process) || process.suid_dumpable == 1);
     table.may(
         call::PRCTL,
         &[libc::PR_SET_DUMPABLE.into(), dumpable.into()],
@@ -73,15 +73,14 @@ pub(super) fn set_name(table: &mut Table, comm: &[u8]) {
 }
 
 /// A program with other rights than its user's: no signal at its parent's end, and no larger stack than usual.
-pub(super) fn set_secure(table: &mut Table, host: &Host) {
+pub(super) fn set_secure(table: &mut Table, host: &Host, process: &Process) {
+    if changes_rights(host, process) {
+        let arguments = [libc::PR_SET_PDEATHSIG.into(), 0.into()];
+        table.may(call::PRCTL, &arguments, "no signal at the parent's end");
+    }
     if !host.ids.secure() {
         return;
     }
-    table.may(
-        call::PRCTL,
-        &[libc::PR_SET_PDEATHSIG.into(), 0.into()],
-        "no signal at the parent's end",
-    );
     let limit = host.stack_limit;
     if limit.current > SECURE_STACK_LIMIT {
         let limits = table.data(
@@ -96,4 +95,10 @@ pub(super) fn set_secure(table: &mut Table, host: &Host) {
             "the usual stack limit",
         );
     }
+}
+
+/// The program runs with other rights than its user has, or with others than before: as execve sets the file-system ids.
+fn changes_rights(host: &Host, process: &Process) -> bool {
+    let (status, ids) = (&process.status, host.ids);
+    ids.secure() || status.fs_uid != ids.euid || status.fs_gid != ids.egid
 }

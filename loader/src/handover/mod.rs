@@ -85,7 +85,7 @@ pub(crate) fn table(
     }
     set_layout(&mut table, host, plan, stack, places);
     close_own(&mut table, places);
-    identity::set_secure(&mut table, host);
+    identity::set_secure(&mut table, host, process);
     identity::set_credentials(&mut table, process);
     identity::set_dumpable(&mut table, host, process);
     identity::set_name(&mut table, &places.comm);
@@ -413,6 +413,19 @@ fn set_layout(table: &mut Table, host: &Host, plan: &Plan, stack: &InitialStack,
     if places.set_exe {
         set(places.program as u32, "/proc/self/exe");
     }
+}
+
+/// Whether the kernel takes the addresses as they are.
+pub(crate) fn layout_is_legal(host: &Host, plan: &Plan, stack: &InitialStack) -> bool {
+    let bounds = &plan.bounds;
+    let wanted = [
+        bounds.start_code,
+        bounds.end_code,
+        bounds.start_data,
+        bounds.end_data,
+        plan.brk,
+    ];
+    legal_layout(host, plan, stack)[..5] == wanted
 }
 
 /// The eleven addresses of `struct prctl_mm_map`, each moved to the nearest value that the kernel accepts: one that it

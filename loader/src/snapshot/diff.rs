@@ -91,7 +91,10 @@ pub fn diff(left: &Snapshot, right: &Snapshot) -> Report {
 /// Every key with its symbolised value.
 fn flatten(snapshot: &Snapshot) -> BTreeMap<String, String> {
     let symbols = Symbols::new(snapshot);
-    let shown = |value: &Value| match value {
+    let shown = |key: &str, value: &Value| match value {
+        Value::Address(address) if key.ends_with("AT_ENTRY") || key.ends_with("AT_PHDR") => {
+            symbols.of_program(*address)
+        }
         Value::Address(address) => symbols.name(*address),
         Value::Number(number) => format!("{number:#x}"),
         Value::Text(text) => text.clone(),
@@ -100,7 +103,7 @@ fn flatten(snapshot: &Snapshot) -> BTreeMap<String, String> {
     let mut flat: BTreeMap<_, _> = snapshot
         .values
         .iter()
-        .map(|(key, value)| (key.clone(), shown(value)))
+        .map(|(key, value)| (key.clone(), shown(key, value)))
         .collect();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, region) in snapshot.regions.iter().enumerate() {

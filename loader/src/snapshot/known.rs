@@ -39,7 +39,7 @@ fn last_jump_left_its_marks(ours: &Snapshot) -> bool {
     flags & !FLAGS_OF_CLEARING == FLAGS && ours.number("stack.below") == ours.number("reg.rip")
 }
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     Rule {
         number: "P-8",
         reason: "setting /proc/self/exe needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN, and the old file unmapped",
@@ -105,6 +105,21 @@ const RULES: [Rule; 7] = [
         keys: &["place.order"],
         applies: |facts| facts.base_kept,
         always: false,
+        holds: |_| true,
+    },
+    Rule {
+        number: "P-6",
+        reason: "prctl refuses addresses that execve records, such as those below vm.mmap_min_addr; the nearest legal ones stand",
+        keys: &[
+            "stat.startcode",
+            "stat.endcode",
+            "stat.start_data",
+            "stat.end_data",
+            "stat.start_brk",
+            "heap.*",
+        ],
+        applies: |facts| facts.bounds_adjusted,
+        always: true,
         holds: |_| true,
     },
 ];

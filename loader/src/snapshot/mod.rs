@@ -83,6 +83,8 @@ pub struct Facts {
     pub base_kept: bool,
     /// The kernel has no `PR_SET_MM_MAP`.
     pub layout_kept: bool,
+    /// An address of the layout is not one that prctl accepts.
+    pub bounds_adjusted: bool,
     /// Capabilities that execve would give back stay given up.
     pub capabilities_kept: bool,
 }

@@ -85,6 +85,17 @@ impl Symbols {
         }
     }
 
+    /// The name of an address that belongs to the program by what it is, wherever it lies.
+    pub fn of_program(&self, address: u64) -> String {
+        let name = self.name(address);
+        match self.anchors.iter().find(|anchor| anchor.name == "exe") {
+            Some(program) if name.starts_with("0x") => {
+                format!("exe+{:#x}", address.wrapping_sub(program.base))
+            }
+            _ => name,
+        }
+    }
+
     fn on_stack(&self, address: u64) -> String {
         if address >= self.strings || address < self.sp.saturating_sub(0x1000) {
             format!("stack.top-{:#x}", self.stack.end - address)

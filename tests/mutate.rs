@@ -1,0 +1,299 @@
+//! Random mutations of real programs: the outcome is the kernel's, and where both start, nothing differs at the first
+//! instruction. No instruction of a mutated program ever runs.
+//!
+//! `SEED` and `COUNT` in the environment choose which and how many; a failure names the seed that makes it again.
+
+mod support;
+
+use std::ffi::CString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use supplant_loader::arguments::Arguments;
+use supplant_loader::snapshot::Facts;
+use supplant_loader::snapshot::Snapshot;
+use supplant_loader::snapshot::diff::diff;
+use supplant_loader::trace::{Started, by_kernel, by_us, capture};
+use supplant_loader::{Command, Difference};
+use support::elf::write_executable;
+use support::{scratch, test_binaries, without_randomization};
+
+const USUAL_COUNT: u64 = 200;
+const EHDR_SIZE: usize = 64;
+const PHDR_SIZE: usize = 56;
+
+/// xorshift64*: small, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+
+    fn pick<T: Copy>(&mut self, list: &[T]) -> T {
+        list[self.below(list.len())]
+    }
+}
+
+fn main() -> ExitCode {
+    without_randomization();
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let (first, count) = (
+        number("SEED").unwrap_or(1),
+        number("COUNT").unwrap_or(USUAL_COUNT),
+    );
+    let bases = bases();
+    let directory = scratch();
+    let (mut started, mut failed) = (0, 0);
+    for seed in first..first + count {
+        let path = directory.path().join("mutant");
+        let mutant = mutate(seed, &bases, directory.path());
+        // A new file each time: one that is mapped or traced is busy.
+        let _ = fs::remove_file(&path);
+        write_executable(&path, &mutant);
+        if std::env::var_os("KEEP").is_some() {
+            let _ = fs::copy(&path, "/tmp/mutant");
+        }
+        match outcome(&path) {
+            Ok(true) => started += 1,
+            Ok(false) => (),
+            Err(text) => {
+                failed += 1;
+                println!("SEED={seed} COUNT=1:\n{text}");
+            }
+        }
+    }
+    println!("{started} of {count} mutants start");
+    println!("\n{} passed, {failed} failed", count - failed);
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn bases() -> Vec<Vec<u8>> {
+    let names = [
+        "glibc-pie/bss_tail",
+        "glibc-static/bss_tail",
+        "glibc-static-pie/bss_tail",
+        "bare/two_segments_far",
+    ];
+    let built = names.iter().map(|name| test_binaries().join(name));
+    let paths = built.chain(["/bin/true", "/usr/bin/env"].map(PathBuf::from));
+    let bases: Vec<_> = paths.filter_map(|path| fs::read(path).ok()).collect();
+    assert!(!bases.is_empty(), "there is no program to change");
+    bases
+}
+
+/// One to three changes of fields of the ELF header or of a program header, or of the size of the file.
+fn mutate(seed: u64, bases: &[Vec<u8>], directory: &Path) -> Vec<u8> {
+    let mut random = Random::new(seed);
+    let base = random.below(bases.len());
+    let mut bytes = bases[base].clone();
+    if random.below(8) == 0 {
+        return as_interpreter(&bytes, &mut random, directory);
+    }
+    for _ in 0..=random.below(3) {
+        change(&mut bytes, &mut random);
+    }
+    bytes
+}
+
+/// The changed file is the interpreter of a good one.
+fn as_interpreter(base: &[u8], random: &mut Random, directory: &Path) -> Vec<u8> {
+    use support::elf::Elf;
+    let mut interpreter = base.to_vec();
+    for _ in 0..=random.below(3) {
+        change(&mut interpreter, random);
+    }
+    let path = directory.join("interpreter");
+    let _ = fs::remove_file(&path);
+    write_executable(&path, &interpreter);
+    let elf = if random.below(2) == 0 {
+        Elf::standard()
+    } else {
+        Elf::standard_pie()
+    };
+    elf.with_interpreter(&path).to_bytes()
+}
+
+fn change(bytes: &mut Vec<u8>, random: &mut Random) {
+    let count = bytes
+        .get(56..58)
+        .map_or(0, |half| u16::from_le_bytes([half[0], half[1]]))
+        .min(20);
+    match random.below(10) {
+        0 => bytes.truncate(random.below(bytes.len().max(1))),
+        1 | 2 => {
+            let (at, size) = random.pick(&[
+                (16, 2),
+                (18, 2),
+                (24, 8),
+                (32, 8),
+                (54, 2),
+                (56, 2),
+                (4, 1),
+                (40, 8),
+            ]);
+            overwrite(bytes, at, size, random);
+        }
+        _ => {
+            let header = EHDR_SIZE + random.below(usize::from(count).max(1)) * PHDR_SIZE;
+            let (at, size) = random.pick(&[
+                (0, 4),
+                (4, 4),
+                (8, 8),
+                (16, 8),
+                (16, 8),
+                (32, 8),
+                (40, 8),
+                (40, 8),
+                (48, 8),
+            ]);
+            overwrite(bytes, header + at, size, random);
+        }
+    }
+}
+
+/// A new value that is near the old one, or interesting, or anything.
+fn overwrite(bytes: &mut [u8], at: usize, size: usize, random: &mut Random) {
+    const INTERESTING: [u64; 16] = [
+        0,
+        1,
+        2,
+        3,
+        4,
+        6,
+        0x6474_e551,
+        0xfff,
+        0x1000,
+        0x1001,
+        0x20_0000,
+        0x40_0000,
+        0x7fff_ffff_e000,
+        0x7fff_ffff_f000,
+        1 << 63,
+        u64::MAX,
+    ];
+    let Some(field) = bytes.get_mut(at..at + size) else {
+        return;
+    };
+    let old = field
+        .iter()
+        .rev()
+        .fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+    let new = match random.below(4) {
+        0 => random.pick(&INTERESTING),
+        1 => old.wrapping_add(random.pick(&[1, 8, 0xff8, 0x1000, 0x3000, 0x20_0000])),
+        2 => old.wrapping_sub(random.pick(&[1, 8, 0xff8, 0x1000, 0x3000, 0x20_0000])),
+        _ => random.next() >> random.below(64),
+    };
+    field.copy_from_slice(&new.to_le_bytes()[..size]);
+}
+
+/// Whether it starts; an error says what differs.
+fn outcome(path: &Path) -> Result<bool, String> {
+    let name = CString::new(path.to_str().expect("ASCII")).expect("no NUL");
+    let arguments = Arguments {
+        execfn: name.clone(),
+        argv: vec![name.clone()],
+        envp: vec![],
+    };
+    let kernel = by_kernel(&[name], &arguments).map_err(|errno| format!("kernel: {errno}"))?;
+    let mut command = Command::new(path);
+    command.env_clear();
+    let facts = facts(&command);
+    let ours = by_us(&command).map_err(|errno| format!("ours: {errno}"))?;
+    match (kernel, ours) {
+        (Started::Stopped(kernel), Started::Stopped(ours)) => {
+            let seen = |stopped| {
+                capture(stopped)
+                    .map(|(snapshot, _)| snapshot)
+                    .map_err(|errno| errno.to_string())
+            };
+            let (kernel, ours) = (
+                seen(kernel)?,
+                Snapshot {
+                    facts,
+                    ..seen(ours)?
+                },
+            );
+            clean(&kernel, &ours).map(|()| true)
+        }
+        (kernel, ours) if ending(&kernel) == ending(&ours) => Ok(false),
+        (kernel, ours) => Err(format!("kernel {kernel:?}\nours {ours:?}")),
+    }
+}
+
+fn clean(kernel: &Snapshot, ours: &Snapshot) -> Result<(), String> {
+    let report = diff(&joined(kernel), &joined(ours));
+    let different: Vec<_> = report
+        .different()
+        .map(|entry| format!("{entry:?}"))
+        .collect();
+    if different.is_empty() {
+        Ok(())
+    } else {
+        Err(different[..different.len().min(8)].join("\n"))
+    }
+}
+
+/// Anonymous memory that execve leaves in two mappings, and mmap in one (M-23), as one.
+fn joined(snapshot: &Snapshot) -> Snapshot {
+    let mut joined = snapshot.clone();
+    joined.values.remove("place.order");
+    joined.regions.clear();
+    for region in &snapshot.regions {
+        match joined.regions.last_mut() {
+            Some(last)
+                if last.end == region.start
+                    && last.name.is_empty()
+                    && region.name.is_empty()
+                    && last.permissions == region.permissions =>
+            {
+                last.end = region.end;
+                last.pages.extend_from_slice(&region.pages);
+            }
+            _ => joined.regions.push(region.clone()),
+        }
+    }
+    joined
+}
+
+fn ending(started: &Started) -> (i32, i32) {
+    match started {
+        Started::Stopped(_) => (0, 0),
+        Started::Refused { errno, .. } => (*errno, 0),
+        Started::Killed { signal, .. } => (0, *signal),
+    }
+}
+
+fn facts(command: &Command) -> Facts {
+    let differences = command
+        .prepare()
+        .map(|prepared| prepared.differences())
+        .unwrap_or_default();
+    let has = |difference| differences.contains(&difference);
+    Facts {
+        ours: true,
+        exe_kept: has(Difference::Executable),
+        page_kept: has(Difference::Page),
+        last_jump: has(Difference::LastJump),
+        bounds_adjusted: has(Difference::Bounds),
+        capabilities_kept: has(Difference::Capabilities),
+        ..Facts::default()
+    }
+}
