@@ -59,7 +59,7 @@ fn write_vectors(directory: &Path) {
             "needs_root": vector.needs_root,
             "ending": format!("{:?}", outcome.ending),
         });
-        manifest.push_str(&format!("{line}\n"));
+        manifest.extend([line.to_string(), "\n".to_owned()]);
     }
     fs::write(directory.join("manifest.jsonl"), manifest).expect("the directory can be written");
     println!(

@@ -18,14 +18,16 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a program may run before it is killed and the test fails.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// How much of a program's output is read; then the pipe is closed on it.
-const OUTPUT_LIMIT: u64 = 8 << 20;
+const OUTPUT_LIMIT: usize = 8 << 20;
+/// How long a pipe may stay open after the program's end.
+const AFTERWARDS: Duration = Duration::from_secs(3);
 
 /// A program with everything it is started with.
 #[derive(Clone)]
@@ -305,24 +307,49 @@ fn finish(spawned: io::Result<Child>, stdin: &[u8]) -> Outcome {
             };
         }
     };
-    let stdout = collect(child.stdout.take().expect("piped"));
-    let stderr = collect(child.stderr.take().expect("piped"));
+    let stdout = Collected::new(child.stdout.take().expect("piped"));
+    let stderr = Collected::new(child.stderr.take().expect("piped"));
     // A program that does not read its input closes the pipe.
     let _ = child.stdin.take().expect("piped").write_all(stdin);
     let ending = wait(&mut child);
     Outcome {
         ending,
-        stdout: stdout.join().expect("reads"),
-        stderr: stderr.join().expect("reads"),
+        stdout: stdout.bytes(),
+        stderr: stderr.bytes(),
     }
 }
 
-fn collect(from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = from.take(OUTPUT_LIMIT).read_to_end(&mut bytes);
-        bytes
-    })
+/// What comes through a pipe.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: thread::JoinHandle<()>,
+}
+
+impl Collected {
+    fn new(mut from: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&bytes);
+        let reader = thread::spawn(move || {
+            let mut part = vec![0; 64 * 1024];
+            while let Ok(count @ 1..) = from.read(&mut part) {
+                let mut bytes = into.lock().expect("no panic");
+                bytes.extend_from_slice(&part[..count]);
+                if bytes.len() > OUTPUT_LIMIT {
+                    return;
+                }
+            }
+        });
+        Self { bytes, reader }
+    }
+
+    /// All of it, or what there is when something that the program left behind keeps the pipe open.
+    fn bytes(self) -> Vec<u8> {
+        let ended = Instant::now();
+        while !self.reader.is_finished() && ended.elapsed() < AFTERWARDS {
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.bytes.lock().expect("no panic").clone()
+    }
 }
 
 fn wait(child: &mut Child) -> Ending {
