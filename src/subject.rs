@@ -10,11 +10,11 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use anyhow::{Context as _, bail};
 use nix::errno::Errno;
+use supplant_loader::Command;
 use supplant_loader::arguments::Arguments;
 use supplant_loader::search;
 use supplant_loader::snapshot::{Facts, Snapshot, VERSION};
 use supplant_loader::trace::{Started, Stopped, by_kernel, by_us, capture};
-use supplant_loader::{Command, Difference};
 
 /// One thing to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,24 +150,8 @@ pub(crate) fn start_by_kernel(program: &OsStr, arguments: &[OsString]) -> anyhow
 
 /// What the known differences depend on.
 pub(crate) fn facts(command: &Command) -> Facts {
-    let Ok(prepared) = command.prepare() else {
-        return Facts {
-            ours: true,
-            ..Facts::default()
-        };
-    };
-    let differences = prepared.differences();
-    let has = |difference| differences.contains(&difference);
-    Facts {
-        ours: true,
-        exe_kept: has(Difference::Executable),
-        page_kept: has(Difference::Page),
-        last_jump: has(Difference::LastJump),
-        base_kept: has(Difference::MmapBase),
-        layout_kept: has(Difference::Layout),
-        bounds_adjusted: has(Difference::Bounds),
-        capabilities_kept: has(Difference::Capabilities),
-    }
+    let differences = command.prepare().map(|prepared| prepared.differences());
+    Facts::of_ours(&differences.unwrap_or_default())
 }
 
 #[cfg(test)]

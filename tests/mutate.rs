@@ -10,12 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use supplant_loader::Command;
 use supplant_loader::arguments::Arguments;
 use supplant_loader::snapshot::Facts;
 use supplant_loader::snapshot::Snapshot;
 use supplant_loader::snapshot::diff::diff;
 use supplant_loader::trace::{Started, by_kernel, by_us, capture};
-use supplant_loader::{Command, Difference};
 use support::elf::write_executable;
 use support::{scratch, test_binaries, without_randomization};
 
@@ -282,18 +282,6 @@ fn ending(started: &Started) -> (i32, i32) {
 }
 
 fn facts(command: &Command) -> Facts {
-    let differences = command
-        .prepare()
-        .map(|prepared| prepared.differences())
-        .unwrap_or_default();
-    let has = |difference| differences.contains(&difference);
-    Facts {
-        ours: true,
-        exe_kept: has(Difference::Executable),
-        page_kept: has(Difference::Page),
-        last_jump: has(Difference::LastJump),
-        bounds_adjusted: has(Difference::Bounds),
-        capabilities_kept: has(Difference::Capabilities),
-        ..Facts::default()
-    }
+    let differences = command.prepare().map(|prepared| prepared.differences());
+    Facts::of_ours(&differences.unwrap_or_default())
 }

@@ -13,6 +13,8 @@
 //!    meets the default action, as after execve.
 
 mod identity;
+mod layout;
+mod memory;
 #[cfg(test)]
 mod tests;
 
@@ -21,12 +23,12 @@ use std::os::fd::RawFd;
 
 use crate::arch;
 use crate::host::Host;
-use crate::host::personality::READ_IMPLIES_EXEC;
-use crate::image::Permissions;
-use crate::plan::{File, Operation, Plan, VdsoPlan};
+use crate::plan::Plan;
 use crate::process::Process;
 use crate::stack::InitialStack;
-use crate::table::{Argument, Table, call};
+use crate::table::{Table, call};
+
+pub(crate) use layout::layout_is_legal;
 
 /// Addresses and descriptors of what was staged.
 #[derive(Clone, Debug)]
@@ -74,16 +76,16 @@ pub(crate) fn table(
         );
     }
     close_on_exec(&mut table, process);
-    unmap_old(&mut table, host, plan, process, places);
+    memory::unmap_old(&mut table, host, plan, process, places);
     if let Some(vdso) = &plan.vdso {
-        move_vdso(&mut table, vdso, places.vdso_hop);
+        memory::move_vdso(&mut table, vdso, places.vdso_hop);
     }
-    place_stack(&mut table, host, plan, places);
-    map_image(&mut table, plan, places);
+    memory::place_stack(&mut table, host, plan, places);
+    memory::map_image(&mut table, plan, places);
     if plan.covers_stack_pointer() {
-        write_stack_again(&mut table, stack, places);
+        memory::write_stack_again(&mut table, stack, places);
     }
-    set_layout(&mut table, host, plan, stack, places);
+    layout::set_layout(&mut table, host, plan, stack, places);
     close_own(&mut table, places);
     identity::set_secure(&mut table, host, process);
     identity::set_credentials(&mut table, process);
@@ -200,259 +202,4 @@ fn drop_thread_state(table: &mut Table, process: &Process) {
         table.may(call::TIMER_DELETE, &[(*timer).into()], "POSIX timer");
     }
     table.may(call::MUNLOCKALL, &[], "memory locks");
-}
-
-/// Everything but what is still needed, in as few ranges as there are.
-fn unmap_old(table: &mut Table, host: &Host, plan: &Plan, process: &Process, places: &Places) {
-    if let Some(start) = process.old_brk {
-        table.may(
-            call::BRK,
-            &[start.into()],
-            "an empty heap, since it cannot be moved",
-        );
-    }
-    let mut kept = vec![places.runner.clone(), places.stack.clone()];
-    kept.extend(plan.vdso.as_ref().map(VdsoPlan::from));
-    kept.sort_by_key(|range| range.start);
-    let mut start = 0;
-    for range in kept.iter().chain([&(host.task_size..host.task_size)]) {
-        if start < range.start {
-            table.must(
-                call::MUNMAP,
-                &[start.into(), (range.start - start).into()],
-                "the old program",
-            );
-        }
-        start = range.end;
-    }
-}
-
-/// Each of its mappings moves by itself; mremap refuses to move one onto itself, so there may be a stop on the way.
-fn move_vdso(table: &mut Table, vdso: &VdsoPlan, hop: u64) {
-    let (from, target) = (vdso.from(), vdso.target());
-    if from == target {
-        return;
-    }
-    let overlap = from.start < target.end && target.start < from.end;
-    let stops = if overlap {
-        vec![hop, target.start]
-    } else {
-        vec![target.start]
-    };
-    let mut at = from.start;
-    for to in stops {
-        for piece in &vdso.pieces {
-            let distance = piece.start - from.start;
-            move_mapping(
-                table,
-                at + distance,
-                piece.end - piece.start,
-                to + distance,
-                "vDSO",
-            );
-        }
-        at = to;
-    }
-}
-
-fn move_mapping(table: &mut Table, from: u64, size: u64, to: u64, reason: &'static str) {
-    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-    table.must(
-        call::MREMAP,
-        &[
-            from.into(),
-            size.into(),
-            size.into(),
-            flags.into(),
-            to.into(),
-        ],
-        reason,
-    );
-}
-
-fn place_stack(table: &mut Table, host: &Host, plan: &Plan, places: &Places) {
-    let size = places.stack.end - places.stack.start;
-    move_mapping(
-        table,
-        places.stack.start,
-        size,
-        plan.stack.range.start,
-        "stack",
-    );
-    if host.personality & READ_IMPLIES_EXEC != 0 {
-        let prot = Permissions {
-            execute: plan.stack.executable,
-            ..Permissions::READ_WRITE
-        }
-        .prot();
-        let arguments = [plan.stack.range.start.into(), size.into(), prot.into()];
-        table.must(
-            call::MPROTECT,
-            &arguments,
-            "the old personality made the stack executable",
-        );
-    }
-}
-
-fn map_image(table: &mut Table, plan: &Plan, places: &Places) {
-    let fixed = libc::MAP_PRIVATE | libc::MAP_FIXED;
-    let size = |range: &Range<u64>| Argument::from(range.end - range.start);
-    for operation in &plan.operations {
-        match operation {
-            Operation::MapFile {
-                range,
-                permissions,
-                file,
-                offset,
-                ..
-            } => {
-                let descriptor = match file {
-                    File::Program => places.program,
-                    File::Interpreter => places.interpreter.unwrap_or(places.program),
-                };
-                let (start, prot) = (range.start.into(), permissions.prot().into());
-                let arguments = [
-                    start,
-                    size(range),
-                    prot,
-                    fixed.into(),
-                    descriptor.into(),
-                    (*offset).into(),
-                ];
-                table.must(call::MMAP, &arguments, "segment");
-            }
-            Operation::MapAnonymous { range, permissions } => {
-                let (start, prot) = (range.start.into(), permissions.prot().into());
-                let flags = fixed | libc::MAP_ANONYMOUS;
-                let arguments = [
-                    start,
-                    size(range),
-                    prot,
-                    flags.into(),
-                    (-1).into(),
-                    0.into(),
-                ];
-                table.must(call::MMAP, &arguments, "bss");
-            }
-            Operation::Unmap { range } => {
-                table.must(
-                    call::MUNMAP,
-                    &[range.start.into(), size(range)],
-                    "the interpreter's place",
-                );
-            }
-            Operation::Zero { range } => {
-                let (descriptor, offset) = places.zeros;
-                let arguments = [
-                    descriptor.into(),
-                    range.start.into(),
-                    size(range),
-                    offset.into(),
-                ];
-                table.must(call::PREAD, &arguments, "zeros to the end of the page");
-            }
-        }
-    }
-}
-
-/// The kernel writes this part of the stack after it has mapped the segments, one of which may lie there; not the
-/// padding before the random bytes.
-fn write_stack_again(table: &mut Table, stack: &InitialStack, places: &Places) {
-    let frame = &stack.frame;
-    let auxv_end = frame.auxv + stack.auxv_bytes().len() as u64;
-    let (descriptor, _) = places.zeros;
-    for range in [frame.sp..auxv_end, frame.random..frame.tables_end] {
-        let at = |address: u64| (address - frame.sp) as usize;
-        let Argument::Data { offset } = table.data(&stack.tables[at(range.start)..at(range.end)])
-        else {
-            return;
-        };
-        let (start, size) = (
-            Argument::from(range.start),
-            Argument::from(range.end - range.start),
-        );
-        let arguments = [
-            descriptor.into(),
-            start,
-            size,
-            Argument::FileOffset { offset },
-        ];
-        table.must(call::PREAD, &arguments, "the stack's tables over a segment");
-    }
-}
-
-fn set_layout(table: &mut Table, host: &Host, plan: &Plan, stack: &InitialStack, places: &Places) {
-    if !places.set_mm_map {
-        return;
-    }
-    const NO_EXE: u32 = u32::MAX;
-    let auxv_size = stack.auxv_bytes().len() as u32;
-    let map = |exe| {
-        let words = legal_layout(host, plan, stack);
-        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        bytes.extend_from_slice(&stack.frame.auxv.to_ne_bytes());
-        bytes.extend_from_slice(&auxv_size.to_ne_bytes());
-        bytes.extend_from_slice(&u32::to_ne_bytes(exe));
-        bytes
-    };
-    let mut set = |exe, reason| {
-        let bytes = map(exe);
-        let size = bytes.len() as u64;
-        let data = table.data(&bytes);
-        let arguments = [
-            libc::PR_SET_MM.into(),
-            libc::PR_SET_MM_MAP.into(),
-            data,
-            size.into(),
-            0.into(),
-        ];
-        table.may(call::PRCTL, &arguments, reason);
-    };
-    set(NO_EXE, "code, data, heap, stack, arguments, auxv");
-    // One call for both would set nothing where the file may not be set.
-    if places.set_exe {
-        set(places.program as u32, "/proc/self/exe");
-    }
-}
-
-/// Whether the kernel takes the addresses as they are.
-pub(crate) fn layout_is_legal(host: &Host, plan: &Plan, stack: &InitialStack) -> bool {
-    let bounds = &plan.bounds;
-    let wanted = [
-        bounds.start_code,
-        bounds.end_code,
-        bounds.start_data,
-        bounds.end_data,
-        plan.brk,
-    ];
-    legal_layout(host, plan, stack)[..5] == wanted
-}
-
-/// The eleven addresses of `struct prctl_mm_map`, each moved to the nearest value that the kernel accepts: one that it
-/// does not would refuse all. Linux: `validate_prctl_map_addr` in kernel/sys.c.
-fn legal_layout(host: &Host, plan: &Plan, stack: &InitialStack) -> [u64; 11] {
-    let legal = |address: u64| address.clamp(host.lowest_hint, host.task_size - 1);
-    let bounds = &plan.bounds;
-    let end_code = legal(bounds.end_code).max(host.lowest_hint + 1);
-    let start_code = legal(bounds.start_code).min(end_code - 1);
-    let end_data = legal(bounds.end_data);
-    let mut start_data = legal(bounds.start_data).min(end_data);
-    if end_data - start_data > host.data_limit.current {
-        start_data = end_data;
-    }
-    let brk = legal(plan.brk);
-    let (arguments, environment) = (stack.frame.arguments(), stack.frame.environment());
-    [
-        start_code,
-        end_code,
-        start_data,
-        end_data,
-        brk,
-        brk,
-        stack.frame.sp,
-        arguments.start,
-        arguments.end,
-        environment.start,
-        environment.end,
-    ]
 }

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::difference::Difference;
+
 /// The version of this form; a reader refuses others.
 pub const VERSION: u32 = 1;
 
@@ -87,6 +89,23 @@ pub struct Facts {
     pub bounds_adjusted: bool,
     /// Capabilities that execve would give back stay given up.
     pub capabilities_kept: bool,
+}
+
+impl Facts {
+    /// Those of our side, from what is known to stay different.
+    pub fn of_ours(differences: &[Difference]) -> Self {
+        let has = |difference| differences.contains(&difference);
+        Self {
+            ours: true,
+            exe_kept: has(Difference::Executable),
+            page_kept: has(Difference::Page),
+            last_jump: has(Difference::LastJump),
+            base_kept: has(Difference::MmapBase),
+            layout_kept: has(Difference::Layout),
+            bounds_adjusted: has(Difference::Bounds),
+            capabilities_kept: has(Difference::Capabilities),
+        }
+    }
 }
 
 impl Snapshot {

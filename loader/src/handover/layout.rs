@@ -1,0 +1,90 @@
+//! What the kernel notes of a program: its address ranges, auxiliary vector and executable.
+
+use crate::host::Host;
+use crate::plan::Plan;
+use crate::stack::InitialStack;
+use crate::table::{Table, call};
+
+use super::Places;
+
+pub(super) fn set_layout(
+    table: &mut Table,
+    host: &Host,
+    plan: &Plan,
+    stack: &InitialStack,
+    places: &Places,
+) {
+    if !places.set_mm_map {
+        return;
+    }
+    const NO_EXE: u32 = u32::MAX;
+    let auxv_size = stack.auxv_bytes().len() as u32;
+    let map = |exe| {
+        let words = legal_layout(host, plan, stack);
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        bytes.extend_from_slice(&stack.frame.auxv.to_ne_bytes());
+        bytes.extend_from_slice(&auxv_size.to_ne_bytes());
+        bytes.extend_from_slice(&u32::to_ne_bytes(exe));
+        bytes
+    };
+    let mut set = |exe, reason| {
+        let bytes = map(exe);
+        let size = bytes.len() as u64;
+        let data = table.data(&bytes);
+        let arguments = [
+            libc::PR_SET_MM.into(),
+            libc::PR_SET_MM_MAP.into(),
+            data,
+            size.into(),
+            0.into(),
+        ];
+        table.may(call::PRCTL, &arguments, reason);
+    };
+    set(NO_EXE, "code, data, heap, stack, arguments, auxv");
+    // One call for both would set nothing where the file may not be set.
+    if places.set_exe {
+        set(places.program as u32, "/proc/self/exe");
+    }
+}
+
+/// Whether the kernel takes the addresses as they are.
+pub(crate) fn layout_is_legal(host: &Host, plan: &Plan, stack: &InitialStack) -> bool {
+    let bounds = &plan.bounds;
+    let wanted = [
+        bounds.start_code,
+        bounds.end_code,
+        bounds.start_data,
+        bounds.end_data,
+        plan.brk,
+    ];
+    legal_layout(host, plan, stack)[..5] == wanted
+}
+
+/// The eleven addresses of `struct prctl_mm_map`, each moved to the nearest value that the kernel accepts: one that it
+/// does not would refuse all. Linux: `validate_prctl_map_addr` in kernel/sys.c.
+fn legal_layout(host: &Host, plan: &Plan, stack: &InitialStack) -> [u64; 11] {
+    let legal = |address: u64| address.clamp(host.lowest_hint, host.task_size - 1);
+    let bounds = &plan.bounds;
+    let end_code = legal(bounds.end_code).max(host.lowest_hint + 1);
+    let start_code = legal(bounds.start_code).min(end_code - 1);
+    let end_data = legal(bounds.end_data);
+    let mut start_data = legal(bounds.start_data).min(end_data);
+    if end_data - start_data > host.data_limit.current {
+        start_data = end_data;
+    }
+    let brk = legal(plan.brk);
+    let (arguments, environment) = (stack.frame.arguments(), stack.frame.environment());
+    [
+        start_code,
+        end_code,
+        start_data,
+        end_data,
+        brk,
+        brk,
+        stack.frame.sp,
+        arguments.start,
+        arguments.end,
+        environment.start,
+        environment.end,
+    ]
+}

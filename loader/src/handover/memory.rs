@@ -1,0 +1,198 @@
+//! Memory: the old program's goes, the vDSO and the stack move, the image is mapped.
+
+use std::ops::Range;
+
+use crate::host::Host;
+use crate::host::personality::READ_IMPLIES_EXEC;
+use crate::image::Permissions;
+use crate::plan::{File, Operation, Plan, VdsoPlan};
+use crate::process::Process;
+use crate::stack::InitialStack;
+use crate::table::{Argument, Table, call};
+
+use super::Places;
+
+/// Everything but what is still needed, in as few ranges as there are.
+pub(super) fn unmap_old(
+    table: &mut Table,
+    host: &Host,
+    plan: &Plan,
+    process: &Process,
+    places: &Places,
+) {
+    if let Some(start) = process.old_brk {
+        table.may(
+            call::BRK,
+            &[start.into()],
+            "an empty heap, since it cannot be moved",
+        );
+    }
+    let mut kept = vec![places.runner.clone(), places.stack.clone()];
+    kept.extend(plan.vdso.as_ref().map(VdsoPlan::from));
+    kept.sort_by_key(|range| range.start);
+    let mut start = 0;
+    for range in kept.iter().chain([&(host.task_size..host.task_size)]) {
+        if start < range.start {
+            table.must(
+                call::MUNMAP,
+                &[start.into(), (range.start - start).into()],
+                "the old program",
+            );
+        }
+        start = range.end;
+    }
+}
+
+/// Each of its mappings moves by itself; mremap refuses to move one onto itself, so there may be a stop on the way.
+pub(super) fn move_vdso(table: &mut Table, vdso: &VdsoPlan, hop: u64) {
+    let (from, target) = (vdso.from(), vdso.target());
+    if from == target {
+        return;
+    }
+    let overlap = from.start < target.end && target.start < from.end;
+    let stops = if overlap {
+        vec![hop, target.start]
+    } else {
+        vec![target.start]
+    };
+    let mut at = from.start;
+    for to in stops {
+        for piece in &vdso.pieces {
+            let distance = piece.start - from.start;
+            move_mapping(
+                table,
+                at + distance,
+                piece.end - piece.start,
+                to + distance,
+                "vDSO",
+            );
+        }
+        at = to;
+    }
+}
+
+fn move_mapping(table: &mut Table, from: u64, size: u64, to: u64, reason: &'static str) {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    table.must(
+        call::MREMAP,
+        &[
+            from.into(),
+            size.into(),
+            size.into(),
+            flags.into(),
+            to.into(),
+        ],
+        reason,
+    );
+}
+
+pub(super) fn place_stack(table: &mut Table, host: &Host, plan: &Plan, places: &Places) {
+    let size = places.stack.end - places.stack.start;
+    move_mapping(
+        table,
+        places.stack.start,
+        size,
+        plan.stack.range.start,
+        "stack",
+    );
+    if host.personality & READ_IMPLIES_EXEC != 0 {
+        let prot = Permissions {
+            execute: plan.stack.executable,
+            ..Permissions::READ_WRITE
+        }
+        .prot();
+        let arguments = [plan.stack.range.start.into(), size.into(), prot.into()];
+        table.must(
+            call::MPROTECT,
+            &arguments,
+            "the old personality made the stack executable",
+        );
+    }
+}
+
+pub(super) fn map_image(table: &mut Table, plan: &Plan, places: &Places) {
+    let fixed = libc::MAP_PRIVATE | libc::MAP_FIXED;
+    let size = |range: &Range<u64>| Argument::from(range.end - range.start);
+    for operation in &plan.operations {
+        match operation {
+            Operation::MapFile {
+                range,
+                permissions,
+                file,
+                offset,
+                ..
+            } => {
+                let descriptor = match file {
+                    File::Program => places.program,
+                    File::Interpreter => places.interpreter.unwrap_or(places.program),
+                };
+                let (start, prot) = (range.start.into(), permissions.prot().into());
+                let arguments = [
+                    start,
+                    size(range),
+                    prot,
+                    fixed.into(),
+                    descriptor.into(),
+                    (*offset).into(),
+                ];
+                table.must(call::MMAP, &arguments, "segment");
+            }
+            Operation::MapAnonymous { range, permissions } => {
+                let (start, prot) = (range.start.into(), permissions.prot().into());
+                let flags = fixed | libc::MAP_ANONYMOUS;
+                let arguments = [
+                    start,
+                    size(range),
+                    prot,
+                    flags.into(),
+                    (-1).into(),
+                    0.into(),
+                ];
+                table.must(call::MMAP, &arguments, "bss");
+            }
+            Operation::Unmap { range } => {
+                table.must(
+                    call::MUNMAP,
+                    &[range.start.into(), size(range)],
+                    "the interpreter's place",
+                );
+            }
+            Operation::Zero { range } => {
+                let (descriptor, offset) = places.zeros;
+                let arguments = [
+                    descriptor.into(),
+                    range.start.into(),
+                    size(range),
+                    offset.into(),
+                ];
+                table.must(call::PREAD, &arguments, "zeros to the end of the page");
+            }
+        }
+    }
+}
+
+/// The kernel writes this part of the stack after it has mapped the segments, one of which may lie there; not the
+/// padding before the random bytes.
+pub(super) fn write_stack_again(table: &mut Table, stack: &InitialStack, places: &Places) {
+    let frame = &stack.frame;
+    let auxv_end = frame.auxv + stack.auxv_bytes().len() as u64;
+    let (descriptor, _) = places.zeros;
+    for range in [frame.sp..auxv_end, frame.random..frame.tables_end] {
+        let at = |address: u64| (address - frame.sp) as usize;
+        let Argument::Data { offset } = table.data(&stack.tables[at(range.start)..at(range.end)])
+        else {
+            return;
+        };
+        let (start, size) = (
+            Argument::from(range.start),
+            Argument::from(range.end - range.start),
+        );
+        let arguments = [
+            descriptor.into(),
+            start,
+            size,
+            Argument::FileOffset { offset },
+        ];
+        table.must(call::PREAD, &arguments, "the stack's tables over a segment");
+    }
+}
