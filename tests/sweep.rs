@@ -1,7 +1,7 @@
 //! Real programs: everything executable in /usr/bin and /usr/sbin, with `--version` and with `--help`, by the kernel and
 //! by us, as an ordinary user in an empty directory: same output, same status.
 //!
-//! Without arguments a fixed sample; `--all` takes every program, `--list` prints the ones that differ only.
+//! Without arguments a fixed sample; `--all` takes every program, paths take those.
 
 mod support;
 
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::thread;
 
-use support::{Call, Outcome, builds, difference, is_root};
+use support::{Call, Ending, Outcome, builds, difference, is_root};
 
 const NOBODY: u32 = 65534;
 
@@ -30,7 +30,16 @@ const ATTEMPTS: usize = 3;
 
 fn main() -> ExitCode {
     let all = std::env::args().any(|argument| argument == "--all");
-    let programs = if all { every_program() } else { sample() };
+    let given: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument.starts_with('/'))
+        .map(PathBuf::from)
+        .collect();
+    let programs = match (all, given.is_empty()) {
+        (true, _) => every_program(),
+        (false, true) => sample(),
+        (false, false) => given,
+    };
     let queue = Mutex::new(programs.iter().rev().collect::<Vec<_>>());
     let results = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -59,6 +68,8 @@ enum Verdict {
     Equal,
     /// Its output varies from run to run, by the kernel too; the status is the same.
     Varies,
+    /// By this rule of PARITY.md.
+    Known(&'static str),
     Different(String),
 }
 
@@ -75,15 +86,17 @@ fn report(results: &[(PathBuf, &str, Verdict)]) -> ExitCode {
             Verdict::Different(text) => {
                 println!("DIFFERENT {} {argument}\n{text}", program.display());
             }
+            Verdict::Known(rule) => println!("known {rule} {} {argument}", program.display()),
             Verdict::Varies => println!("varies    {} {argument}", program.display()),
             Verdict::Equal => (),
         }
     }
     println!(
-        "{} runs: {} equal, {} vary by the kernel too (same status), {different} different",
+        "{} runs: {} equal, {} vary by the kernel too (same status), {} known, {different} different",
         results.len(),
         count(|verdict| matches!(verdict, Verdict::Equal)),
         count(|verdict| matches!(verdict, Verdict::Varies)),
+        count(|verdict| matches!(verdict, Verdict::Known(_))),
     );
     println!("\n{} passed, {different} failed", results.len() - different);
     if different == 0 && !results.is_empty() {
@@ -108,9 +121,26 @@ fn compare(program: &Path, argument: &str) -> Verdict {
         if again != kernel && kernel.ending == ours.ending {
             return Verdict::Varies;
         }
+        if let Some(rule) = known(program, &ours) {
+            return Verdict::Known(rule);
+        }
         reasons = difference(&kernel, &ours);
     }
     Verdict::Different(reasons)
+}
+
+/// P-27: a set-id program is refused to an ordinary user. P-8: for one /proc/self/exe keeps naming the loader, and there
+/// ld.so looks for the libraries of a program that names them by `$ORIGIN`.
+fn known(program: &Path, ours: &Outcome) -> Option<&'static str> {
+    const SET_ID: u32 = 0o6000;
+    let mode = fs::metadata(program).ok()?.permissions().mode();
+    if mode & SET_ID != 0 && ours.ending == Ending::Refused(libc::EPERM) {
+        return Some("P-27");
+    }
+    let names_origin = |bytes: &[u8]| bytes.windows(7).any(|window| window == b"$ORIGIN");
+    fs::read(program)
+        .is_ok_and(|bytes| names_origin(&bytes))
+        .then_some("P-8")
 }
 
 /// In a new empty directory, so that what one run leaves there does not change the next.
