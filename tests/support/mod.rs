@@ -348,7 +348,9 @@ impl Collected {
         while !self.reader.is_finished() && ended.elapsed() < AFTERWARDS {
             thread::sleep(Duration::from_millis(1));
         }
-        self.bytes.lock().expect("no panic").clone()
+        let mut bytes = self.bytes.lock().expect("no panic").clone();
+        bytes.truncate(OUTPUT_LIMIT);
+        bytes
     }
 }
 
