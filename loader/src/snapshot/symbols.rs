@@ -18,6 +18,7 @@ pub struct Symbols {
     heap: u64,
     /// One name per region.
     labels: Vec<String>,
+    mappings: Vec<Range<u64>>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +57,11 @@ impl Symbols {
             strings: snapshot.number("stat.arg_start").unwrap_or(sp),
             heap: snapshot.number("stat.start_brk").unwrap_or(0),
             labels,
+            mappings: snapshot
+                .regions
+                .iter()
+                .map(|region| region.start..region.end)
+                .collect(),
         }
     }
 
@@ -71,6 +77,10 @@ impl Symbols {
         }
         if address == self.heap && address != 0 {
             return "heap".to_owned();
+        }
+        // What lies in a hole of something else has a name of its own.
+        if let Some(anchor) = self.own_anchor(address) {
+            return format!("{}+{:#x}", anchor.name, address - anchor.base);
         }
         let holds = |anchor: &&Anchor| anchor.range.start <= address && address < anchor.range.end;
         let ends = |anchor: &&Anchor| anchor.range.end == address;
@@ -94,6 +104,16 @@ impl Symbols {
             }
             _ => name,
         }
+    }
+
+    /// The anchor of the mapping that the address is in.
+    fn own_anchor(&self, address: u64) -> Option<&Anchor> {
+        let index = self
+            .mappings
+            .iter()
+            .position(|mapping| mapping.contains(&address))?;
+        let name = self.labels[index].trim_end_matches(".bss");
+        self.anchors.iter().find(|anchor| anchor.name == name)
     }
 
     fn on_stack(&self, address: u64) -> String {
