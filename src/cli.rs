@@ -57,12 +57,12 @@ Examples:
   supplant run -R --stop ./program & gdb -p $!
   supplant run - one two <./program
 
-Status: the program's own; 127 when it (or its interpreter) is not found, 126 when it may not or cannot
-be run, 125 for a wrong command line. Where execve would kill the process, run says why and dies by the
-same signal.
+Status: the program's own; 127 when it (or its interpreter) is not found, 126 when it may not
+or cannot be run, 125 for a wrong command line. Where execve would kill the process, run says
+why and dies by the same signal.
 
-SUPPLANT_LOG=debug logs the decisions with their numbers, SUPPLANT_LOG=trace every system call of the
-point of no return too.";
+SUPPLANT_LOG=debug logs the decisions with their numbers, SUPPLANT_LOG=trace every system call
+of the point of no return too.";
 
 /// Become another program: same process, its exit status.
 #[derive(Debug, Args)]
@@ -122,16 +122,16 @@ pub(crate) struct RunOptions {
 }
 
 const COMPARE_EXAMPLES: &str = "\
-No instruction of the program runs. Options of run that stand before PROGRAM are for our side alone, and
-show up as differences.
+No instruction of the program runs. Options of run that stand before PROGRAM are for our side
+alone, and show up as differences; -C and --log are for both.
 
 Examples:
   supplant compare /bin/ls
   setarch -R supplant compare -v ./program arg
   supplant compare --each --json /usr/bin/* >report.jsonl
 
-Status: 0 when nothing differs but what is known and listed in PARITY.md, 1 when something differs, 2 when
-it could not be compared.";
+Status: 0 when nothing differs but what is known and listed in PARITY.md, 1 when something
+differs, 2 when it could not be compared.";
 
 /// Start a program by the kernel and by us, and compare the two before the first instruction.
 #[derive(Debug, Args)]

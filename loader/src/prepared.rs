@@ -34,13 +34,10 @@ impl Prepared {
             .as_ref()
             .map(|open_file| &open_file.loadable);
         let (arguments, touched) = (&opened.arguments, opened.space.touched());
-        let planned_for = if opened.program.set_id {
-            host.without_personality()
-        } else {
-            host.clone()
-        };
+        let without_personality = opened.program.set_id.then(|| host.without_personality());
+        let planned_for = without_personality.as_ref().unwrap_or(&host);
         let plan = Plan::new(
-            &planned_for,
+            planned_for,
             program,
             interpreter,
             arguments,
