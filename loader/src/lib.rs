@@ -18,6 +18,7 @@ compile_error!("supplant-loader is for 64-bit Linux");
 
 pub mod arguments;
 pub mod auxv;
+pub mod core_file;
 mod error;
 pub mod host;
 pub mod image;
