@@ -104,16 +104,16 @@ fn files_that_are_no_programs() {
     let reason = "neither an ELF file nor a script: it starts with 68 65 6c 6c (ENOEXEC)";
     is_refused(&text, libc::ENOEXEC, reason);
     let arm = changed(&directory, "arm", 18, &[183, 0]);
-    let reason = "ELF machine 183 (AARCH64), this one is 62 (X86_64) (ENOEXEC)";
+    let reason = "for AArch64 (e_machine at 0x12 is 183), this is x86-64 (62) (ENOEXEC)";
     is_refused(&arm, libc::ENOEXEC, reason);
     let object = changed(&directory, "object", 16, &[1, 0]);
-    let reason = "ELF type 1, neither ET_EXEC (2) nor ET_DYN (3) (ENOEXEC)";
+    let reason = "e_type at 0x10 is 1 (ET_REL, an object file that is not linked), must be 2 (ET_EXEC) or 3 (ET_DYN) (ENOEXEC)";
     is_refused(&object, libc::ENOEXEC, reason);
     let headers = changed(&directory, "headers", 56, &[0, 0]);
     is_refused(
         &headers,
         libc::ENOEXEC,
-        "e_phnum is 0, must be 1 to 1170 (ENOEXEC)",
+        "e_phnum at 0x38 is 0, must be 1 to 1170 (ENOEXEC)",
     );
 }
 

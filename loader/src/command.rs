@@ -15,6 +15,7 @@ use crate::host::Host;
 use crate::open::{Leniency, Source, memory_file, open_program};
 use crate::plan::Choices;
 use crate::prepared::Prepared;
+use crate::preview::Preview;
 use crate::search;
 use crate::sys;
 
@@ -234,7 +235,19 @@ impl Command {
     ///
     /// As [`exec`](Self::exec), but for what only shows in the process at the end.
     pub fn prepare(&self) -> Result<Prepared, Error> {
-        let host = Host::current()?;
+        self.prepare_on(Host::current()?)
+    }
+
+    /// What loading the program on another host would do: its files are opened here, and nothing is tried.
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare`](Self::prepare), by the rules of that host.
+    pub fn preview_on(&self, host: Host) -> Result<Preview, Error> {
+        self.prepare_on(host).map(Prepared::preview_elsewhere)
+    }
+
+    fn prepare_on(&self, host: Host) -> Result<Prepared, Error> {
         let envp = self.environment()?;
         match &self.target {
             Target::Name(name) => self.search(name, &envp, &host),

@@ -15,16 +15,17 @@ use crate::arch::{self, Slots};
 use crate::difference::Difference;
 use crate::error::{Cause, Error};
 use crate::handover::{self, Places};
+use crate::holes::Holes;
 use crate::host::Host;
 use crate::host::personality::ADDR_NO_RANDOMIZE;
 use crate::open::{OpenFile, Opened};
 use crate::plan::{Operation, Plan};
 use crate::quiesce::Quiet;
 use crate::stack::InitialStack;
-use crate::stage::{self, Holes, RunnerFile, Staged};
+use crate::stage::{self, RunnerFile, Staged};
 use crate::status::Status;
 use crate::sys;
-use crate::table::{Table, call};
+use crate::table::{Row, Table, call};
 
 /// How the end is done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,61 +44,84 @@ pub(crate) fn commit(
     opened: &Opened,
     ending: Ending,
 ) -> Result<Infallible, Error> {
-    check_mdwe(host, plan)?;
-    stage::probe(plan, opened, host.page_size)?;
-    let gadget = last_call(host, plan, ending);
-    let mut holes = Holes::new(host, plan);
-    let entry = plan.entry();
-    let staged_stack = stage::stack(&mut holes, plan, stack, gadget.map(|_| entry))?;
-    let mut file = RunnerFile::new()?;
-    file.check_has_data(plan)?;
-    let set_mm_map = sys::has_set_mm_map();
-    let own = own_descriptors(opened, &file);
-    let staying: Vec<_> = own.iter().copied().chain(opened.inherited).collect();
-    let quiet = Quiet::new(host, &staying, set_mm_map)?;
-    let vdso_size = plan
-        .vdso
-        .as_ref()
-        .map_or(0, |vdso| vdso.target().end - vdso.to);
-    let mut places = Places {
-        runner: 0..0,
-        stack: staged_stack.range.clone(),
-        vdso_hop: if vdso_size == 0 {
-            0
-        } else {
-            holes.take(vdso_size)?.start
-        },
-        program: opened.program.file.as_raw_fd(),
-        interpreter: opened
-            .interpreter
-            .as_ref()
-            .map(|open_file| open_file.file.as_raw_fd()),
-        zeros: (file.descriptor(), 0),
-        own,
-        inherited: opened.inherited,
-        set_mm_map,
-        set_exe: set_mm_map && may_set_exe(&quiet.process.status) && !is_own_executable(opened),
-        stop: ending.stop,
-        comm: opened.comm.clone(),
-    };
-    // The table's size is known only when it is there, and its addresses only when its size is known.
-    let page = host.page_size;
-    let draft = handover::table(host, plan, stack, &quiet.process, &places);
-    let slack = 4 * page.get();
-    let size = page.get()
-        + page
-            .ceil(draft.size() as u64 + slack)
-            .ok_or(Cause::NoRoom { size: slack })?;
-    places.runner = holes.take(size)?;
-    places.zeros = file.zeros(size);
-    check_address_space(host, plan, size)?;
-    let table = handover::table(host, plan, stack, &quiet.process, &places);
-    let (bytes, first_row) = runner(&table, &places.runner, page.get(), plan, gadget);
-    let staged_runner = file.map(&places.runner, &bytes, page)?;
-    log_decisions(plan, &table, gadget);
+    let ready = Ready::new(host, plan, stack, opened, ending)?;
+    log_decisions(plan, &ready.table, ready.gadget);
+    let Ready {
+        runner,
+        first_row,
+        stack,
+        quiet,
+        file,
+        ..
+    } = ready;
     // From here on these belong to the new program, or go by a row of the table.
-    mem::forget((staged_stack, quiet, file));
-    play(&staged_runner, first_row)
+    mem::forget((stack, quiet, file));
+    play(&runner, first_row)
+}
+
+/// Everything is staged, and nothing is lost yet: dropping it undoes it.
+pub(crate) struct Ready {
+    pub(crate) table: Table,
+    /// The last system call, which is no row of the table.
+    pub(crate) last: Row,
+    runner: Staged,
+    first_row: u64,
+    /// Where in the vDSO the last call is issued.
+    gadget: Option<u64>,
+    stack: Staged,
+    quiet: Quiet,
+    file: RunnerFile,
+}
+
+impl Ready {
+    pub(crate) fn new(
+        host: &Host,
+        plan: &Plan,
+        stack: &InitialStack,
+        opened: &Opened,
+        ending: Ending,
+    ) -> Result<Self, Error> {
+        check_mdwe(host, plan)?;
+        stage::probe(plan, opened, host.page_size)?;
+        let gadget = last_call(host, plan, ending);
+        let mut holes = Holes::new(host, plan);
+        let staged_stack = stage::stack(&mut holes, plan, stack, gadget.map(|_| plan.entry()))?;
+        let mut file = RunnerFile::new()?;
+        file.check_has_data(plan)?;
+        let set_mm_map = sys::has_set_mm_map();
+        let own = own_descriptors(opened, &file);
+        let staying: Vec<_> = own.iter().copied().chain(opened.inherited).collect();
+        let quiet = Quiet::new(host, &staying, set_mm_map)?;
+        let mut places = Places {
+            stack: staged_stack.range.clone(),
+            vdso_hop: handover::vdso_hop(plan, &mut holes)?,
+            zeros: (file.descriptor(), 0),
+            own,
+            set_mm_map,
+            set_exe: set_mm_map && may_set_exe(&quiet.process.status) && !is_own_executable(opened),
+            stop: ending.stop,
+            ..Places::of(opened)
+        };
+        // The table's size is known only when it is there, and its addresses only when its size is known.
+        let draft = handover::table(host, plan, stack, &quiet.process, &places);
+        let size = handover::runner_size(&draft, host.page_size)?;
+        places.runner = holes.take(size)?;
+        places.zeros = file.zeros(size);
+        check_address_space(host, plan, size)?;
+        let table = handover::table(host, plan, stack, &quiet.process, &places);
+        let page = host.page_size;
+        let (bytes, first_row) = runner(&table, &places.runner, page.get(), plan, gadget);
+        Ok(Self {
+            table,
+            last: last_row(&places.runner, page.get(), gadget),
+            runner: file.map(&places.runner, &bytes, page)?,
+            first_row,
+            gadget,
+            stack: staged_stack,
+            quiet,
+            file,
+        })
+    }
 }
 
 fn play(runner: &Staged, first_row: u64) -> ! {
@@ -127,17 +151,26 @@ fn runner(
     if gadget.is_none() {
         then = range.start + bytes.len() as u64;
         let mut last = Table::default();
-        last.must(
-            call::MUNMAP,
-            &[first_row.into(), (size - page).into()],
-            "the table",
-        );
+        last.add(last_row(range, page, gadget));
         bytes.extend(last.encode(then, 0, 0));
     }
     debug_assert!(bytes.len() as u64 <= page);
     bytes.resize(page as usize, 0);
     bytes.extend(table.encode(first_row, page, then));
     (bytes, first_row)
+}
+
+/// By code of the vDSO all of the runner goes, by its own all but its page.
+fn last_row(range: &Range<u64>, page: u64, gadget: Option<u64>) -> Row {
+    let (start, reason) = match gadget {
+        Some(_) => (range.start, "the loader's last page, by code of the vDSO"),
+        None => (range.start + page, "this table; the loader's page stays"),
+    };
+    Row::must(
+        call::MUNMAP,
+        &[start.into(), (range.end - start).into()],
+        reason,
+    )
 }
 
 /// What the table cannot make as execve does.

@@ -24,6 +24,11 @@ const PROGRAM_HEADERS_LIMIT: usize = 65536;
 /// The most bytes of a `PT_INTERP` path with its NUL (`PATH_MAX`).
 const INTERPRETER_PATH_LIMIT: u64 = 4096;
 
+/// Where fields of a program header start.
+pub(crate) const P_OFFSET: u64 = 8;
+pub(crate) const P_VADDR: u64 = 16;
+pub(crate) const P_FILESZ: u64 = 32;
+
 /// Positional reads, as pread(2) does them: the count is short only at the end.
 pub trait ReadAt {
     /// Reads into `buffer` from `offset`; returns how many bytes there were.
@@ -112,6 +117,8 @@ impl Permissions {
 pub struct Segment {
     /// Its place in the table of all program headers, from 0.
     pub index: usize,
+    /// Where that program header is in the file.
+    pub header: u64,
     /// Where its bytes start in the file.
     pub offset: u64,
     /// Where they go in memory, before the bias.
@@ -159,7 +166,7 @@ impl Image {
         let kind = check_header(&header, machine, role)?;
         let headers = read_program_headers(file, &header, role)?;
         let interpreter = match role {
-            Role::Program => interpreter_path(file, &headers)?,
+            Role::Program => interpreter_path(file, &header, &headers)?,
             Role::Interpreter => None,
         };
         Ok(Self {
@@ -167,7 +174,7 @@ impl Image {
             entry: header.e_entry,
             program_headers_offset: header.e_phoff,
             program_headers_count: header.e_phnum,
-            segments: segments(&headers),
+            segments: segments(&header, &headers),
             interpreter,
             stack_flags: stack_flags(&headers),
         })
@@ -266,17 +273,25 @@ fn read_program_headers(
 /// Only the first `PT_INTERP` counts; a later one may be garbage.
 fn interpreter_path(
     file: &(impl ReadAt + ?Sized),
+    header: &Header,
     headers: &[ProgramHeader],
 ) -> Result<Option<CString>, Cause> {
-    let Some(header) = headers.iter().find(|header| header.p_type == PT_INTERP) else {
+    let Some(index) = headers.iter().position(|header| header.p_type == PT_INTERP) else {
         return Ok(None);
     };
-    let (offset, size) = (header.p_offset, header.p_filesz);
+    let (offset, size) = (headers[index].p_offset, headers[index].p_filesz);
+    let at = |field: u64| header_offset(header, index).wrapping_add(field);
     if !(2..=INTERPRETER_PATH_LIMIT).contains(&size) {
-        return Err(Cause::InterpreterPathSize { found: size });
+        return Err(Cause::InterpreterPathSize {
+            at: at(P_FILESZ),
+            found: size,
+        });
     }
     if i64::try_from(offset).is_err() {
-        return Err(Cause::InterpreterPathOffset { found: offset });
+        return Err(Cause::InterpreterPathOffset {
+            at: at(P_OFFSET),
+            found: offset,
+        });
     }
     let mut path = vec![0; size as usize];
     let found = file
@@ -300,20 +315,28 @@ fn interpreter_path(
     Ok(CString::new(path).ok())
 }
 
-fn segments(headers: &[ProgramHeader]) -> Vec<Segment> {
+/// Where the program header number `index` is in the file.
+fn header_offset(header: &Header, index: usize) -> u64 {
+    header
+        .e_phoff
+        .wrapping_add(index as u64 * SIZEOF_PHDR as u64)
+}
+
+fn segments(header: &Header, headers: &[ProgramHeader]) -> Vec<Segment> {
     let loads = headers
         .iter()
         .enumerate()
-        .filter(|(_, header)| header.p_type == PT_LOAD);
+        .filter(|(_, load)| load.p_type == PT_LOAD);
     loads
-        .map(|(index, header)| Segment {
+        .map(|(index, load)| Segment {
             index,
-            offset: header.p_offset,
-            vaddr: header.p_vaddr,
-            file_size: header.p_filesz,
-            memory_size: header.p_memsz,
-            align: header.p_align,
-            permissions: Permissions::from_flags(header.p_flags),
+            header: header_offset(header, index),
+            offset: load.p_offset,
+            vaddr: load.p_vaddr,
+            file_size: load.p_filesz,
+            memory_size: load.p_memsz,
+            align: load.p_align,
+            permissions: Permissions::from_flags(load.p_flags),
         })
         .collect()
 }

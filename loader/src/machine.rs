@@ -1,5 +1,18 @@
 //! What differs between processors, as plain numbers: so that a load can be planned for one on another.
 
+/// The usual name of the processor with this number in `e_machine`.
+pub fn name(number: u16) -> &'static str {
+    match number {
+        3 => "i386",
+        40 => "32-bit ARM",
+        62 => "x86-64",
+        183 => "AArch64",
+        243 => "RISC-V",
+        258 => "LoongArch",
+        other => goblin::elf::header::machine_to_str(other),
+    }
+}
+
 /// The processor an ELF file is for (`e_machine`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

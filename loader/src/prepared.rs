@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 
 use crate::auxv;
-use crate::commit::{self, Ending};
+use crate::commit::{self, Ending, Ready};
 use crate::difference::Difference;
 use crate::error::Error;
+use crate::handover;
 use crate::host::Host;
 use crate::open::Opened;
 use crate::plan::{Choices, Plan};
+use crate::preview::{Preview, Rows};
 use crate::stack::InitialStack;
 
 /// A program that is opened and planned, ready to be run.
@@ -70,6 +72,32 @@ impl Prepared {
     /// The bytes of the new stack.
     pub fn stack(&self) -> &InitialStack {
         &self.stack
+    }
+
+    /// All of it as plain data, with the system calls that [`exec`](Self::exec) would make. To find out what these are,
+    /// everything is staged that they need, and then removed again.
+    pub fn preview(self) -> Preview {
+        let ready = Ready::new(
+            &self.host,
+            &self.plan,
+            &self.stack,
+            &self.opened,
+            self.ending,
+        );
+        let handover = ready.map(|ready| Rows {
+            table: ready.table.clone(),
+            last: ready.last.clone(),
+        });
+        Preview::new(self.host, &self.opened, self.plan, self.stack, handover)
+    }
+
+    /// The same for another process on `host`, which this was prepared for.
+    pub(crate) fn preview_elsewhere(self) -> Preview {
+        let rows = handover::table_elsewhere(&self.host, &self.plan, &self.stack, &self.opened);
+        let handover = rows
+            .map(|(table, last)| Rows { table, last })
+            .map_err(Error::from);
+        Preview::new(self.host, &self.opened, self.plan, self.stack, handover)
     }
 
     /// What will be different from an execve(2) of the same program.

@@ -3,6 +3,7 @@
 //! From the point of no return on, nothing happens but these calls, in order. They are prepared as data so that they
 //! can be printed, and asserted on a model of an address space, and so that the assembly that plays them is a loop.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A system call's number on this processor, with its name.
@@ -104,7 +105,19 @@ pub struct Row {
     /// What if it fails.
     pub policy: Policy,
     /// What it is for.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
+}
+
+impl Row {
+    /// A call that has to succeed.
+    pub fn must(call: Call, arguments: &[Argument], reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            call,
+            arguments: arguments.to_vec(),
+            policy: Policy::MustSucceed,
+            reason: reason.into(),
+        }
+    }
 }
 
 /// Rows, and the bytes that they point to.
@@ -120,23 +133,32 @@ const MAY_FAIL: u64 = 1;
 
 impl Table {
     /// A call that has to succeed.
-    pub fn must(&mut self, call: Call, arguments: &[Argument], reason: &'static str) {
-        self.push(call, arguments, Policy::MustSucceed, reason);
+    pub fn must(
+        &mut self,
+        call: Call,
+        arguments: &[Argument],
+        reason: impl Into<Cow<'static, str>>,
+    ) {
+        self.add(Row::must(call, arguments, reason));
     }
 
     /// A call that may fail.
-    pub fn may(&mut self, call: Call, arguments: &[Argument], reason: &'static str) {
-        self.push(call, arguments, Policy::MayFail, reason);
+    pub fn may(
+        &mut self,
+        call: Call,
+        arguments: &[Argument],
+        reason: impl Into<Cow<'static, str>>,
+    ) {
+        self.add(Row {
+            policy: Policy::MayFail,
+            ..Row::must(call, arguments, reason)
+        });
     }
 
-    fn push(&mut self, call: Call, arguments: &[Argument], policy: Policy, reason: &'static str) {
-        debug_assert!(arguments.len() <= 6);
-        self.rows.push(Row {
-            call,
-            arguments: arguments.to_vec(),
-            policy,
-            reason,
-        });
+    /// A row that is made already.
+    pub fn add(&mut self, row: Row) {
+        debug_assert!(row.arguments.len() <= 6);
+        self.rows.push(row);
     }
 
     /// Adds bytes that a row may point to.
@@ -145,6 +167,11 @@ impl Table {
         self.data.extend_from_slice(bytes);
         self.data.resize(self.data.len().next_multiple_of(WORD), 0);
         Argument::Data { offset }
+    }
+
+    /// The bytes that rows point to.
+    pub fn bytes(&self) -> &[u8] {
+        &self.data
     }
 
     /// The rows in order.

@@ -238,8 +238,12 @@ pub(crate) fn reset_rows(table: &mut Table) {
     };
     const ARCH_SET_GS: u64 = 0x1001;
     const ARCH_SET_FS: u64 = 0x1002;
-    table.must(ARCH_PRCTL, &[ARCH_SET_FS.into(), 0.into()], "fs base");
-    table.must(ARCH_PRCTL, &[ARCH_SET_GS.into(), 0.into()], "gs base");
+    table.must(
+        ARCH_PRCTL,
+        &[ARCH_SET_FS.into(), 0.into()],
+        "no thread-local storage yet",
+    );
+    table.must(ARCH_PRCTL, &[ARCH_SET_GS.into(), 0.into()], "no gs base");
 }
 
 /// The address, in `code` that starts at `base`, of a `syscall` after which only registers are cleared, among them all

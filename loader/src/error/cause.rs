@@ -3,6 +3,9 @@
 use nix::errno::Errno;
 
 use crate::image::Role;
+use crate::machine;
+
+use super::SegmentFault;
 
 /// The check that failed. Variants are facts, with the numbers that prove them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -133,13 +136,13 @@ pub enum Cause {
         role: Role,
     },
     /// `e_type` is neither `ET_EXEC` nor `ET_DYN` (`ENOEXEC`).
-    #[error("ELF type {found}, neither ET_EXEC (2) nor ET_DYN (3)")]
+    #[error("e_type at 0x10 is {found}{}, must be 2 (ET_EXEC) or 3 (ET_DYN)", type_name(*found))]
     Type {
         /// `e_type`.
         found: u16,
     },
     /// Another processor's program: `ENOEXEC`, in an interpreter `ELIBBAD`.
-    #[error("ELF machine {found} ({}), this one is {expected} ({})", machine_name(*found), machine_name(*expected))]
+    #[error("for {} (e_machine at 0x12 is {found}), this is {} ({expected})", machine::name(*found), machine::name(*expected))]
     Machine {
         /// `e_machine`.
         found: u16,
@@ -149,7 +152,7 @@ pub enum Cause {
         role: Role,
     },
     /// `e_phentsize` is wrong: `ENOEXEC`, in an interpreter `ELIBBAD`.
-    #[error("e_phentsize is {found}, must be 56")]
+    #[error("e_phentsize at 0x36 is {found}, must be 56")]
     ProgramHeaderSize {
         /// `e_phentsize`.
         found: u16,
@@ -157,7 +160,7 @@ pub enum Cause {
         role: Role,
     },
     /// None or too many program headers: `ENOEXEC`, in an interpreter `ELIBBAD`.
-    #[error("e_phnum is {found}, must be 1 to 1170")]
+    #[error("e_phnum at 0x38 is {found}, must be 1 to 1170")]
     ProgramHeaderCount {
         /// `e_phnum`.
         found: u16,
@@ -165,7 +168,9 @@ pub enum Cause {
         role: Role,
     },
     /// The program headers lie (partly) beyond the end of the file: `ENOEXEC`, in an interpreter `ELIBBAD`.
-    #[error("program headers at offset {offset:#x}: {found:#x} of {size:#x} bytes are in the file")]
+    #[error(
+        "program headers at {offset:#x} (e_phoff at 0x20): {found:#x} of {size:#x} bytes are in the file"
+    )]
     ProgramHeadersTruncated {
         /// `e_phoff`.
         offset: u64,
@@ -177,19 +182,23 @@ pub enum Cause {
         role: Role,
     },
     /// `PT_INTERP` is too small or too large (`ENOEXEC`).
-    #[error("PT_INTERP has {found:#x} bytes, must have 2 to 4096")]
+    #[error("p_filesz of PT_INTERP at {at:#x} is {found:#x}, must be 2 to 4096")]
     InterpreterPathSize {
+        /// Where the field is in the file.
+        at: u64,
         /// Its `p_filesz`.
         found: u64,
     },
     /// `PT_INTERP` lies at no valid file offset (`EINVAL`).
-    #[error("PT_INTERP at offset {found:#x}, which is negative as a file offset")]
+    #[error("p_offset of PT_INTERP at {at:#x} is {found:#x}, which is negative as a file offset")]
     InterpreterPathOffset {
+        /// Where the field is in the file.
+        at: u64,
         /// Its `p_offset`.
         found: u64,
     },
     /// `PT_INTERP` lies (partly) beyond the end of the file (`EIO`).
-    #[error("PT_INTERP at offset {offset:#x}: {found:#x} of {size:#x} bytes are in the file")]
+    #[error("the path of PT_INTERP at {offset:#x}: {found:#x} of {size:#x} bytes are in the file")]
     InterpreterPathTruncated {
         /// Its `p_offset`.
         offset: u64,
@@ -199,7 +208,7 @@ pub enum Cause {
         found: usize,
     },
     /// `PT_INTERP` does not end with a NUL (`ENOEXEC`).
-    #[error("PT_INTERP at offset {offset:#x}, {size:#x} bytes, does not end with a NUL")]
+    #[error("the path of PT_INTERP at {offset:#x}, {size:#x} bytes, does not end with a NUL")]
     InterpreterPathUnterminated {
         /// Its `p_offset`.
         offset: u64,
@@ -209,10 +218,12 @@ pub enum Cause {
 
     // What execve finds only after its point of no return: it kills the process.
     /// A `PT_LOAD` cannot be mapped as it stands.
-    #[error("program header {index}: {fault}")]
+    #[error("program header {index} at {header:#x}: {fault}")]
     Segment {
         /// Its place among all program headers, from 0.
         index: usize,
+        /// Where that program header is in the file.
+        header: u64,
         /// What is wrong with it.
         fault: SegmentFault,
     },
@@ -220,7 +231,7 @@ pub enum Cause {
     #[error("nothing to load (no PT_LOAD with a size)")]
     NothingToLoad,
     /// The interpreter is neither `ET_EXEC` nor `ET_DYN`.
-    #[error("neither ET_EXEC nor ET_DYN")]
+    #[error("e_type at 0x10 is neither 2 (ET_EXEC) nor 3 (ET_DYN)")]
     InterpreterType,
     /// The first instruction is outside of user memory.
     #[error("entry point {entry:#x} is outside of user memory, which ends at {task_size:#x}")]
@@ -271,10 +282,14 @@ pub enum Cause {
         limit: u64,
     },
     /// `PR_SET_MDWE` forbids memory that is both writable and executable.
-    #[error("program header {index}: writable and executable, which PR_SET_MDWE forbids")]
+    #[error(
+        "program header {index} at {header:#x}: writable and executable, which PR_SET_MDWE forbids"
+    )]
     SegmentDeniedByMdwe {
         /// Its place among all program headers, from 0.
         index: usize,
+        /// Where that program header is in the file.
+        header: u64,
     },
 
     // What stands in the way in this process: execve would go on.
@@ -327,62 +342,6 @@ pub enum Cause {
     },
 }
 
-/// What is wrong with a `PT_LOAD`; see [`Cause::Segment`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SegmentFault {
-    /// `p_filesz > p_memsz`.
-    #[error("file size {file_size:#x} is larger than memory size {memory_size:#x}")]
-    FileLargerThanMemory {
-        /// `p_filesz`.
-        file_size: u64,
-        /// `p_memsz`.
-        memory_size: u64,
-    },
-    /// The address range is not in user memory.
-    #[error(
-        "{vaddr:#x} + {memory_size:#x} is outside of user memory, which ends at {task_size:#x}"
-    )]
-    OutsideUserMemory {
-        /// `p_vaddr`.
-        vaddr: u64,
-        /// `p_memsz`.
-        memory_size: u64,
-        /// Where user memory ends.
-        task_size: u64,
-    },
-    /// File offset and address are not congruent modulo the page size.
-    #[error(
-        "file offset {offset:#x} and address {vaddr:#x} differ within the page of {page_size:#x}"
-    )]
-    Misaligned {
-        /// `p_offset`.
-        offset: u64,
-        /// `p_vaddr`.
-        vaddr: u64,
-        /// The page size.
-        page_size: u64,
-    },
-    /// The file offset is too large (or, taken down to the page, below 0).
-    #[error("file offset {offset:#x} with {file_size:#x} bytes is no valid range of a file")]
-    Offset {
-        /// `p_offset`.
-        offset: u64,
-        /// `p_filesz`.
-        file_size: u64,
-    },
-    /// The part of the last page behind the file's bytes lies beyond the end of the file and cannot be zeroed.
-    #[error(
-        "the page at file offset {offset:#x} is to be zeroed from its middle on, but the file has only {file_size:#x} bytes"
-    )]
-    TailBeyondFile {
-        /// The offset of the page.
-        offset: u64,
-        /// The size of the file.
-        file_size: u64,
-    },
-}
-
 fn path_text(errno: Errno) -> &'static str {
     match errno {
         Errno::ENOENT => "no such file",
@@ -404,6 +363,12 @@ fn magic_text(found: [u8; 4], role: Role) -> String {
     format!("{what}: it starts with {a:02x} {b:02x} {c:02x} {d:02x}")
 }
 
-fn machine_name(number: u16) -> &'static str {
-    goblin::elf::header::machine_to_str(number)
+/// What else the linker and the kernel write, in parentheses.
+fn type_name(number: u16) -> &'static str {
+    match number {
+        0 => " (ET_NONE)",
+        1 => " (ET_REL, an object file that is not linked)",
+        4 => " (ET_CORE, a core dump)",
+        _ => "",
+    }
 }

@@ -2,6 +2,8 @@
 
 mod cause;
 mod errno;
+mod field;
+mod segment;
 
 use std::ffi::{CStr, OsStr};
 use std::fmt;
@@ -9,7 +11,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-pub use cause::{Cause, SegmentFault};
+pub use cause::Cause;
+pub use field::Field;
+pub use segment::SegmentFault;
 
 /// A program was not started, and the calling process is as it was.
 #[derive(Debug)]

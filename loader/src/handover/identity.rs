@@ -13,14 +13,14 @@ pub(super) fn set_credentials(table: &mut Table, process: &Process) {
         table.must(
             call::SETRESGID,
             &[(-1).into(), (-1).into(), u64::from(ids.egid).into()],
-            "saved group id",
+            "saved group id: the effective one",
         );
     }
     if status.saved_uid != ids.euid || status.fs_uid != ids.euid {
         table.must(
             call::SETRESUID,
             &[(-1).into(), (-1).into(), u64::from(ids.euid).into()],
-            "saved user id",
+            "saved user id: the effective one",
         );
     }
     let (permitted, effective) = process.capabilities_after();
@@ -40,13 +40,17 @@ pub(super) fn set_credentials(table: &mut Table, process: &Process) {
                 .flat_map(|half| half.to_ne_bytes())
                 .collect::<Vec<_>>(),
         );
-        table.must(call::CAPSET, &[header, sets], "capabilities");
+        table.must(
+            call::CAPSET,
+            &[header, sets],
+            "capabilities as after execve",
+        );
     }
     if process.keep_capabilities {
         table.may(
             call::PRCTL,
             &[libc::PR_SET_KEEPCAPS.into(), 0.into()],
-            "keepcaps",
+            "keeping capabilities ends with an exec",
         );
     }
 }
@@ -59,7 +63,7 @@ pub(super) fn set_dumpable(table: &mut Table, host: &Host, process: &Process) {
     table.may(
         call::PRCTL,
         &[libc::PR_SET_DUMPABLE.into(), dumpable.into()],
-        "dumpable",
+        "may be dumped and traced, if its user may read it",
     );
 }
 
@@ -69,7 +73,11 @@ pub(super) fn set_name(table: &mut Table, comm: &[u8]) {
     let count = comm.len().min(SIZE - 1);
     name[..count].copy_from_slice(&comm[..count]);
     let name = table.data(&name);
-    table.may(call::PRCTL, &[libc::PR_SET_NAME.into(), name], "name");
+    table.may(
+        call::PRCTL,
+        &[libc::PR_SET_NAME.into(), name],
+        "/proc/self/comm",
+    );
 }
 
 /// A program with other rights than its user's: no signal at its parent's end, and no larger stack than usual.

@@ -40,10 +40,16 @@ pub(super) fn set_layout(
         ];
         table.may(call::PRCTL, &arguments, reason);
     };
-    set(NO_EXE, "code, data, heap, stack, arguments, auxv");
+    set(
+        NO_EXE,
+        "/proc/self/stat and auxv: code, data, heap, stack, arguments",
+    );
     // One call for both would set nothing where the file may not be set.
     if places.set_exe {
-        set(places.program as u32, "/proc/self/exe");
+        set(
+            places.program as u32,
+            "/proc/self/exe names the new program",
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use crate::image::Permissions;
 use crate::plan::{File, Operation, Plan, VdsoPlan};
 use crate::process::Process;
 use crate::stack::InitialStack;
-use crate::table::{Argument, Table, call};
+use crate::table::{Argument, Row, Table, call};
 
 use super::Places;
 
@@ -36,7 +36,7 @@ pub(super) fn unmap_old(
             table.must(
                 call::MUNMAP,
                 &[start.into(), (range.start - start).into()],
-                "the old program",
+                "the old program's memory",
             );
         }
         start = range.end;
@@ -64,7 +64,7 @@ pub(super) fn move_vdso(table: &mut Table, vdso: &VdsoPlan, hop: u64) {
                 at + distance,
                 piece.end - piece.start,
                 to + distance,
-                "vDSO",
+                "the vDSO moves to where execve puts it",
             );
         }
         at = to;
@@ -93,7 +93,7 @@ pub(super) fn place_stack(table: &mut Table, host: &Host, plan: &Plan, places: &
         places.stack.start,
         size,
         plan.stack.range.start,
-        "stack",
+        "the new stack, filled already, moves to its place",
     );
     if host.personality & READ_IMPLIES_EXEC != 0 {
         let prot = Permissions {
@@ -111,62 +111,55 @@ pub(super) fn place_stack(table: &mut Table, host: &Host, plan: &Plan, places: &
 }
 
 pub(super) fn map_image(table: &mut Table, plan: &Plan, places: &Places) {
-    let fixed = libc::MAP_PRIVATE | libc::MAP_FIXED;
-    let size = |range: &Range<u64>| Argument::from(range.end - range.start);
     for operation in &plan.operations {
-        match operation {
-            Operation::MapFile {
-                range,
-                permissions,
-                file,
-                offset,
-                ..
-            } => {
-                let descriptor = match file {
-                    File::Program => places.program,
-                    File::Interpreter => places.interpreter.unwrap_or(places.program),
-                };
-                let (start, prot) = (range.start.into(), permissions.prot().into());
-                let arguments = [
-                    start,
-                    size(range),
-                    prot,
-                    fixed.into(),
-                    descriptor.into(),
-                    (*offset).into(),
-                ];
-                table.must(call::MMAP, &arguments, "segment");
-            }
-            Operation::MapAnonymous { range, permissions } => {
-                let (start, prot) = (range.start.into(), permissions.prot().into());
-                let flags = fixed | libc::MAP_ANONYMOUS;
-                let arguments = [
-                    start,
-                    size(range),
-                    prot,
-                    flags.into(),
-                    (-1).into(),
-                    0.into(),
-                ];
-                table.must(call::MMAP, &arguments, "bss");
-            }
-            Operation::Unmap { range } => {
-                table.must(
-                    call::MUNMAP,
-                    &[range.start.into(), size(range)],
-                    "the interpreter's place",
-                );
-            }
-            Operation::Zero { range } => {
-                let (descriptor, offset) = places.zeros;
-                let arguments = [
-                    descriptor.into(),
-                    range.start.into(),
-                    size(range),
-                    offset.into(),
-                ];
-                table.must(call::PREAD, &arguments, "zeros to the end of the page");
-            }
+        table.add(row(operation, places));
+    }
+}
+
+fn row(operation: &Operation, places: &Places) -> Row {
+    const FIXED: i32 = libc::MAP_PRIVATE | libc::MAP_FIXED;
+    let size = |range: &Range<u64>| Argument::from(range.end - range.start);
+    let mmap =
+        |range: &Range<u64>, permissions: &Permissions, flags: i32, file: i32, offset, why| {
+            let (start, prot) = (range.start.into(), permissions.prot().into());
+            let file = [flags.into(), file.into(), Argument::Value(offset)];
+            Row::must(
+                call::MMAP,
+                &[&[start, size(range), prot][..], &file].concat(),
+                why,
+            )
+        };
+    match operation {
+        Operation::MapFile {
+            range,
+            permissions,
+            file,
+            offset,
+            segment,
+        } => {
+            let (descriptor, of) = match file {
+                File::Program => (places.program, "the program"),
+                File::Interpreter => (
+                    places.interpreter.unwrap_or(places.program),
+                    "the interpreter",
+                ),
+            };
+            let why = format!("program header {segment} of {of}");
+            mmap(range, permissions, FIXED, descriptor, *offset, why)
+        }
+        Operation::MapAnonymous { range, permissions } => {
+            let why = "bss: pages without bytes in the file".to_owned();
+            mmap(range, permissions, FIXED | libc::MAP_ANONYMOUS, -1, 0, why)
+        }
+        Operation::Unmap { range } => Row::must(
+            call::MUNMAP,
+            &[range.start.into(), size(range)],
+            "the interpreter of fixed addresses takes its whole range",
+        ),
+        Operation::Zero { range } => {
+            let (file, offset) = places.zeros;
+            let arguments = [file.into(), range.start.into(), size(range), offset.into()];
+            Row::must(call::PREAD, &arguments, "bss: zeros to the end of the page")
         }
     }
 }

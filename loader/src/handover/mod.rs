@@ -12,6 +12,7 @@
 //! 7. Ids and capabilities, which take privilege away; the name; the caller's signal mask: a signal that was pending
 //!    meets the default action, as after execve.
 
+mod elsewhere;
 mod identity;
 mod layout;
 mod memory;
@@ -19,15 +20,20 @@ mod memory;
 mod tests;
 
 use std::ops::Range;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd as _, RawFd};
 
 use crate::arch;
+use crate::error::Cause;
+use crate::holes::Holes;
 use crate::host::Host;
-use crate::plan::Plan;
+use crate::open::Opened;
+use crate::page::PageSize;
+use crate::plan::{Plan, VdsoPlan};
 use crate::process::Process;
 use crate::stack::InitialStack;
 use crate::table::{Table, call};
 
+pub(crate) use elsewhere::table_elsewhere;
 pub(crate) use layout::layout_is_legal;
 
 /// Addresses and descriptors of what was staged.
@@ -57,6 +63,43 @@ pub(crate) struct Places {
     pub(crate) comm: Vec<u8>,
 }
 
+impl Places {
+    /// What the files tell; nothing is staged.
+    pub(crate) fn of(opened: &Opened) -> Self {
+        let interpreter = opened.interpreter.as_ref();
+        Self {
+            runner: 0..0,
+            stack: 0..0,
+            vdso_hop: 0,
+            program: opened.program.file.as_raw_fd(),
+            interpreter: interpreter.map(|open_file| open_file.file.as_raw_fd()),
+            zeros: (-1, 0),
+            own: Vec::new(),
+            inherited: opened.inherited,
+            set_mm_map: false,
+            set_exe: false,
+            stop: false,
+            comm: opened.comm.clone(),
+        }
+    }
+}
+
+/// How much room the runner takes with this table; another table like it may have some numbers more.
+pub(crate) fn runner_size(table: &Table, page: PageSize) -> Result<u64, Cause> {
+    let slack = 4 * page.get();
+    let rows = page.ceil(table.size() as u64 + slack);
+    Ok(page.get() + rows.ok_or(Cause::NoRoom { size: slack })?)
+}
+
+/// A place for the vDSO on its way.
+pub(crate) fn vdso_hop(plan: &Plan, holes: &mut Holes) -> Result<u64, Cause> {
+    let target = plan.vdso.as_ref().map(VdsoPlan::target);
+    match target.map(|target| target.end - target.start) {
+        None | Some(0) => Ok(0),
+        Some(size) => Ok(holes.take(size)?.start),
+    }
+}
+
 /// Builds the table.
 pub(crate) fn table(
     host: &Host,
@@ -72,7 +115,7 @@ pub(crate) fn table(
         table.must(
             call::PERSONALITY,
             &[u64::from(plan.personality).into()],
-            "personality",
+            "the new program's personality",
         );
     }
     close_on_exec(&mut table, process);
@@ -91,13 +134,15 @@ pub(crate) fn table(
     identity::set_credentials(&mut table, process);
     identity::set_dumpable(&mut table, host, process);
     identity::set_name(&mut table, &places.comm);
-    arch::reset_rows(&mut table);
+    if host.machine == arch::MACHINE {
+        arch::reset_rows(&mut table);
+    }
     let mask = table.data(&process.signal_mask.to_ne_bytes());
     let how = libc::SIG_SETMASK;
     table.must(
         call::RT_SIGPROCMASK,
         &[how.into(), mask, 0.into(), 8.into()],
-        "the caller's mask",
+        "the caller's mask: what is pending meets the new program",
     );
     if places.stop {
         let pid = u64::from(process.pid);
@@ -116,17 +161,17 @@ fn close_on_exec(table: &mut Table, process: &Process) {
     table.may(
         call::UNSHARE,
         &[libc::CLONE_FILES.into()],
-        "own descriptors",
+        "a descriptor table of its own: another process that shares it keeps its own",
     );
     for range in &process.closing {
         let (first, last) = (*range.start(), *range.end());
         if first == last {
-            table.may(call::CLOSE, &[first.into()], "close-on-exec");
+            table.may(call::CLOSE, &[first.into()], "close-on-exec descriptors");
         } else {
             table.may(
                 call::CLOSE_RANGE,
                 &[first.into(), last.into(), 0.into()],
-                "close-on-exec",
+                "close-on-exec descriptors",
             );
         }
     }
@@ -134,13 +179,17 @@ fn close_on_exec(table: &mut Table, process: &Process) {
 
 fn close_own(table: &mut Table, places: &Places) {
     for descriptor in &places.own {
-        table.may(call::CLOSE, &[(*descriptor).into()], "the loader's own");
+        table.may(
+            call::CLOSE,
+            &[(*descriptor).into()],
+            "the loader's own descriptor: all is mapped",
+        );
     }
     if let Some(descriptor) = places.inherited {
         table.may(
             call::FCNTL,
             &[descriptor.into(), libc::F_SETFD.into(), 0.into()],
-            "the script stays open",
+            "the script stays open: its interpreter reads it",
         );
     }
 }
@@ -163,7 +212,7 @@ fn drop_signal_state(table: &mut Table, process: &Process) {
         table.must(
             call::RT_SIGACTION,
             &[(*signal).into(), action, 0.into(), 8.into()],
-            "disposition",
+            "handlers go with the old program",
         );
     }
     // struct stack_t: address, flags, padding, size.
@@ -174,7 +223,7 @@ fn drop_signal_state(table: &mut Table, process: &Process) {
     table.must(
         call::SIGALTSTACK,
         &[disabled, 0.into()],
-        "no alternate signal stack",
+        "the alternate signal stack goes with the old program",
     );
 }
 
@@ -190,16 +239,32 @@ fn drop_thread_state(table: &mut Table, process: &Process) {
             RSEQ_FLAG_UNREGISTER.into(),
             signature.into(),
         ];
-        table.must(call::RSEQ, &arguments, "restartable sequences");
+        table.must(
+            call::RSEQ,
+            &arguments,
+            "the kernel would write to the old program's rseq area",
+        );
     }
     table.may(
         call::SET_ROBUST_LIST,
         &[0.into(), ROBUST_LIST_HEAD_SIZE.into()],
-        "robust futexes",
+        "the kernel would read the old program's list when the thread ends",
     );
-    table.may(call::SET_TID_ADDRESS, &[0.into()], "thread id address");
+    table.may(
+        call::SET_TID_ADDRESS,
+        &[0.into()],
+        "the kernel would write there when the thread ends",
+    );
     for timer in &process.timers {
-        table.may(call::TIMER_DELETE, &[(*timer).into()], "POSIX timer");
+        table.may(
+            call::TIMER_DELETE,
+            &[(*timer).into()],
+            "POSIX timers end with the old program",
+        );
     }
-    table.may(call::MUNLOCKALL, &[], "memory locks");
+    table.may(
+        call::MUNLOCKALL,
+        &[],
+        "the new program's mappings are not locked",
+    );
 }

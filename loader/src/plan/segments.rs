@@ -52,6 +52,7 @@ pub(super) fn file_range(
     };
     let end = end.ok_or(Cause::Segment {
         index: segment.index,
+        header: segment.header,
         fault: outside,
     })?;
     Ok(page.floor(start)..end)
@@ -78,6 +79,7 @@ pub(super) fn operations(
     let page = host.page_size;
     let fault = |fault| Cause::Segment {
         index: segment.index,
+        header: segment.header,
         fault,
     };
     check(file, segment, bias, host).map_err(fault)?;
@@ -88,6 +90,7 @@ pub(super) fn operations(
     {
         return Err(Cause::SegmentDeniedByMdwe {
             index: segment.index,
+            header: segment.header,
         });
     }
     let mut operations = Vec::new();
@@ -194,6 +197,7 @@ pub(super) fn check_offset(first: &Segment, total_size: u64, page: PageSize) -> 
         };
         return Err(Cause::Segment {
             index: first.index,
+            header: first.header,
             fault,
         });
     }
