@@ -34,6 +34,7 @@ pub mod stack;
 mod status;
 pub mod table;
 
+mod call;
 mod command;
 mod difference;
 mod handover;
@@ -45,6 +46,7 @@ mod process;
 mod procfs;
 pub mod search;
 mod set_id;
+mod source;
 
 mod arch;
 mod commit;
@@ -54,6 +56,7 @@ mod sys;
 #[cfg(feature = "trace")]
 pub mod trace;
 
+pub use call::Call;
 pub use command::Command;
 pub use difference::Difference;
 pub use error::{Cause, Error, Field, SegmentFault, Subject};

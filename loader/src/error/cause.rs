@@ -66,7 +66,20 @@ pub enum Cause {
     #[error("its file system cannot map files into memory")]
     NotMappable,
 
+    /// execveat(2) does not know these flags (`EINVAL`).
+    #[error("unknown flags {flags:#x}")]
+    Flags {
+        /// All flags of the call.
+        flags: i32,
+    },
+
     // Arguments and environment.
+    /// A pointer leads to memory that cannot be read (`EFAULT`).
+    #[error("{what} lies at a bad address")]
+    BadAddress {
+        /// What it is that cannot be read.
+        what: &'static str,
+    },
     /// A string has a NUL byte inside (`EINVAL`); execve has no way to be asked for this.
     #[error("{what} contains a NUL byte")]
     NulByte {
