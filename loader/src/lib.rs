@@ -50,6 +50,7 @@ mod source;
 
 mod arch;
 mod commit;
+mod farewell;
 mod quiesce;
 mod stage;
 mod sys;

@@ -343,16 +343,21 @@ fn copy_to_memory(mut file: File, path: &CStr) -> Result<File, Cause> {
 pub(crate) fn memory_file(name: &[u8], content: &mut impl io::Read) -> io::Result<File> {
     // The kernel limits names to 249 bytes.
     let name = CString::new(&name[..name.len().min(200)]).unwrap_or_default();
-    let executable = MFdFlags::from_bits_retain(libc::MFD_EXEC);
-    let created = match memfd_create(name.as_c_str(), MFdFlags::MFD_CLOEXEC | executable) {
-        // The flag is as old as Linux 6.3; before, every memory file is executable.
-        Err(Errno::EINVAL) => memfd_create(name.as_c_str(), MFdFlags::MFD_CLOEXEC),
-        other => other,
-    };
-    let mut file = File::from(created?);
+    let mut file = empty_memory_file(&name)?;
     io::copy(content, &mut file)?;
     file.rewind()?;
     Ok(file)
+}
+
+/// A memory file that may be executed and is closed by exec. Allocates nothing.
+pub(crate) fn empty_memory_file(name: &CStr) -> Result<File, Errno> {
+    let executable = MFdFlags::from_bits_retain(libc::MFD_EXEC);
+    match memfd_create(name, MFdFlags::MFD_CLOEXEC | executable) {
+        // The flag is as old as Linux 6.3; before, every memory file is executable.
+        Err(Errno::EINVAL) => memfd_create(name, MFdFlags::MFD_CLOEXEC),
+        other => other,
+    }
+    .map(File::from)
 }
 
 fn base_name(path: &CStr) -> &[u8] {

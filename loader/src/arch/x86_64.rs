@@ -65,7 +65,7 @@ impl Slots {
         }
     }
 
-    fn to_bytes(self) -> Vec<u8> {
+    fn words(self) -> [[u8; 8]; 8] {
         let words = [
             self.sp,
             self.target,
@@ -76,16 +76,16 @@ impl Slots {
             self.xstate,
             self.pkru,
         ];
-        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+        words.map(u64::to_ne_bytes)
     }
 }
 
-/// A runner's bytes, to be put at any address that is a multiple of 64.
-pub(crate) fn runner(slots: &Slots) -> Vec<u8> {
-    let mut bytes = template().to_vec();
-    let slots = slots.to_bytes();
-    bytes[..slots.len()].copy_from_slice(&slots);
-    bytes
+/// Appends a runner's bytes, to be put at any address that is a multiple of 64.
+pub(crate) fn runner(slots: &Slots, bytes: &mut Vec<u8>) {
+    let words = slots.words();
+    let slots = words.as_flattened();
+    bytes.extend_from_slice(slots);
+    bytes.extend_from_slice(&template()[slots.len()..]);
 }
 
 fn xstate() -> u64 {
@@ -358,7 +358,8 @@ mod tests {
     #[test]
     fn the_slots_lie_at_the_start_of_the_runner() {
         let slots = Slots::unmap_and_return(1, 2, 3, 4);
-        let bytes = runner(&slots);
+        let mut bytes = Vec::new();
+        runner(&slots, &mut bytes);
         assert_eq!(bytes[..8], 1_u64.to_ne_bytes());
         assert_eq!(bytes[8..16], 2_u64.to_ne_bytes());
         assert_eq!(entry_offset(), 64 + 576);

@@ -311,6 +311,9 @@ pub enum Cause {
         "the memory of this process is shared with another one (vfork or clone): replacing it would destroy that one"
     )]
     SharedMemory,
+    /// Another thread opened more descriptors meanwhile than there was room for, several times in a row (`EAGAIN`).
+    #[error("other threads keep changing the process")]
+    Changing,
     /// There are other threads (`EBUSY`).
     #[error(
         "the process has {count} threads: replacing a program under running threads is not supported yet"

@@ -69,6 +69,7 @@ impl Cause {
             Self::NoRoom { .. } | Self::MemoryLimit { .. } => Errno::ENOMEM,
             Self::Occupied { .. } => Errno::EEXIST,
             Self::BadAddress { .. } | Self::StackLimit { .. } => Errno::EFAULT,
+            Self::Changing => Errno::EAGAIN,
             Self::SharedMemory | Self::Threads { .. } | Self::UnknownRseq { .. } => Errno::EBUSY,
         }
     }
