@@ -121,7 +121,7 @@ impl<'a> Commit<'a> {
         if self.ending.log {
             self.log_decisions();
         }
-        farewell::bid(&mut self.buffer);
+        farewell::bid(&self.process, &mut self.buffer);
         // From here on these belong to the new program, or go by a row of the table.
         mem::forget((stack, quiet, file));
         play(&runner, first_row)

@@ -80,6 +80,11 @@ impl<'a> Line<'a> {
         self.permissions.contains(&mode)
     }
 
+    /// Whether it is the ring of a context of asynchronous I/O.
+    pub(crate) fn is_asynchronous_io(&self) -> bool {
+        self.name.starts_with(b"/[aio]")
+    }
+
     /// See [`Mapping::is_vsyscall`].
     pub(crate) fn is_vsyscall(&self) -> bool {
         is_vsyscall(self.name)

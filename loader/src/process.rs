@@ -25,6 +25,8 @@ pub(crate) struct Process {
     /// Descriptors that are closed, the loader's own excepted.
     pub(crate) closing: Vec<RangeInclusive<i32>>,
     pub(crate) rseq: Option<Rseq>,
+    /// Whether there are contexts of io_submit(2).
+    pub(crate) has_asynchronous_io: bool,
     pub(crate) status: Status,
     pub(crate) securebits: u32,
     /// `fs.suid_dumpable`.

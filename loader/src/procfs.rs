@@ -157,7 +157,7 @@ mod tests {
         let mut seen = Vec::new();
         let mut buffer = [0; 7];
         lines(c"/proc/self/status", &mut buffer, |line| {
-            seen.push(line.to_vec())
+            seen.push(line.to_vec());
         })
         .expect("/proc is mounted");
         let seen: Vec<_> = seen
@@ -171,7 +171,7 @@ mod tests {
     fn descriptors_are_listed_without_the_one_of_the_listing() {
         let mut seen = Vec::new();
         numbers(c"/proc/thread-self/fd", &mut [0; 512], |number| {
-            seen.push(number)
+            seen.push(number);
         })
         .expect("/proc is mounted");
         assert!(seen.starts_with(&[0, 1, 2]) && seen.is_sorted(), "{seen:?}");

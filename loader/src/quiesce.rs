@@ -50,7 +50,7 @@ impl Quiet {
         set_mm_map: bool,
         buffer: &mut [u8],
     ) -> Result<(), Cause> {
-        check_unsealed(host.page_size, buffer)?;
+        process.has_asynchronous_io = look_at_memory(host.page_size, buffer)?;
         process.status = Status::current()?;
         process.signal_mask = self.signal_mask;
         process.pid = std::process::id();
@@ -88,15 +88,22 @@ fn check_alone(status: &Status) -> Result<(), Cause> {
     }
 }
 
-/// The vDSO need not go; whether it can move is a question of the plan.
-fn check_unsealed(page: PageSize, buffer: &mut [u8]) -> Result<(), Cause> {
-    let mut sealed = None;
-    lines(c"/proc/thread-self/maps", buffer, |line| {
-        let old = Line::parse(line).filter(|line| !line.is_vdso() && !line.is_vsyscall());
-        let old = old.filter(|line| sealed.is_none() && sys::is_sealed(line.range.start, page));
-        sealed = old.map(|line| line.range).or(sealed.take());
-    })
-    .map_err(|errno| Cause::System {
+/// Whether there are contexts of asynchronous I/O.
+///
+/// Errors: something is sealed. The vDSO need not go; whether it can move is a question of the plan.
+fn look_at_memory(page: PageSize, buffer: &mut [u8]) -> Result<bool, Cause> {
+    let (mut sealed, mut asynchronous_io) = (None, false);
+    let read = lines(c"/proc/thread-self/maps", buffer, |line| {
+        let Some(line) = Line::parse(line) else {
+            return;
+        };
+        asynchronous_io |= line.is_asynchronous_io();
+        let old = sealed.is_none() && !line.is_vdso() && !line.is_vsyscall();
+        if old && sys::is_sealed(line.range.start, page) {
+            sealed = Some(line.range);
+        }
+    });
+    read.map_err(|errno| Cause::System {
         call: "/proc/thread-self/maps",
         errno,
     })?;
@@ -105,7 +112,7 @@ fn check_unsealed(page: PageSize, buffer: &mut [u8]) -> Result<(), Cause> {
             start: range.start,
             end: range.end,
         }),
-        None => Ok(()),
+        None => Ok(asynchronous_io),
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Status {
     pub(crate) pending: u64,
     /// Signals that wait for any thread of the process.
     pub(crate) shared_pending: u64,
+    /// How many signals wait for processes of this user.
+    pub(crate) queued: usize,
     /// Signals that this thread blocks.
     pub(crate) blocked: u64,
 }
@@ -73,6 +75,10 @@ impl Status {
             b"CapEff" => self.effective = mask(value),
             b"CapBnd" => self.bounding = mask(value),
             b"CapAmb" => self.ambient = mask(value),
+            b"SigQ" => {
+                let count = value.split(|&byte| byte == b'/').next();
+                self.queued = count.and_then(decimal).unwrap_or(0);
+            }
             b"SigPnd" => self.pending = mask(value),
             b"ShdPnd" => self.shared_pending = mask(value),
             b"SigBlk" => self.blocked = mask(value),
