@@ -327,7 +327,7 @@ fn the_vdso_moves_in_two_hops_where_its_old_and_new_place_overlap() {
     let moves = moves
         .rows()
         .iter()
-        .filter(|row| row.reason.starts_with("the vDSO"))
+        .filter(|row| row.reason.to_string().starts_with("the vDSO"))
         .count();
     assert_eq!(
         (plan.vdso.as_ref().map(|vdso| vdso.to), moves),
