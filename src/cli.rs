@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser};
 
+use crate::layout::LayoutOptions;
+
 /// Replace the program that a process runs, as execve(2) does, without calling execve(2).
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100, arg_required_else_help = true)]
@@ -22,7 +24,7 @@ impl Cli {
         let (program, elsewhere) = match &cli.subcommand {
             Subcommand::Run(options) => (&options.program, options.fd.is_some()),
             Subcommand::Compare(options) => (&options.run.program, options.files_from.is_some()),
-            Subcommand::Diff(_) | Subcommand::Capture(_) => return Ok(cli),
+            Subcommand::Diff(_) | Subcommand::Capture(_) | Subcommand::Layout(_) => return Ok(cli),
         };
         if program.is_empty() && !elsewhere {
             let kind = clap::error::ErrorKind::MissingRequiredArgument;
@@ -42,6 +44,8 @@ pub(crate) enum Subcommand {
     Diff(DiffOptions),
     /// Write down what can be seen of a program before its first instruction
     Capture(CaptureOptions),
+    /// Show where everything lies in memory, and why
+    Layout(LayoutOptions),
 }
 
 const RUN_EXAMPLES: &str = "\

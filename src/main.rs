@@ -6,6 +6,7 @@ mod cli;
 mod compare;
 mod diff;
 mod each;
+mod layout;
 mod logging;
 mod render;
 mod run;
@@ -53,6 +54,7 @@ fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
         Subcommand::Compare(options) => compare::compare(&options),
         Subcommand::Diff(options) => diff::diff(&options),
         Subcommand::Capture(options) => diff::capture(&options),
+        Subcommand::Layout(options) => layout::layout(&options),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What is looked at: one grammar for every command.
 //!
 //! `PROGRAM` is started by us, `kernel:PROGRAM` by execve, both stopped before the first instruction; `pid:N` is a
-//! process that runs; `capture:FILE` is what `supplant capture` wrote.
+//! process that runs; `capture:FILE` is what `supplant capture` wrote; `plan:PROGRAM` is planned and not started;
+//! `core:FILE` is a core file, `maps:FILE` a saved /proc/PID/maps. The last three tell where things lie and not what is
+//! in them, so that not every command can use them.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -23,6 +25,9 @@ pub(crate) enum Subject {
     Kernel(OsString),
     Process(i32),
     Capture(OsString),
+    Plan(OsString),
+    Core(OsString),
+    Maps(OsString),
 }
 
 impl Subject {
@@ -33,11 +38,18 @@ impl Subject {
                 .strip_prefix(prefix)
                 .map(|rest| OsStr::from_bytes(rest).to_owned())
         };
-        if let Some(program) = after(b"kernel:") {
-            return Ok(Self::Kernel(program));
-        }
-        if let Some(file) = after(b"capture:") {
-            return Ok(Self::Capture(file));
+        type Kind = fn(OsString) -> Subject;
+        let kinds: [(&[u8], Kind); 5] = [
+            (b"kernel:", Self::Kernel),
+            (b"capture:", Self::Capture),
+            (b"plan:", Self::Plan),
+            (b"core:", Self::Core),
+            (b"maps:", Self::Maps),
+        ];
+        for (prefix, kind) in kinds {
+            if let Some(rest) = after(prefix) {
+                return Ok(kind(rest));
+            }
         }
         match after(b"pid:") {
             Some(number) => {
@@ -72,11 +84,21 @@ impl Subject {
                 Ok(capture(stopped).map_err(refused)?.0)
             }
             Self::Capture(file) => read(file),
+            Self::Plan(_) => {
+                bail!("a plan: layout can show it, but there is no process to look into")
+            }
+            Self::Core(_) => {
+                bail!("a core file: layout can show it, but it is no snapshot of a process")
+            }
+            Self::Maps(_) => {
+                bail!("a list of mappings: layout can show it, but nothing else is known")
+            }
         }
     }
 }
 
-fn read(file: &OsStr) -> anyhow::Result<Snapshot> {
+/// What `supplant capture` wrote.
+pub(crate) fn read(file: &OsStr) -> anyhow::Result<Snapshot> {
     let name = || file.to_string_lossy().into_owned();
     let reader = BufReader::new(File::open(file).with_context(name)?);
     let snapshot: Snapshot = serde_json::from_reader(reader).with_context(name)?;
@@ -170,6 +192,7 @@ mod tests {
             parse("capture:a b").expect("parses"),
             Subject::Capture("a b".into())
         );
+        assert_eq!(parse("maps:-").expect("parses"), Subject::Maps("-".into()));
         assert_eq!(
             parse("./pid:12").expect("parses"),
             Subject::Ours("./pid:12".into())

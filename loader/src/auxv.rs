@@ -98,6 +98,51 @@ impl Auxv {
     }
 }
 
+/// The name of a tag, or its number.
+pub fn tag_name(tag: u64) -> String {
+    let names = [
+        (AT_SYSINFO_EHDR, "SYSINFO_EHDR"),
+        (51, "MINSIGSTKSZ"),
+        (AT_HWCAP, "HWCAP"),
+        (AT_PAGESZ, "PAGESZ"),
+        (AT_CLKTCK, "CLKTCK"),
+        (AT_PHDR, "PHDR"),
+        (AT_PHENT, "PHENT"),
+        (AT_PHNUM, "PHNUM"),
+        (AT_BASE, "BASE"),
+        (AT_FLAGS, "FLAGS"),
+        (AT_ENTRY, "ENTRY"),
+        (AT_UID, "UID"),
+        (AT_EUID, "EUID"),
+        (AT_GID, "GID"),
+        (AT_EGID, "EGID"),
+        (AT_SECURE, "SECURE"),
+        (AT_RANDOM, "RANDOM"),
+        (26, "HWCAP2"),
+        (AT_EXECFN, "EXECFN"),
+        (AT_PLATFORM, "PLATFORM"),
+        (AT_EXECFD, "EXECFD"),
+        (AT_RSEQ_FEATURE_SIZE, "RSEQ_FEATURE_SIZE"),
+        (28, "RSEQ_ALIGN"),
+    ];
+    let name = names.iter().find(|(number, _)| *number == tag);
+    name.map_or_else(|| tag.to_string(), |(_, name)| format!("AT_{name}"))
+}
+
+/// Whether the value of a tag is an address.
+pub fn is_address(tag: u64) -> bool {
+    [
+        AT_SYSINFO_EHDR,
+        AT_PHDR,
+        AT_BASE,
+        AT_ENTRY,
+        AT_RANDOM,
+        AT_EXECFN,
+        AT_PLATFORM,
+    ]
+    .contains(&tag)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

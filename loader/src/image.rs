@@ -95,7 +95,7 @@ impl Permissions {
         execute: false,
     };
 
-    const fn from_flags(flags: u32) -> Self {
+    pub(crate) const fn from_flags(flags: u32) -> Self {
         Self {
             read: flags & PF_R != 0,
             write: flags & PF_W != 0,
@@ -108,6 +108,20 @@ impl Permissions {
         (if self.read { libc::PROT_READ } else { 0 })
             | (if self.write { libc::PROT_WRITE } else { 0 })
             | (if self.execute { libc::PROT_EXEC } else { 0 })
+    }
+}
+
+impl std::fmt::Display for Permissions {
+    /// `rwx`, with `-` for what is missing.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let letter = |yes, letter| if yes { letter } else { '-' };
+        let Self {
+            read,
+            write,
+            execute,
+        } = *self;
+        let [r, w, x] = [letter(read, 'r'), letter(write, 'w'), letter(execute, 'x')];
+        write!(f, "{r}{w}{x}")
     }
 }
 

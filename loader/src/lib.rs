@@ -22,6 +22,8 @@ pub mod core_file;
 mod error;
 pub mod host;
 pub mod image;
+#[cfg(feature = "layout")]
+pub mod layout;
 pub mod machine;
 pub mod maps;
 pub mod page;
@@ -34,7 +36,6 @@ pub mod stack;
 mod status;
 pub mod table;
 
-mod call;
 mod command;
 mod difference;
 mod handover;
@@ -46,18 +47,15 @@ mod process;
 mod procfs;
 pub mod search;
 mod set_id;
-mod source;
 
 mod arch;
 mod commit;
-mod farewell;
 mod quiesce;
 mod stage;
 mod sys;
 #[cfg(feature = "trace")]
 pub mod trace;
 
-pub use call::Call;
 pub use command::Command;
 pub use difference::Difference;
 pub use error::{Cause, Error, Field, SegmentFault, Subject};

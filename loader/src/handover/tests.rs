@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 
-use super::{Places, fill, room};
+use super::{Places, table};
 use crate::arguments::Arguments;
 use crate::error::Subject;
 use crate::host::{Host, Randomize, Randomness, fixture};
@@ -103,7 +103,7 @@ fn arguments() -> Arguments {
     }
 }
 
-fn places(plan: &Plan) -> Places<'static> {
+fn places(plan: &Plan) -> Places {
     let size = plan.stack.range.end - plan.stack.range.start;
     Places {
         runner: RUNNER,
@@ -112,12 +112,12 @@ fn places(plan: &Plan) -> Places<'static> {
         program: PROGRAM,
         interpreter: Some(INTERPRETER),
         zeros: (9, 0),
-        own: &[Some(PROGRAM), Some(INTERPRETER), Some(9)],
+        own: vec![PROGRAM, INTERPRETER, 9],
         inherited: None,
         set_mm_map: true,
         set_exe: true,
         stop: false,
-        comm: b"x",
+        comm: b"x".to_vec(),
     }
 }
 
@@ -142,12 +142,7 @@ fn build(host: &Host, plan: &Plan) -> Table {
         b"x86_64\0",
         [1; 16],
     );
-    let process = Process::default();
-    let (rows, data) = room(plan, &stack, &process);
-    let mut table = Table::with_room(rows, data);
-    fill(&mut table, host, plan, &stack, &process, &places(plan));
-    assert!(!table.is_full());
-    table
+    table(host, plan, &stack, &Process::default(), &places(plan))
 }
 
 /// The process before: the old program, the runner, the staged stack.
@@ -172,7 +167,7 @@ fn before(host: &Host, plan: &Plan) -> AddressSpace<Held> {
 }
 
 fn play(space: &mut AddressSpace<Held>, row: &Row) {
-    let value = |index: usize| match row.arguments().get(index) {
+    let value = |index: usize| match row.arguments.get(index) {
         Some(Argument::Value(value)) => *value,
         _ => 0,
     };
@@ -327,7 +322,7 @@ fn the_vdso_moves_in_two_hops_where_its_old_and_new_place_overlap() {
     let moves = moves
         .rows()
         .iter()
-        .filter(|row| row.reason.to_string().starts_with("the vDSO"))
+        .filter(|row| row.reason.starts_with("the vDSO"))
         .count();
     assert_eq!(
         (plan.vdso.as_ref().map(|vdso| vdso.to), moves),

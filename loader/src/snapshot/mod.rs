@@ -162,18 +162,18 @@ impl Snapshot {
 }
 
 /// Addresses as strings: JSON numbers lose bits above 2^53 in many readers.
-mod hex {
+pub(crate) mod hex {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     #[allow(
         clippy::trivially_copy_pass_by_ref,
         reason = "serde calls it with a reference"
     )]
-    pub(super) fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&format!("{value:#x}"))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         let text = String::deserialize(deserializer)?;
         u64::from_str_radix(text.trim_start_matches("0x"), 16).map_err(D::Error::custom)
     }

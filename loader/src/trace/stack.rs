@@ -1,6 +1,7 @@
 //! The initial stack, item by item.
 
-use crate::auxv::{self, Auxv};
+pub(super) use crate::auxv::tag_name;
+use crate::auxv::{self, Auxv, is_address};
 use crate::snapshot::{Snapshot, Value};
 use crate::stack::DecodedStack;
 
@@ -71,50 +72,6 @@ fn auxv_entries(snapshot: &mut Snapshot, vector: &Auxv) {
         };
         snapshot.set(format!("auxv.{}", tag_name(tag)), value);
     }
-}
-
-/// The name of a tag, or its number.
-pub(super) fn tag_name(tag: u64) -> String {
-    let names = [
-        (auxv::AT_SYSINFO_EHDR, "SYSINFO_EHDR"),
-        (51, "MINSIGSTKSZ"),
-        (auxv::AT_HWCAP, "HWCAP"),
-        (auxv::AT_PAGESZ, "PAGESZ"),
-        (auxv::AT_CLKTCK, "CLKTCK"),
-        (auxv::AT_PHDR, "PHDR"),
-        (auxv::AT_PHENT, "PHENT"),
-        (auxv::AT_PHNUM, "PHNUM"),
-        (auxv::AT_BASE, "BASE"),
-        (auxv::AT_FLAGS, "FLAGS"),
-        (auxv::AT_ENTRY, "ENTRY"),
-        (auxv::AT_UID, "UID"),
-        (auxv::AT_EUID, "EUID"),
-        (auxv::AT_GID, "GID"),
-        (auxv::AT_EGID, "EGID"),
-        (auxv::AT_SECURE, "SECURE"),
-        (auxv::AT_RANDOM, "RANDOM"),
-        (26, "HWCAP2"),
-        (auxv::AT_EXECFN, "EXECFN"),
-        (auxv::AT_PLATFORM, "PLATFORM"),
-        (auxv::AT_EXECFD, "EXECFD"),
-        (auxv::AT_RSEQ_FEATURE_SIZE, "RSEQ_FEATURE_SIZE"),
-        (28, "RSEQ_ALIGN"),
-    ];
-    let name = names.iter().find(|(number, _)| *number == tag);
-    name.map_or_else(|| tag.to_string(), |(_, name)| format!("AT_{name}"))
-}
-
-fn is_address(tag: u64) -> bool {
-    [
-        auxv::AT_SYSINFO_EHDR,
-        auxv::AT_PHDR,
-        auxv::AT_BASE,
-        auxv::AT_ENTRY,
-        auxv::AT_RANDOM,
-        auxv::AT_EXECFN,
-        auxv::AT_PLATFORM,
-    ]
-    .contains(&tag)
 }
 
 /// The random gap between the tables and the strings, and every byte that belongs to nothing: they must be zero.

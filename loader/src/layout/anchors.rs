@@ -1,0 +1,277 @@
+//! What is placed by itself, and how far randomisation could have moved it.
+//!
+//! Linux: `randomize_stack_top` in mm/util.c, `mmap_base` in arch/x86/mm/mmap.c, `load_elf_binary` in fs/binfmt_elf.c,
+//! `arch_randomize_brk` in arch/x86/kernel/process.c.
+
+use std::ops::RangeInclusive;
+
+use serde::{Serialize, Serializer};
+
+use crate::auxv::AT_PLATFORM;
+use crate::host::Randomize;
+use crate::page::PageSize;
+
+use super::evidence::Evidence;
+use super::words::size;
+use super::{Layout, Owner, Role};
+
+/// A place that others go by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Anchor {
+    /// `stack top`, `mmap base`, `program`, `brk`.
+    pub name: &'static str,
+    /// Where it is.
+    #[serde(with = "crate::snapshot::hex")]
+    pub address: u64,
+    /// The lowest and the highest address that chance could have given it, both included; `None` where that is not
+    /// known.
+    #[serde(serialize_with = "window")]
+    pub window: Option<RangeInclusive<u64>>,
+    /// Why it is there, and from where to where chance moves it.
+    pub why: String,
+}
+
+impl Anchor {
+    /// How far it could have been moved, in bytes.
+    pub fn span(&self) -> Option<u64> {
+        self.window
+            .as_ref()
+            .map(|window| window.end() - window.start())
+    }
+}
+
+/// `STACK_ALIGN_RANGE`: below what both the top of the stack and the gap below the strings vary, in bytes.
+const STACK_ALIGN_RANGE: u64 = 8192;
+
+/// From high to low.
+pub(super) fn anchors(evidence: &Evidence, layout: &Layout) -> Vec<Anchor> {
+    let chance = Chance {
+        evidence,
+        layout,
+        page: PageSize::new(layout.page_size).expect("a page size is a power of two"),
+        randomize: evidence.randomize.unwrap_or(Randomize::All),
+    };
+    let all = [
+        chance.stack_top(),
+        chance.stack_pointer(),
+        chance.mmap_base(),
+        chance.program(),
+        chance.brk(),
+    ];
+    let mut anchors: Vec<_> = all.into_iter().flatten().collect();
+    anchors.sort_by_key(|anchor| std::cmp::Reverse(anchor.address));
+    anchors
+}
+
+struct Chance<'a> {
+    evidence: &'a Evidence,
+    layout: &'a Layout,
+    page: PageSize,
+    randomize: Randomize,
+}
+
+impl Chance<'_> {
+    fn is_fixed(&self) -> bool {
+        self.randomize == Randomize::Nothing
+    }
+
+    fn pages(&self) -> u64 {
+        let bits = self.evidence.mmap_rnd_bits;
+        1 << bits
+            .unwrap_or(self.evidence.machine.mmap_rnd_bits())
+            .min(40)
+    }
+
+    fn stack_top(&self) -> Option<Anchor> {
+        let stack = self.layout.region_of(Role::Stack)?;
+        let (machine, address) = (self.evidence.machine, stack.range.end);
+        let highest = machine.stack_top();
+        let most = machine.stack_random_pages() * 4096 + STACK_ALIGN_RANGE;
+        let lowest = if self.is_fixed() {
+            highest
+        } else {
+            highest - most
+        };
+        Some(Anchor {
+            name: "stack top",
+            address,
+            window: Some(lowest..=highest),
+            why: if self.is_fixed() {
+                format!("the highest user address, {highest:#x}: no randomisation")
+            } else {
+                let below = size(highest.saturating_sub(address));
+                format!(
+                    "{below} below the highest user address {highest:#x}, by chance at most {}",
+                    size(most)
+                )
+            },
+        })
+    }
+
+    /// Below the strings, by a random gap.
+    fn stack_pointer(&self) -> Option<Anchor> {
+        let notes = &self.evidence.notes;
+        let (address, strings) = (notes.start_stack?, notes.arg_start?);
+        let platform = self.evidence.auxv.get(AT_PLATFORM)?;
+        let platform_end = platform.checked_add(self.evidence.machine.platform().len() as u64)?;
+        let gap = strings.checked_sub(platform_end)?;
+        let most = if self.is_fixed() {
+            gap
+        } else {
+            STACK_ALIGN_RANGE + 16
+        };
+        let highest = address.checked_add(gap)?;
+        Some(Anchor {
+            name: "first sp",
+            address,
+            window: Some(highest.saturating_sub(most.max(gap))..=highest),
+            why: format!(
+                "below tables and strings, between which {gap} bytes lie by chance, at most 8 KiB"
+            ),
+        })
+    }
+
+    fn mmap_base(&self) -> Option<Anchor> {
+        let machine = self.evidence.machine;
+        let stack = self.layout.region_of(Role::Stack)?.range.start;
+        let below = self
+            .layout
+            .regions
+            .iter()
+            .rev()
+            .find(|region| region.range.end <= stack)?;
+        let address = below.range.end;
+        if address < machine.et_dyn_base() || below.file.is_some() && self.layout.regions.len() < 3
+        {
+            return None;
+        }
+        let window = self
+            .evidence
+            .stack_limit
+            .map(|limit| self.mmap_window(limit));
+        let why = match &window {
+            Some(window) if self.is_fixed() => {
+                format!("the stack's limit and a gap below the highest user address: {:#x}", window.end())
+            }
+            Some(window) => format!(
+                "the highest mapping ends here; mappings go down from a base that is by chance up to {} below {:#x}, \
+                 where the room ends that the stack's limit and its own chance need",
+                size(window.end() - window.start()),
+                window.end()
+            ),
+            None => "the highest mapping ends here; the stack's limit, which keeps room above, is not known".to_owned(),
+        };
+        Some(Anchor {
+            name: "mmap base",
+            address,
+            window,
+            why,
+        })
+    }
+
+    fn mmap_window(&self, limit: u64) -> RangeInclusive<u64> {
+        let machine = self.evidence.machine;
+        let top = machine.stack_top();
+        let random = if self.is_fixed() {
+            0
+        } else {
+            machine.stack_random_pages() * 4096
+        };
+        let pad = random + 256 * self.page.get();
+        // An unlimited stack gets no more than the clamp below, so nothing is added to it.
+        let gap = limit
+            .checked_add(pad)
+            .unwrap_or(limit)
+            .clamp(128 << 20, top / 6 * 5);
+        let highest = self.page.ceil(top - gap).unwrap_or(top);
+        let most = if self.is_fixed() {
+            0
+        } else {
+            (self.pages() - 1) * self.page.get()
+        };
+        highest.saturating_sub(most)..=highest
+    }
+
+    fn program(&self) -> Option<Anchor> {
+        let file = self.layout.file_of(Owner::Program)?;
+        let address = file.start();
+        let machine = self.evidence.machine;
+        let base = self.page.floor(machine.et_dyn_base());
+        let (window, why) = if !file.binary.position_independent {
+            (
+                Some(address..=address),
+                "its addresses are in the file (ET_EXEC): never moved".to_owned(),
+            )
+        } else if file.binary.interpreter.is_none() {
+            let why = "position-independent without an interpreter: a mapping among the others, it moves with the mmap base";
+            (None, why.to_owned())
+        } else {
+            let most = if self.is_fixed() {
+                0
+            } else {
+                (self.pages() - 1) * self.page.get()
+            };
+            let why = format!(
+                "position-independent with an interpreter: two thirds up user memory, {base:#x}, by chance at most {} higher",
+                size(most)
+            );
+            (Some(base..=base.saturating_add(most)), why)
+        };
+        Some(Anchor {
+            name: "program",
+            address,
+            window,
+            why,
+        })
+    }
+
+    fn brk(&self) -> Option<Anchor> {
+        let address = self.evidence.notes.start_brk?;
+        let moved = self.layout.file_of(Owner::Program).is_some_and(|file| {
+            file.binary.position_independent && file.binary.interpreter.is_none()
+        });
+        let base = if moved {
+            self.page.floor(self.evidence.machine.et_dyn_base())
+        } else {
+            self.program_end()?
+        };
+        let range = self.evidence.machine.brk_random_range();
+        let most = match self.randomize {
+            Randomize::All => range,
+            _ => 0,
+        };
+        let after = if moved {
+            format!("where programs with an interpreter start, {base:#x}, to have room")
+        } else {
+            format!("the end of the program, {base:#x}")
+        };
+        let offset = address.checked_sub(base)?;
+        Some(Anchor {
+            name: "brk",
+            address,
+            window: Some(base..=base.saturating_add(most)),
+            why: format!(
+                "{} above {after}, by chance less than {} and a page",
+                size(offset),
+                size(most)
+            ),
+        })
+    }
+
+    /// One past the last page of the program.
+    fn program_end(&self) -> Option<u64> {
+        let file = self.layout.file_of(Owner::Program)?;
+        let end = file.binary.loads().map(super::Header::memory_end).max()?;
+        self.page.ceil(end.wrapping_add(file.bias))
+    }
+}
+
+#[allow(clippy::ref_option, reason = "serde calls it with a reference")]
+fn window<S: Serializer>(
+    window: &Option<RangeInclusive<u64>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let ends = window.as_ref().map(|window| [window.start(), window.end()]);
+    ends.map(|ends| ends.map(|end| format!("{end:#x}")))
+        .serialize(serializer)
+}

@@ -1,0 +1,163 @@
+//! The parts of an address space, low, mmap area and stack, and the gaps between mappings: what a picture draws from top to
+//! bottom.
+
+use std::ops::Range;
+
+use serde::Serialize;
+
+use super::evidence::Evidence;
+use super::{Region, Role, hex_range};
+
+/// A part of the address space.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Band {
+    /// `low`, `mmap area` or `stack`.
+    pub name: &'static str,
+    /// Regions and gaps, from low to high, without holes.
+    pub items: Vec<Item>,
+}
+
+/// A region, or a gap between two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Item {
+    /// The index of a region in [`super::Layout::regions`].
+    Region(usize),
+    /// Nothing is mapped here.
+    Gap {
+        /// Addresses, half open.
+        #[serde(serialize_with = "hex_range")]
+        range: Range<u64>,
+        /// Why not.
+        kind: Gap,
+    },
+}
+
+/// Why nothing is mapped somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gap {
+    /// Nobody asked for it.
+    Free,
+    /// Kept free below the stack, which may grow down to it and no further.
+    Guard,
+    /// Not the user's: the kernel's half of the address space, and what cannot be an address.
+    Kernel,
+}
+
+/// How many lines high a mapping is drawn: one up to 16 pages, and one more for every 16 times as much.
+pub fn height(size: u64, page_size: u64) -> usize {
+    let pages = (size / page_size.max(1)).max(1);
+    1 + pages.ilog2() as usize / 4
+}
+
+/// The bands that hold anything, from low to high.
+pub(super) fn bands(evidence: &Evidence, regions: &[Region]) -> Vec<Band> {
+    let borders = Borders::new(evidence, regions);
+    let mut bands = ["low", "mmap area", "stack"].map(|name| Band {
+        name,
+        items: Vec::new(),
+    });
+    let mut end = 0;
+    for (index, region) in regions.iter().enumerate() {
+        let band = borders.band(region);
+        for (below, range, kind) in borders.gaps(end..region.range.start, band) {
+            bands[below].items.push(Item::Gap { range, kind });
+        }
+        bands[band].items.push(Item::Region(index));
+        end = region.range.end;
+    }
+    if end < borders.user_end {
+        bands[2].items.push(Item::Gap {
+            range: end..borders.user_end,
+            kind: Gap::Free,
+        });
+    }
+    bands
+        .into_iter()
+        .filter(|band| !band.items.is_empty())
+        .collect()
+}
+
+/// Where one band ends and the next begins.
+struct Borders {
+    /// Where the mmap area may begin.
+    low_end: u64,
+    /// The stack.
+    stack: Option<Range<u64>>,
+    /// Where user memory ends.
+    user_end: u64,
+    guard: u64,
+}
+
+impl Borders {
+    fn new(evidence: &Evidence, regions: &[Region]) -> Self {
+        let machine = evidence.machine;
+        let programs = machine.et_dyn_base();
+        let bits = evidence
+            .mmap_rnd_bits
+            .unwrap_or(machine.mmap_rnd_bits())
+            .min(40);
+        let above_programs = programs
+            .saturating_add(evidence.page_size() << bits)
+            .saturating_add(2 * machine.brk_random_range());
+        // In the legacy layout mappings begin at a third of user memory, and grow up.
+        let vdso = regions.iter().find(|region| region.role == Role::Vdso);
+        let is_legacy = vdso.is_some_and(|vdso| vdso.range.start < programs);
+        let stack = regions.iter().find(|region| region.role == Role::Stack);
+        Self {
+            low_end: if is_legacy {
+                machine.stack_top() / 3
+            } else {
+                above_programs
+            },
+            stack: stack.map(|stack| stack.range.clone()),
+            user_end: machine.stack_top(),
+            guard: 256 * evidence.page_size(),
+        }
+    }
+
+    fn band(&self, region: &Region) -> usize {
+        let at = region.range.start;
+        match &self.stack {
+            Some(stack) if at >= stack.start => 2,
+            None if at >= self.user_end => 2,
+            // A small address space, as of 32-bit programs, has no areas that could be told apart.
+            Some(stack) if stack.end <= self.low_end && region.role != Role::Segment => 1,
+            _ if at >= self.low_end => 1,
+            _ => 0,
+        }
+    }
+
+    /// The gap, cut where it means different things, each with the band that it belongs to.
+    fn gaps(&self, gap: Range<u64>, band: usize) -> Vec<(usize, Range<u64>, Gap)> {
+        let mut cuts = vec![gap.start];
+        let stack = self.stack.as_ref().filter(|stack| stack.start == gap.end);
+        let guard = stack.map_or(gap.end, |stack| stack.start.saturating_sub(self.guard));
+        cuts.extend(
+            [self.user_end, guard]
+                .iter()
+                .filter(|cut| gap.start < **cut && **cut < gap.end),
+        );
+        cuts.sort_unstable();
+        cuts.dedup();
+        let ends = cuts.iter().skip(1).copied().chain([gap.end]);
+        let parts = cuts.iter().zip(ends).filter(|(start, end)| **start < *end);
+        let kind = |start: u64| match start {
+            _ if stack.is_some() && start >= guard => Gap::Guard,
+            _ if start >= self.user_end => Gap::Kernel,
+            _ => Gap::Free,
+        };
+        let of_band = |start: u64| match kind(start) {
+            Gap::Guard | Gap::Kernel => 2,
+            Gap::Free => match &self.stack {
+                Some(stack) if start >= stack.start => 2,
+                _ if start < self.low_end => 0,
+                _ => band.min(1),
+            },
+        };
+        parts
+            .map(|(&start, end)| (of_band(start), start..end, kind(start)))
+            .collect()
+    }
+}

@@ -1,0 +1,68 @@
+//! The evidence of a snapshot: of what compare and capture see.
+
+use crate::auxv::{Auxv, is_address, tag_name};
+use crate::host::Randomize;
+use crate::host::personality::ADDR_NO_RANDOMIZE;
+use crate::image::Permissions;
+use crate::maps::Mapping;
+use crate::snapshot::{Region, Snapshot, Value};
+
+use super::evidence::{Evidence, Notes, Origin, Snag};
+
+/// What a snapshot says of where things lie.
+///
+/// Errors: it has no mappings, or they are not in order.
+pub fn of_snapshot(subject: &str, origin: Origin, snapshot: &Snapshot) -> Result<Evidence, Snag> {
+    let mappings = snapshot.regions.iter().map(mapping).collect();
+    let mut evidence = Evidence::new(subject, origin, mappings)?;
+    evidence.auxv = vector(snapshot);
+    let note = |name: &str| snapshot.number(&format!("stat.{name}"));
+    evidence.notes = Notes {
+        start_brk: note("start_brk"),
+        start_stack: note("startstack"),
+        arg_start: note("arg_start"),
+        arg_end: note("arg_end"),
+        env_start: note("env_start"),
+        env_end: note("env_end"),
+        sp: snapshot.number("reg.rsp"),
+        ip: snapshot.number("reg.rip"),
+    };
+    if let Some(Value::Text(bits)) = snapshot.values.get("personality") {
+        let bits = u32::from_str_radix(bits.trim_end_matches("\\n"), 16).unwrap_or(0);
+        evidence.randomize = (bits & ADDR_NO_RANDOMIZE != 0).then_some(Randomize::Nothing);
+    }
+    Ok(evidence)
+}
+
+fn mapping(region: &Region) -> Mapping {
+    let letters = region.permissions.as_bytes();
+    let has = |letter| letters.contains(&letter);
+    let (major, minor, inode) = region.file;
+    Mapping {
+        range: region.start..region.end,
+        permissions: Permissions {
+            read: has(b'r'),
+            write: has(b'w'),
+            execute: has(b'x'),
+        },
+        shared: has(b's'),
+        offset: region.offset,
+        device: (major, minor),
+        inode,
+        name: region.name.clone().into_bytes(),
+    }
+}
+
+/// The values of the vector on the stack, or else of the one that the kernel keeps; the order is lost.
+fn vector(snapshot: &Snapshot) -> Auxv {
+    const TAGS: u64 = 64;
+    let pairs = (0..TAGS).filter_map(|tag| {
+        let name = tag_name(tag);
+        let wanted = is_address(tag) || tag == crate::auxv::AT_PAGESZ;
+        let value = ["auxv", "saved_auxv"]
+            .iter()
+            .find_map(|source| snapshot.number(&format!("{source}.{name}")));
+        Some((tag, value.filter(|_| wanted)?))
+    });
+    Auxv::from_pairs(pairs)
+}

@@ -1,0 +1,202 @@
+//! `--at`: what lies at one address, from the region down to the line of the source.
+
+use serde::Serialize;
+use supplant_loader::layout::locate::Location;
+use supplant_loader::layout::symbols::nearest;
+use supplant_loader::layout::words::size;
+use supplant_loader::layout::{Content, Layout};
+
+use super::look::open;
+use super::picture::title;
+use super::style::{BOLD, DIM, Line, PLAIN, of_permissions, wrap};
+use super::{lines, style};
+
+/// An address with all that is known of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Found {
+    #[serde(flatten)]
+    pub(super) location: Location,
+    /// The symbol, and the distance from its start.
+    symbol: Option<(String, u64)>,
+    /// File and line of the source.
+    line: Option<String>,
+}
+
+/// Looks it up; symbols and lines in the file itself, if it can still be read.
+pub(super) fn find(layout: &Layout, address: u64) -> Found {
+    let location = layout.locate(address);
+    let mut found = Found {
+        location,
+        symbol: None,
+        line: None,
+    };
+    let file = found.location.file.map(|index| &layout.files[index]);
+    let Some((file, vaddr)) = file.zip(found.location.vaddr) else {
+        return found;
+    };
+    let Some(bytes) = open(file.binary.path.as_bytes(), None) else {
+        return found;
+    };
+    let symbol = nearest(&bytes, &file.binary, vaddr);
+    found.symbol = symbol.map(|symbol| (symbol.name, vaddr - symbol.vaddr));
+    found.line = lines::line(&bytes, &file.binary, vaddr);
+    found
+}
+
+/// The address and what is there, a row for each thing that is known.
+pub(super) fn text(layout: &Layout, found: &Found, columns: usize) -> String {
+    let address = found.location.address;
+    let mut line = Line::default();
+    line.push(BOLD, &format!("{address:#x}"));
+    let rows = match found.location.region {
+        Some(index) => {
+            let region = &layout.regions[index];
+            line.push(PLAIN, "  ")
+                .push(of_permissions(region), &region.permissions.to_string());
+            line.push(PLAIN, &format!("  {}", title(region)));
+            mapped(layout, found, index)
+        }
+        None => unmapped(layout, found),
+    };
+    let mut text = line.end();
+    for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+        text += &row(name, value, columns);
+    }
+    text
+}
+
+fn row(name: &str, value: &str, columns: usize) -> String {
+    const INDENT: usize = 11;
+    let mut text = String::new();
+    for (number, part) in wrap(value, columns.saturating_sub(INDENT))
+        .iter()
+        .enumerate()
+    {
+        let mut line = Line::default();
+        line.push(
+            DIM,
+            &format!("  {:8} ", if number == 0 { name } else { "" }),
+        );
+        line.push(style::PLAIN, part);
+        text += &line.end();
+    }
+    text
+}
+
+fn mapped(layout: &Layout, found: &Found, index: usize) -> Vec<(&'static str, String)> {
+    let (region, location) = (&layout.regions[index], &found.location);
+    let distance = |name: &str, distance: u64| match distance {
+        0 => name.to_owned(),
+        distance => format!("{name}+{distance:#x}"),
+    };
+    let file = location
+        .file
+        .map(|index| layout.files[index].binary.path.clone());
+    let path = file.unwrap_or_else(|| region.name.clone());
+    let segment = location
+        .header
+        .map(|(number, inside)| distance(&format!("PT_LOAD {number}"), inside));
+    let named =
+        |pair: &Option<(String, u64)>| pair.as_ref().map(|(name, inside)| distance(name, *inside));
+    let points = layout
+        .pointers
+        .iter()
+        .filter(|pointer| pointer.address == location.address);
+    let points = points.map(|pointer| format!("{}, {}", pointer.name, pointer.meaning));
+    vec![
+        (
+            "region",
+            format!(
+                "{:x}-{:x} {}, {}",
+                region.range.start,
+                region.range.end,
+                region.mode(),
+                size(region.size())
+            ),
+        ),
+        ("file", path),
+        ("segment", segment.unwrap_or_default()),
+        ("section", named(&location.section).unwrap_or_default()),
+        ("symbol", named(&found.symbol).unwrap_or_default()),
+        ("line", found.line.clone().unwrap_or_default()),
+        (
+            "offset",
+            location
+                .offset
+                .map_or(String::new(), |offset| format!("{offset:#x} in the file")),
+        ),
+        ("page", page(layout, location)),
+        ("pointer", points.collect::<Vec<_>>().join("; ")),
+        ("why here", region.why.clone()),
+    ]
+}
+
+/// Where in its page, and what of the page that is.
+fn page(layout: &Layout, location: &Location) -> String {
+    let inside = location.address % layout.page_size;
+    let content = location.piece.as_ref().map(|piece| piece.content);
+    let words = content
+        .filter(|content| *content != Content::Other)
+        .map(|content| format!(": {}", content.words()));
+    let relro = location.piece.as_ref().is_some_and(|piece| piece.relro);
+    let relro = if relro { ", RELRO" } else { "" };
+    format!(
+        "byte {inside:#x} of {:#x}{}{relro}",
+        layout.page_size,
+        words.unwrap_or_default()
+    )
+}
+
+fn unmapped(layout: &Layout, found: &Found) -> Vec<(&'static str, String)> {
+    let address = found.location.address;
+    let below = layout
+        .regions
+        .iter()
+        .rev()
+        .find(|region| region.range.end <= address);
+    let above = layout
+        .regions
+        .iter()
+        .find(|region| region.range.start > address);
+    let gap = found.location.gap.as_ref();
+    let points = layout
+        .pointers
+        .iter()
+        .filter(|pointer| pointer.address == address);
+    let points = points.map(|pointer| format!("{}, {}", pointer.name, pointer.meaning));
+    vec![
+        ("region", "nothing is mapped here".to_owned()),
+        (
+            "gap",
+            gap.map_or(String::new(), |gap| {
+                format!(
+                    "{:x}-{:x}, {}",
+                    gap.start,
+                    gap.end,
+                    size(gap.end - gap.start)
+                )
+            }),
+        ),
+        (
+            "above it",
+            above.map_or(String::new(), |region| {
+                format!(
+                    "{}, {} further up",
+                    title(region),
+                    size(region.range.start - address)
+                )
+            }),
+        ),
+        (
+            "below it",
+            below.map_or(String::new(), |region| {
+                format!(
+                    "{}, which ends {} below",
+                    title(region),
+                    size(address - region.range.end)
+                )
+            }),
+        ),
+        ("pointer", points.collect::<Vec<_>>().join("; ")),
+    ]
+}

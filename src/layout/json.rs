@@ -1,0 +1,58 @@
+//! Layouts as JSON: one object, with the version of its form.
+
+use serde::Serialize;
+use supplant_loader::layout::pair::Pair;
+use supplant_loader::layout::{Layout, Region};
+
+use super::at::Found;
+
+/// The version of the JSON form.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    #[serde(flatten)]
+    layout: &'a Layout,
+    /// The layout that was set beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    with: Option<&'a Layout>,
+    /// Which region of one is which of the other.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pairs: &'a [Pair],
+}
+
+/// One layout, or two with what belongs together.
+pub(super) fn document(layout: &Layout, with: Option<&Layout>, pairs: &[Pair]) -> String {
+    text(&Document {
+        schema: SCHEMA,
+        layout,
+        with,
+        pairs,
+    })
+}
+
+#[derive(Serialize)]
+struct Lookup<'a> {
+    schema: u32,
+    subject: &'a str,
+    #[serde(flatten)]
+    found: &'a Found,
+    /// The region that it lies in.
+    mapping: Option<&'a Region>,
+}
+
+/// What lies at an address.
+pub(super) fn lookup(layout: &Layout, found: &Found) -> String {
+    text(&Lookup {
+        schema: SCHEMA,
+        subject: &layout.subject,
+        found,
+        mapping: found.location.region.map(|index| &layout.regions[index]),
+    })
+}
+
+/// The types hold nothing that JSON cannot.
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}

@@ -1,0 +1,186 @@
+//! Looking at a subject: reading what its layout follows from.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use nix::errno::Errno;
+use supplant_loader::Command;
+use supplant_loader::core_file::CoreFile;
+use supplant_loader::layout::from_core::of_core;
+use supplant_loader::layout::from_proc::{ProcessFiles, of_maps, of_process};
+use supplant_loader::layout::from_snapshot::of_snapshot;
+use supplant_loader::layout::{Binary, Evidence, Layout, Origin, printable};
+use supplant_loader::trace::{Started, by_us};
+
+use crate::subject::{self, Subject, ending, start_by_kernel, traced};
+
+/// More than a process may have: 65,530 mappings (`vm.max_map_count`) with paths of usual length.
+const MAPS_LIMIT: u64 = 64 << 20;
+/// ELF files whose headers are read; further ones are shown as files.
+const FILES_LIMIT: usize = 4096;
+
+/// The layout of a subject; programs get `arguments`.
+pub(crate) fn layout(text: &OsStr, arguments: &[OsString]) -> anyhow::Result<Layout> {
+    let evidence = evidence(text, arguments);
+    let evidence = evidence.with_context(|| printable(text.as_bytes()))?;
+    Ok(Layout::new(&evidence))
+}
+
+fn evidence(text: &OsStr, arguments: &[OsString]) -> anyhow::Result<Evidence> {
+    let name = printable(text.as_bytes());
+    match Subject::parse(text)? {
+        Subject::Plan(program) => {
+            let mut command = Command::new(&program);
+            command.args(arguments);
+            let prepared = command.prepare().map_err(refusal)?;
+            Ok(prepared.evidence(&name)?)
+        }
+        Subject::Ours(program) => {
+            let mut command = Command::new(&program);
+            command.args(arguments);
+            of_started(&name, Origin::Ours, traced(by_us(&command))?)
+        }
+        Subject::Kernel(program) => {
+            let started = start_by_kernel(&program, arguments)?;
+            of_started(&name, Origin::Kernel, started)
+        }
+        Subject::Process(pid) => of_pid(&name, Origin::Process, pid),
+        Subject::Capture(file) => {
+            let snapshot = subject::read(&file)?;
+            let mut evidence = of_snapshot(&name, Origin::Capture, &snapshot)?;
+            read_binaries(&mut evidence, None);
+            Ok(evidence)
+        }
+        Subject::Core(file) => of_core_file(&name, &file),
+        Subject::Maps(file) => {
+            let text = if file == "-" {
+                limited(io::stdin().lock())
+            } else {
+                File::open(&file).and_then(limited)
+            };
+            let mut evidence = of_maps(&name, &text.map_err(named)?)?;
+            read_binaries(&mut evidence, None);
+            Ok(evidence)
+        }
+    }
+}
+
+fn refusal(error: supplant_loader::Error) -> anyhow::Error {
+    let errno = Errno::from_raw(error.raw_os_error());
+    anyhow::Error::new(error).context(format!("execve would refuse it ({errno:?})"))
+}
+
+fn of_started(name: &str, origin: Origin, started: Started) -> anyhow::Result<Evidence> {
+    match started {
+        // It is killed when it is no longer needed.
+        Started::Stopped(stopped) => of_pid(name, origin, stopped.pid()),
+        Started::Refused { ref reason, .. } | Started::Killed { ref reason, .. } => {
+            let colon = if reason.is_empty() { "" } else { ": " };
+            bail!(
+                "the program does not start: it is {}{colon}{reason}",
+                ending(&started)
+            )
+        }
+    }
+}
+
+fn of_pid(name: &str, origin: Origin, pid: i32) -> anyhow::Result<Evidence> {
+    let bytes = |file: &str| File::open(format!("/proc/{pid}/{file}")).and_then(limited);
+    let text = |file: &str| String::from_utf8_lossy(&bytes(file).unwrap_or_default()).into_owned();
+    let maps = bytes("maps")
+        .map_err(named)
+        .with_context(|| format!("/proc/{pid}/maps"))?;
+    if maps.is_empty() {
+        bail!("it has no memory: it has ended, or is a thread of the kernel");
+    }
+    let setting = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let files = ProcessFiles {
+        maps,
+        auxv: bytes("auxv").unwrap_or_default(),
+        stat: text("stat"),
+        syscall: text("syscall"),
+        limits: text("limits"),
+        personality: text("personality"),
+        randomize_va_space: setting("/proc/sys/kernel/randomize_va_space"),
+        mmap_rnd_bits: setting("/proc/sys/vm/mmap_rnd_bits"),
+    };
+    let mut evidence = of_process(name, origin, &files)?;
+    read_binaries(&mut evidence, Some(pid));
+    Ok(evidence)
+}
+
+fn of_core_file(name: &str, path: &OsStr) -> anyhow::Result<Evidence> {
+    let file = File::open(path).map_err(named)?;
+    if file.metadata().map_err(named)?.is_dir() {
+        return Err(named(io::Error::from_raw_os_error(libc::EISDIR)));
+    }
+    let core = CoreFile::parse(&file)?;
+    let mut evidence = of_core(name, &core)?;
+    read_binaries(&mut evidence, None);
+    Ok(evidence)
+}
+
+fn limited(reader: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(MAPS_LIMIT).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The reason with its errno.
+fn named(error: io::Error) -> anyhow::Error {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(errno) => anyhow::anyhow!("{} ({errno:?})", errno.desc()),
+        None => error.into(),
+    }
+}
+
+/// Reads the headers of the mapped ELF files, of a process that runs through its own root directory.
+fn read_binaries(evidence: &mut Evidence, pid: Option<i32>) {
+    let names: Vec<Vec<u8>> = evidence.paths().into_iter().map(<[u8]>::to_vec).collect();
+    for name in names.iter().take(FILES_LIMIT) {
+        let Some(file) = open(name, pid) else {
+            continue;
+        };
+        let size = file.metadata().map_or(0, |metadata| metadata.len());
+        if let Some(binary) = Binary::read(&file, &printable(name), size) {
+            evidence.know(name, binary);
+        }
+    }
+}
+
+/// The file that a mapping names; only regular ones are opened, since to open a device can do something.
+pub(crate) fn open(name: &[u8], pid: Option<i32>) -> Option<File> {
+    let path = PathBuf::from(OsStr::from_bytes(&unescaped(name)));
+    let rooted = pid.map(|pid| {
+        let below = path.strip_prefix("/").unwrap_or(&path);
+        Path::new(&format!("/proc/{pid}/root")).join(below)
+    });
+    let exe = pid.map(|pid| PathBuf::from(format!("/proc/{pid}/exe")));
+    let exe = exe
+        .filter(|exe| fs::read_link(exe).is_ok_and(|target| target.as_os_str().as_bytes() == name));
+    let candidates = [exe, rooted, Some(path)];
+    candidates.into_iter().flatten().find_map(|path| {
+        let is_file = fs::metadata(&path).is_ok_and(|metadata| metadata.is_file());
+        is_file.then(|| File::open(&path).ok())?
+    })
+}
+
+/// maps writes a newline in a name as `\012`.
+fn unescaped(name: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((&first, after)) = rest.split_first() {
+        if let Some(after) = rest.strip_prefix(b"\\012") {
+            plain.push(b'\n');
+            rest = after;
+        } else {
+            plain.push(first);
+            rest = after;
+        }
+    }
+    plain
+}

@@ -1,0 +1,184 @@
+//! `supplant layout`: where everything lies in the memory of a process, and why, as text, JSON, SVG and HTML.
+
+mod at;
+mod beside;
+mod json;
+mod lines;
+mod look;
+mod picture;
+mod style;
+mod text;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use supplant_loader::layout::Layout;
+use supplant_loader::layout::pair::pairs;
+
+use crate::compare::{EQUAL, NOT_COMPARED};
+use crate::complain;
+
+use picture::Form;
+
+/// The status of `--at` where nothing is mapped.
+const NOTHING_THERE: i32 = 1;
+
+const EXAMPLES: &str = "\
+A subject is one of
+  PROGRAM          started by us, stopped before its first instruction
+  kernel:PROGRAM   the same by execve
+  plan:PROGRAM     planned by us, not started
+  pid:N            a process that runs
+  capture:FILE     what `supplant capture` wrote
+  core:FILE        a core file
+  maps:FILE        a saved /proc/PID/maps (- is standard input)
+
+Examples:
+  supplant layout /bin/ls
+  supplant layout --html ls.html --svg ls.svg /bin/ls -l
+  supplant layout --at 0x401136 core:core.1234
+  supplant layout --with kernel:./program ./program
+  supplant layout pid:$$ >before; ...; supplant layout pid:$$ | diff before -
+
+A FILE of - is standard output.
+
+Status: 0; 1 where --at finds nothing mapped; 2 when it could not be looked at.";
+
+/// Show where everything lies in memory, and why.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct LayoutOptions {
+    /// Set another subject beside it, and mark what differs
+    #[arg(long, value_name = "SUBJECT")]
+    pub(crate) with: Option<OsString>,
+    /// Low addresses at the top
+    #[arg(long)]
+    pub(crate) ascending: bool,
+    /// How wide the text is; else as wide as the terminal, or 80
+    #[arg(long, value_name = "N")]
+    pub(crate) columns: Option<usize>,
+    /// Only say what lies at this address (hexadecimal)
+    #[arg(long, value_name = "ADDRESS", value_parser = hexadecimal)]
+    pub(crate) at: Option<u64>,
+    /// Write JSON here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write the text here; it goes to standard output where no other form is asked for
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: Option<PathBuf>,
+    /// The subject
+    #[arg(value_name = "SUBJECT")]
+    pub(crate) subject: OsString,
+    /// Arguments for the program
+    #[arg(value_name = "ARG", num_args = 0.., trailing_var_arg = true)]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+impl LayoutOptions {
+    /// Where the text goes.
+    fn text_path(&self) -> Option<&Path> {
+        let is_alone = self.json.is_none();
+        self.text
+            .as_deref()
+            .or_else(|| is_alone.then_some(Path::new("-")))
+    }
+}
+
+/// Addresses as maps and this command print them, with or without 0x.
+fn hexadecimal(text: &str) -> Result<u64, std::num::ParseIntError> {
+    u64::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16)
+}
+
+/// Shows a layout; the status to exit with.
+pub(crate) fn layout(options: &LayoutOptions) -> i32 {
+    match show(options) {
+        Ok(status) => status,
+        Err(error) => {
+            complain("layout", &format_args!("{error:#}"));
+            NOT_COMPARED
+        }
+    }
+}
+
+fn show(options: &LayoutOptions) -> anyhow::Result<i32> {
+    let layout = look::layout(&options.subject, &options.arguments)?;
+    let form = Form {
+        columns: columns(options.columns),
+        ascending: options.ascending,
+    };
+    if let Some(address) = options.at {
+        return look_up(&layout, address, form, options);
+    }
+    let other = options
+        .with
+        .as_ref()
+        .map(|with| look::layout(with, &options.arguments));
+    let other = other.transpose()?;
+    let pairs = other
+        .as_ref()
+        .map_or(Vec::new(), |other| pairs(&layout, other));
+    if let Some(path) = options.text_path() {
+        let text = match &other {
+            Some(other) => beside::page(&layout, other, &pairs, form),
+            None => text::page(&layout, form),
+        };
+        write(path, &text)?;
+    }
+    if let Some(path) = &options.json {
+        write(path, &json::document(&layout, other.as_ref(), &pairs))?;
+    }
+    Ok(EQUAL)
+}
+
+fn look_up(
+    layout: &Layout,
+    address: u64,
+    form: Form,
+    options: &LayoutOptions,
+) -> anyhow::Result<i32> {
+    if options.with.is_some() {
+        bail!("--at looks into one subject: not together with --with");
+    }
+    let found = at::find(layout, address);
+    if let Some(path) = options.text_path() {
+        write(path, &at::text(layout, &found, form.columns))?;
+    }
+    if let Some(path) = &options.json {
+        write(path, &json::lookup(layout, &found))?;
+    }
+    Ok(if found.location.region.is_some() {
+        EQUAL
+    } else {
+        NOTHING_THERE
+    })
+}
+
+/// How wide the text may be.
+fn columns(asked: Option<usize>) -> usize {
+    const USUAL: usize = 80;
+    const LEAST: usize = 40;
+    let terminal =
+        || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+    asked.or_else(terminal).unwrap_or(USUAL).max(LEAST)
+}
+
+/// Writes one form to where it goes: with colours only to a terminal.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    if path == Path::new("-") {
+        let mut stdout = anstream::stdout().lock();
+        return match stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+        {
+            // Nobody reads any more.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.context("standard output"),
+        };
+    }
+    let plain = anstream::adapter::strip_str(text).to_string();
+    fs::write(path, plain).with_context(|| path.display().to_string())
+}
