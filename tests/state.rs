@@ -50,7 +50,6 @@ fn a_pending_signal_kills_once_the_program_unblocks_it() {
 }
 
 #[test]
-#[ignore = "not yet: P-63, siginfo of pending signals is not looked at"]
 fn a_pending_signal_of_a_timer_is_dropped_with_it() {
     let told = told(&["status.SigPnd", "status.ShdPnd"], || {
         block(&[libc::SIGALRM])?;

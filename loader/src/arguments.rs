@@ -15,6 +15,8 @@ const NEVER_ALLOWED: u64 = 6 * 1024 * 1024;
 /// The longest single string, in pages (`MAX_ARG_STRLEN`).
 const STRING_PAGES: u64 = 32;
 const POINTER_SIZE: u64 = 8;
+/// How many entries a vector may have (`MAX_ARG_STRINGS`).
+const ENTRIES: usize = 0x7fff_ffff;
 
 /// Path, arguments and environment as they will stand on the new stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,43 @@ pub struct Arguments {
     pub argv: Vec<CString>,
     /// `envp`.
     pub envp: Vec<CString>,
+}
+
+/// `argv` or `envp`, wherever it lies. execve first counts the entries of both, and copies the strings after that, so
+/// that a bad pointer among them is found late, or never where something else is wrong before.
+pub trait Strings {
+    /// How many there are.
+    ///
+    /// Errors: [`Cause::BadAddress`].
+    fn count(&mut self) -> Result<usize, Cause>;
+
+    /// One of them. Of one that is longer than `limit` with its NUL, any part that is longer will do.
+    ///
+    /// Errors: [`Cause::BadAddress`].
+    fn string(&mut self, index: usize, limit: u64) -> Result<CString, Cause>;
+}
+
+impl<S: AsRef<CStr>> Strings for &[S] {
+    fn count(&mut self) -> Result<usize, Cause> {
+        Ok(self.len())
+    }
+
+    fn string(&mut self, index: usize, _limit: u64) -> Result<CString, Cause> {
+        let string = self.get(index).map(|string| string.as_ref().to_owned());
+        string.ok_or(Cause::BadAddress {
+            what: "an argument",
+        })
+    }
+}
+
+impl<S: AsRef<CStr>, const N: usize> Strings for &[S; N] {
+    fn count(&mut self) -> Result<usize, Cause> {
+        Ok(N)
+    }
+
+    fn string(&mut self, index: usize, limit: u64) -> Result<CString, Cause> {
+        self.as_slice().string(index, limit)
+    }
 }
 
 /// Keeps count of the room that the strings take, as execve does while it copies them.
@@ -53,6 +92,10 @@ impl Limits {
     fn total(self) -> u64 {
         (self.stack / 4).clamp(ALWAYS_ALLOWED, NEVER_ALLOWED)
     }
+
+    fn string(self) -> u64 {
+        STRING_PAGES * self.page_size.get()
+    }
 }
 
 impl ArgumentSpace {
@@ -61,20 +104,7 @@ impl ArgumentSpace {
     ///
     /// Errors: `E2BIG` for one string too long, all too large together, or more than the stack may hold.
     pub fn new(arguments: &mut Arguments, limits: Limits) -> Result<Self, Cause> {
-        let count = arguments.argv.len().max(1) + arguments.envp.len();
-        let pointers = count as u64 * POINTER_SIZE;
-        let mut space = Self {
-            limits,
-            strings: 0,
-            most: 0,
-            pointers,
-        };
-        if pointers >= limits.total() {
-            return Err(Cause::ArgumentsTooLarge {
-                size: pointers,
-                limit: limits.total(),
-            });
-        }
+        let mut space = Self::with_pointers(arguments.argv.len(), arguments.envp.len(), limits)?;
         space.push(&arguments.execfn)?;
         for string in arguments
             .envp
@@ -84,11 +114,63 @@ impl ArgumentSpace {
         {
             space.push(string)?;
         }
-        if arguments.argv.is_empty() {
-            space.push(c"")?;
-            arguments.argv.push(CString::default());
-        }
+        space.fill_empty(&mut arguments.argv)?;
         Ok(space)
+    }
+
+    /// Copies the strings in the same order, each only when there is room for those before it.
+    ///
+    /// Errors: those of [`new`](Self::new), and `EFAULT`.
+    pub fn copy(
+        execfn: CString,
+        mut argv: impl Strings,
+        mut envp: impl Strings,
+        limits: Limits,
+    ) -> Result<(Arguments, Self), Cause> {
+        let (argv_count, envp_count) = (argv.count()?, envp.count()?);
+        let mut space = Self::with_pointers(argv_count, envp_count, limits)?;
+        space.push(&execfn)?;
+        let envp = space.pull(&mut envp, envp_count)?;
+        let mut argv = space.pull(&mut argv, argv_count)?;
+        space.fill_empty(&mut argv)?;
+        let arguments = Arguments { execfn, argv, envp };
+        Ok((arguments, space))
+    }
+
+    fn with_pointers(argv: usize, envp: usize, limits: Limits) -> Result<Self, Cause> {
+        let pointers = argv.max(1).saturating_add(envp) as u64;
+        let pointers = pointers.saturating_mul(POINTER_SIZE);
+        if argv.max(envp) > ENTRIES || pointers >= limits.total() {
+            return Err(Cause::ArgumentsTooLarge {
+                size: pointers,
+                limit: limits.total(),
+            });
+        }
+        Ok(Self {
+            limits,
+            strings: 0,
+            most: 0,
+            pointers,
+        })
+    }
+
+    fn pull(&mut self, strings: &mut impl Strings, count: usize) -> Result<Vec<CString>, Cause> {
+        let mut list = Vec::with_capacity(count);
+        for index in (0..count).rev() {
+            let string = strings.string(index, self.limits.string())?;
+            self.push(&string)?;
+            list.push(string);
+        }
+        list.reverse();
+        Ok(list)
+    }
+
+    fn fill_empty(&mut self, argv: &mut Vec<CString>) -> Result<(), Cause> {
+        if argv.is_empty() {
+            self.push(c"")?;
+            argv.push(CString::default());
+        }
+        Ok(())
     }
 
     /// Replaces `argv[0]` by what a script's first line wants there. The room for the pointers is not counted anew, as
@@ -123,7 +205,7 @@ impl ArgumentSpace {
 
     fn push(&mut self, string: &CStr) -> Result<(), Cause> {
         let size = string.count_bytes() as u64 + 1;
-        let limit = STRING_PAGES * self.limits.page_size.get();
+        let limit = self.limits.string();
         if size > limit {
             return Err(Cause::StringTooLong { size, limit });
         }

@@ -12,11 +12,12 @@ use crate::arguments::Arguments;
 use crate::commit::Ending;
 use crate::error::{Cause, Error};
 use crate::host::Host;
-use crate::open::{Leniency, Source, memory_file, open_program};
+use crate::open::{Leniency, memory_file, open_program};
 use crate::plan::Choices;
 use crate::prepared::Prepared;
 use crate::preview::Preview;
 use crate::search;
+use crate::source::Source;
 use crate::sys;
 
 /// A program to be run in place of the one that this process runs, shaped like [`std::process::Command`].

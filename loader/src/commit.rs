@@ -8,18 +8,20 @@ use std::convert::Infallible;
 use std::fs;
 use std::mem;
 use std::ops::Range;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::fs::MetadataExt as _;
 
 use crate::arch::{self, Slots};
 use crate::difference::Difference;
 use crate::error::{Cause, Error};
+use crate::farewell;
 use crate::handover::{self, Places};
-use crate::holes::Holes;
+use crate::holes;
 use crate::host::Host;
 use crate::host::personality::ADDR_NO_RANDOMIZE;
 use crate::open::{OpenFile, Opened};
 use crate::plan::{Operation, Plan};
+use crate::process::Process;
 use crate::quiesce::Quiet;
 use crate::stack::InitialStack;
 use crate::stage::{self, RunnerFile, Staged};
@@ -34,93 +36,205 @@ pub(crate) struct Ending {
     pub(crate) keep_page: bool,
     /// Stop before the first instruction.
     pub(crate) stop: bool,
+    /// Whether anything may be logged, which allocates and takes locks.
+    pub(crate) log: bool,
 }
 
-/// Replaces the program. Returns only an error, with the process as it was.
-pub(crate) fn commit(
-    host: &Host,
-    plan: &Plan,
-    stack: &InitialStack,
-    opened: &Opened,
+/// A commit that is ready to run, with the memory that it takes: running it allocates nothing and takes no lock.
+#[derive(Debug)]
+pub(crate) struct Commit<'a> {
+    host: &'a Host,
+    plan: &'a Plan,
+    stack: &'a InitialStack,
+    opened: &'a Opened,
     ending: Ending,
-) -> Result<Infallible, Error> {
-    let ready = Ready::new(host, plan, stack, opened, ending)?;
-    log_decisions(plan, &ready.table, ready.gadget);
-    let Ready {
-        runner,
-        first_row,
-        stack,
-        quiet,
-        file,
-        ..
-    } = ready;
-    // From here on these belong to the new program, or go by a row of the table.
-    mem::forget((stack, quiet, file));
-    play(&runner, first_row)
+    set_mm_map: bool,
+    /// Where the last munmap is issued; without it one page stays.
+    gadget: Option<u64>,
+    process: Process,
+    table: Table,
+    /// The one row that is played from the page that stays.
+    last: Table,
+    /// The runner and the encoded table.
+    bytes: Vec<u8>,
+    /// For reading /proc.
+    buffer: Vec<u8>,
+}
+
+/// What is mapped for the commit, and where.
+struct Scene {
+    stack: Staged,
+    runner: Range<u64>,
+    vdso_hop: u64,
 }
 
 /// Everything is staged, and nothing is lost yet: dropping it undoes it.
 pub(crate) struct Ready {
-    pub(crate) table: Table,
-    /// The last system call, which is no row of the table.
-    pub(crate) last: Row,
     runner: Staged,
     first_row: u64,
-    /// Where in the vDSO the last call is issued.
-    gadget: Option<u64>,
     stack: Staged,
     quiet: Quiet,
     file: RunnerFile,
 }
 
-impl Ready {
+impl<'a> Commit<'a> {
+    /// Checks what can be checked beforehand, and reserves memory.
     pub(crate) fn new(
-        host: &Host,
-        plan: &Plan,
-        stack: &InitialStack,
-        opened: &Opened,
+        host: &'a Host,
+        plan: &'a Plan,
+        stack: &'a InitialStack,
+        opened: &'a Opened,
         ending: Ending,
     ) -> Result<Self, Error> {
+        const BUFFER: usize = 16 * 1024;
         check_mdwe(host, plan)?;
         stage::probe(plan, opened, host.page_size)?;
-        let gadget = last_call(host, plan, ending);
-        let mut holes = Holes::new(host, plan);
-        let staged_stack = stage::stack(&mut holes, plan, stack, gadget.map(|_| plan.entry()))?;
-        let mut file = RunnerFile::new()?;
-        file.check_has_data(plan)?;
-        let set_mm_map = sys::has_set_mm_map();
-        let own = own_descriptors(opened, &file);
-        let staying: Vec<_> = own.iter().copied().chain(opened.inherited).collect();
-        let quiet = Quiet::new(host, &staying, set_mm_map)?;
-        let mut places = Places {
-            stack: staged_stack.range.clone(),
-            vdso_hop: handover::vdso_hop(plan, &mut holes)?,
-            zeros: (file.descriptor(), 0),
-            own,
-            set_mm_map,
-            set_exe: set_mm_map && may_set_exe(&quiet.process.status) && !is_own_executable(opened),
-            stop: ending.stop,
-            ..Places::of(opened)
-        };
-        // The table's size is known only when it is there, and its addresses only when its size is known.
-        let draft = handover::table(host, plan, stack, &quiet.process, &places);
-        let size = handover::runner_size(&draft, host.page_size)?;
-        places.runner = holes.take(size)?;
-        places.zeros = file.zeros(size);
-        check_address_space(host, plan, size)?;
-        let table = handover::table(host, plan, stack, &quiet.process, &places);
-        let page = host.page_size;
-        let (bytes, first_row) = runner(&table, &places.runner, page.get(), plan, gadget);
+        let process = Process::with_room(Status::current()?.descriptors);
+        let (rows, data) = handover::room(plan, stack, &process);
+        let table = Table::with_room(rows, data);
+        let room = host.page_size.get() as usize + table.room();
         Ok(Self {
+            host,
+            plan,
+            stack,
+            opened,
+            ending,
+            set_mm_map: sys::has_set_mm_map(),
+            gadget: last_call(host, plan, ending),
+            process,
             table,
-            last: last_row(&places.runner, page.get(), gadget),
-            runner: file.map(&places.runner, &bytes, page)?,
+            last: Table::with_room(1, 0),
+            bytes: Vec::with_capacity(room),
+            buffer: vec![0; BUFFER],
+        })
+    }
+
+    /// Replaces the program. Returns only an error, with the process as it was.
+    pub(crate) fn run(&mut self) -> Result<Infallible, Cause> {
+        let Ready {
+            runner,
             first_row,
-            gadget,
-            stack: staged_stack,
+            stack,
+            quiet,
+            file,
+        } = self.ready()?;
+        if self.ending.log {
+            self.log_decisions();
+        }
+        farewell::bid(&self.process, &mut self.buffer);
+        // From here on these belong to the new program, or go by a row of the table.
+        mem::forget((stack, quiet, file));
+        play(&runner, first_row)
+    }
+
+    /// Does all that can be refused.
+    pub(crate) fn ready(&mut self) -> Result<Ready, Cause> {
+        let mut file = RunnerFile::new()?;
+        file.check_has_data(self.plan)?;
+        let quiet = Quiet::new()?;
+        let scene = self.set_scene()?;
+        let own = own_descriptors(self.opened, &file);
+        let [program, runner, interpreter, source] = own;
+        let staying = [program, runner, interpreter, source, self.opened.inherited];
+        let (process, buffer) = (&mut self.process, &mut self.buffer);
+        quiet.look(process, self.host, &staying, self.set_mm_map, buffer)?;
+        self.fill_table(&scene, &file, &own)?;
+        let first_row = self.encode(&scene.runner);
+        Ok(Ready {
+            runner: file.map(&scene.runner, &self.bytes, self.host.page_size)?,
+            first_row,
+            stack: scene.stack,
             quiet,
             file,
         })
+    }
+
+    /// The rows, and the last system call, which is none of them: to be looked at once it is [`ready`](Self::ready).
+    pub(crate) fn rows(&self, ready: &Ready) -> (Table, Row) {
+        let last = last_row(&ready.runner.range, self.host.page_size.get(), self.gadget);
+        (self.table.clone(), last)
+    }
+
+    /// Finds room for the runner, a stop of the vDSO on its way and the new stack, and makes that stack.
+    fn set_scene(&mut self) -> Result<Scene, Cause> {
+        let (host, plan) = (self.host, self.plan);
+        let runner = handover::runner_size(&self.table, host.page_size)?;
+        check_address_space(host, plan, runner)?;
+        let vdso = handover::vdso_size(plan);
+        let stack = plan.stack.range.end - plan.stack.range.start;
+        let place = holes::find(host, plan, runner + vdso + stack, &mut self.buffer)?;
+        let vdso_hop = place.start + runner;
+        let return_address = self.gadget.map(|_| plan.entry());
+        Ok(Scene {
+            stack: stage::stack(vdso_hop + vdso..place.end, plan, self.stack, return_address)?,
+            runner: place.start..vdso_hop,
+            vdso_hop,
+        })
+    }
+
+    fn fill_table(
+        &mut self,
+        scene: &Scene,
+        file: &RunnerFile,
+        own: &[Option<RawFd>; 4],
+    ) -> Result<(), Cause> {
+        let opened = self.opened;
+        let is_own = is_running(&opened.program);
+        let places = Places {
+            runner: scene.runner.clone(),
+            stack: scene.stack.range.clone(),
+            vdso_hop: scene.vdso_hop,
+            zeros: file.zeros(scene.runner.end - scene.runner.start),
+            own,
+            set_mm_map: self.set_mm_map,
+            set_exe: self.set_mm_map && may_set_exe(&self.process.status) && !is_own,
+            stop: self.ending.stop,
+            ..Places::of(opened)
+        };
+        let (host, plan, stack) = (self.host, self.plan, self.stack);
+        handover::fill(&mut self.table, host, plan, stack, &self.process, &places);
+        if self.table.is_full() {
+            return Err(Cause::Changing);
+        }
+        Ok(())
+    }
+
+    /// The runner's page and the table behind it; returns the address of its first row. Where the page stays, the table's
+    /// pages still go: by a row in the page.
+    fn encode(&mut self, range: &Range<u64>) -> u64 {
+        let (sp, entry) = (self.plan.stack.frame.sp, self.plan.entry());
+        let (page, size) = (self.host.page_size.get(), range.end - range.start);
+        let slots = match self.gadget {
+            Some(gadget) => Slots::unmap_and_return(sp - 8, gadget, range.start, size),
+            None => Slots::jump(sp, entry),
+        };
+        let (first_row, bytes) = (range.start + page, &mut self.bytes);
+        bytes.clear();
+        arch::runner(&slots, bytes);
+        bytes.resize(bytes.len().next_multiple_of(64), 0);
+        let mut then = 0;
+        if self.gadget.is_none() {
+            then = range.start + bytes.len() as u64;
+            self.last.clear();
+            self.last.add(last_row(range, page, self.gadget));
+            self.last.encode(then, 0, 0, bytes);
+        }
+        debug_assert!(bytes.len() as u64 <= page);
+        bytes.resize(page as usize, 0);
+        self.table.encode(first_row, page, then, bytes);
+        first_row
+    }
+
+    fn log_decisions(&self) {
+        log_plan(self.plan);
+        match self.gadget {
+            Some(gadget) => log::debug!("the last munmap is issued in the vDSO, at {gadget:#x}"),
+            None => log::debug!("one page of the loader stays"),
+        }
+        for row in self.table.rows() {
+            log::trace!("{row}");
+        }
+        log::logger().flush();
     }
 }
 
@@ -130,47 +244,14 @@ fn play(runner: &Staged, first_row: u64) -> ! {
     unsafe { arch::play(runner.range.start, first_row) }
 }
 
-/// The runner's page and the table behind it. Where the page stays, the table's pages still go: by a row in the page.
-fn runner(
-    table: &Table,
-    range: &Range<u64>,
-    page: u64,
-    plan: &Plan,
-    gadget: Option<u64>,
-) -> (Vec<u8>, u64) {
-    let (sp, entry) = (plan.stack.frame.sp, plan.entry());
-    let size = range.end - range.start;
-    let slots = match gadget {
-        Some(gadget) => Slots::unmap_and_return(sp - 8, gadget, range.start, size),
-        None => Slots::jump(sp, entry),
-    };
-    let first_row = range.start + page;
-    let mut bytes = arch::runner(&slots);
-    bytes.resize(bytes.len().next_multiple_of(64), 0);
-    let mut then = 0;
-    if gadget.is_none() {
-        then = range.start + bytes.len() as u64;
-        let mut last = Table::default();
-        last.add(last_row(range, page, gadget));
-        bytes.extend(last.encode(then, 0, 0));
-    }
-    debug_assert!(bytes.len() as u64 <= page);
-    bytes.resize(page as usize, 0);
-    bytes.extend(table.encode(first_row, page, then));
-    (bytes, first_row)
-}
-
 /// By code of the vDSO all of the runner goes, by its own all but its page.
 fn last_row(range: &Range<u64>, page: u64, gadget: Option<u64>) -> Row {
     let (start, reason) = match gadget {
         Some(_) => (range.start, "the loader's last page, by code of the vDSO"),
         None => (range.start + page, "this table; the loader's page stays"),
     };
-    Row::must(
-        call::MUNMAP,
-        &[start.into(), (range.end - start).into()],
-        reason,
-    )
+    let arguments = [start.into(), (range.end - start).into()];
+    Row::must(call::MUNMAP, &arguments, reason)
 }
 
 /// What the table cannot make as execve does.
@@ -191,7 +272,7 @@ pub(crate) fn differences(
     }
     let status = Status::current().unwrap_or_default();
     let may_set = set_mm_map && may_set_exe(&status);
-    if !is_own_executable(opened)
+    if !is_running(&opened.program)
         && (!may_set || opened.interpreter.as_ref().is_some_and(is_running))
     {
         differences.push(Difference::Executable);
@@ -238,7 +319,7 @@ fn syscall_return(host: &Host, plan: &Plan) -> Option<u64> {
 }
 
 /// Descriptors that this crate opened for the load.
-fn own_descriptors(opened: &Opened, runner: &RunnerFile) -> Vec<i32> {
+fn own_descriptors(opened: &Opened, runner: &RunnerFile) -> [Option<RawFd>; 4] {
     let interpreter = opened
         .interpreter
         .as_ref()
@@ -246,8 +327,13 @@ fn own_descriptors(opened: &Opened, runner: &RunnerFile) -> Vec<i32> {
     let source = opened
         .source
         .filter(|source| opened.inherited != Some(*source));
-    let own = [opened.program.file.as_raw_fd(), runner.descriptor()];
-    own.into_iter().chain(interpreter).chain(source).collect()
+    let program = opened.program.file.as_raw_fd();
+    [
+        Some(program),
+        Some(runner.descriptor()),
+        interpreter,
+        source,
+    ]
 }
 
 /// execve makes these mappings before the new memory can have any policy; userspace asks like everybody.
@@ -285,17 +371,13 @@ fn may_set_exe(status: &Status) -> bool {
     status.has_capability(21) || status.has_capability(40)
 }
 
-fn is_own_executable(opened: &Opened) -> bool {
-    is_running(&opened.program)
-}
-
 /// Whether it is the file that /proc/self/exe names.
 fn is_running(open_file: &OpenFile) -> bool {
-    let own = fs::metadata("/proc/self/exe");
+    let own = fs::metadata("/proc/thread-self/exe");
     own.is_ok_and(|own| (own.dev(), own.ino()) == (open_file.device, open_file.inode))
 }
 
-fn log_decisions(plan: &Plan, table: &Table, gadget: Option<u64>) {
+fn log_plan(plan: &Plan) {
     let load = |load: &crate::plan::Load| format!("bias {:#x}, entry {:#x}", load.bias, load.entry);
     log::debug!("program: {}", load(&plan.program));
     if let Some(interpreter) = &plan.interpreter {
@@ -311,12 +393,4 @@ fn log_decisions(plan: &Plan, table: &Table, gadget: Option<u64>) {
     if let Some(vdso) = &plan.vdso {
         log::debug!("vDSO from {:#x} to {:#x}", vdso.from().start, vdso.to);
     }
-    match gadget {
-        Some(gadget) => log::debug!("the last munmap is issued in the vDSO, at {gadget:#x}"),
-        None => log::debug!("one page of the loader stays"),
-    }
-    for row in table.rows() {
-        log::trace!("{row}");
-    }
-    log::logger().flush();
 }

@@ -1,44 +1,55 @@
-//! Places in an address space that are free now and stay free.
+//! A place for the loader's own pages: free now, and free in the new program as well.
+//!
+//! It is looked for in the map of the process as it is at that moment, line by line and without allocating: another thread
+//! may have changed it since the plan was made, or the process that this one was forked from.
 
 use std::ops::Range;
 
 use crate::error::Cause;
 use crate::host::Host;
+use crate::maps::Line;
 use crate::plan::Plan;
-use crate::space::AddressSpace;
+use crate::procfs::lines;
 
-/// Finds places that are free now and stay free, in the old program as in the new one.
-#[derive(Debug)]
-pub(crate) struct Holes {
-    taken: AddressSpace<()>,
-    within: Range<u64>,
+/// The highest free range of `size` bytes below the stacks of both programs and above what an ordinary user may not map.
+///
+/// Errors: there is none; /proc cannot be read.
+pub(crate) fn find(
+    host: &Host,
+    plan: &Plan,
+    size: u64,
+    buffer: &mut [u8],
+) -> Result<Range<u64>, Cause> {
+    let end = host.page_size.floor(host.machine.stack_top() / 16 * 15);
+    let within = host.lowest_hint..end;
+    let (mut found, mut previous) = (None, 0);
+    let mut look = |gap: Range<u64>| {
+        let gap = gap.start.max(within.start)..gap.end.min(within.end);
+        found = highest(plan, size, gap).or(found.take());
+    };
+    lines(c"/proc/thread-self/maps", buffer, |line| {
+        if let Some(line) = Line::parse(line).filter(|line| !line.is_vsyscall()) {
+            look(previous..line.range.start);
+            previous = line.range.end;
+        }
+    })
+    .map_err(|errno| Cause::System {
+        call: "/proc/thread-self/maps",
+        errno,
+    })?;
+    look(previous..end);
+    found.ok_or(Cause::NoRoom { size })
 }
 
-impl Holes {
-    pub(crate) fn new(host: &Host, plan: &Plan) -> Self {
-        let mut taken = AddressSpace::default();
-        let old = host
-            .mappings
-            .iter()
-            .filter(|mapping| !mapping.is_vsyscall())
-            .map(|mapping| mapping.range.clone());
-        old.chain(plan.ranges())
-            .for_each(|range| taken.place(range, ()));
-        // Below the stacks of both programs, and above what an ordinary user may not map.
-        let end = host.page_size.floor(host.machine.stack_top() / 16 * 15);
-        Self {
-            taken,
-            within: host.lowest_hint..end,
+/// The highest place in `gap` where the new program has nothing.
+fn highest(plan: &Plan, size: u64, gap: Range<u64>) -> Option<Range<u64>> {
+    let mut end = gap.end;
+    loop {
+        let start = end.checked_sub(size).filter(|&start| start >= gap.start)?;
+        let mut new = plan.ranges();
+        match new.find(|range| range.start < end && start < range.end) {
+            Some(range) => end = range.start,
+            None => return Some(start..end),
         }
-    }
-
-    /// A free range of `size` bytes, taken from now on.
-    pub(crate) fn take(&mut self, size: u64) -> Result<Range<u64>, Cause> {
-        let start = self
-            .taken
-            .highest_hole(size, self.within.clone())
-            .ok_or(Cause::NoRoom { size })?;
-        self.taken.place(start..start + size, ());
-        Ok(start..start + size)
     }
 }

@@ -163,16 +163,16 @@ impl Host {
     ///
     /// Errors: /proc is not mounted or does not read as expected; getrandom(2) fails.
     pub fn current() -> Result<Self, Cause> {
-        let auxv = sys::auxv().or_else(|_| read("/proc/self/auxv"))?;
+        let auxv = sys::auxv().or_else(|_| read("/proc/thread-self/auxv"))?;
         let auxv = Auxv::from_bytes(&auxv);
         let page_size = auxv
             .get(AT_PAGESZ)
             .and_then(PageSize::new)
             .ok_or(Cause::Proc {
-                path: "/proc/self/auxv",
+                path: "/proc/thread-self/auxv",
             })?;
-        let mappings = maps::parse(&read("/proc/self/maps")?).ok_or(Cause::Proc {
-            path: "/proc/self/maps",
+        let mappings = maps::parse(&read("/proc/thread-self/maps")?).ok_or(Cause::Proc {
+            path: "/proc/thread-self/maps",
         })?;
         let status = Status::current()?;
         let personality = nix::sys::personality::get().map_or(0, |persona| persona.bits() as u32);

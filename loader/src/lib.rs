@@ -36,6 +36,7 @@ pub mod stack;
 mod status;
 pub mod table;
 
+mod call;
 mod command;
 mod difference;
 mod handover;
@@ -47,15 +48,18 @@ mod process;
 mod procfs;
 pub mod search;
 mod set_id;
+mod source;
 
 mod arch;
 mod commit;
+mod farewell;
 mod quiesce;
 mod stage;
 mod sys;
 #[cfg(feature = "trace")]
 pub mod trace;
 
+pub use call::Call;
 pub use command::Command;
 pub use difference::Difference;
 pub use error::{Cause, Error, Field, SegmentFault, Subject};

@@ -26,12 +26,12 @@ pub struct Mapping {
 impl Mapping {
     /// Whether this is the page for legacy system calls, which lies in the kernel's half and can never go.
     pub fn is_vsyscall(&self) -> bool {
-        self.name == b"[vsyscall]"
+        is_vsyscall(&self.name)
     }
 
     /// Whether this belongs to the vDSO: its code, or the data that the kernel shows with it.
     pub fn is_vdso(&self) -> bool {
-        self.name.starts_with(b"[vdso]") || self.name.starts_with(b"[vvar")
+        is_vdso(&self.name)
     }
 }
 
@@ -43,29 +43,82 @@ pub fn parse(text: &[u8]) -> Option<Vec<Mapping>> {
         .collect()
 }
 
+/// What stands in one line, without a copy of the name.
+pub(crate) struct Line<'a> {
+    pub(crate) range: Range<u64>,
+    permissions: &'a [u8],
+    offset: u64,
+    device: (u32, u32),
+    inode: u64,
+    pub(crate) name: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    /// `None` where it does not read as expected. Allocates nothing.
+    pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut fields = line.splitn(6, |&byte| byte == b' ');
+        let mut field = || std::str::from_utf8(fields.next()?).ok();
+        let (start, end) = field()?.split_once('-')?;
+        let permissions = field()?.as_bytes();
+        let offset = hex(field()?)?;
+        let (major, minor) = field()?.split_once(':')?;
+        let inode = field()?.parse().ok()?;
+        let name = fields.next().unwrap_or_default();
+        let blanks = name.iter().take_while(|&&byte| byte == b' ').count();
+        Some(Self {
+            range: hex(start)?..hex(end)?,
+            permissions,
+            offset,
+            device: (hex(major)? as u32, hex(minor)? as u32),
+            inode,
+            name: &name[blanks..],
+        })
+    }
+
+    /// Whether `mode`, a letter of `rwxs`, is among the permissions.
+    pub(crate) fn allows(&self, mode: u8) -> bool {
+        self.permissions.contains(&mode)
+    }
+
+    /// Whether it is the ring of a context of asynchronous I/O.
+    pub(crate) fn is_asynchronous_io(&self) -> bool {
+        self.name.starts_with(b"/[aio]")
+    }
+
+    /// See [`Mapping::is_vsyscall`].
+    pub(crate) fn is_vsyscall(&self) -> bool {
+        is_vsyscall(self.name)
+    }
+
+    /// See [`Mapping::is_vdso`].
+    pub(crate) fn is_vdso(&self) -> bool {
+        is_vdso(self.name)
+    }
+}
+
 fn parse_line(line: &[u8]) -> Option<Mapping> {
-    let mut fields = line.splitn(6, |&byte| byte == b' ');
-    let mut field = || std::str::from_utf8(fields.next()?).ok();
-    let (start, end) = field()?.split_once('-')?;
-    let permissions = field()?.as_bytes();
-    let offset = hex(field()?)?;
-    let (major, minor) = field()?.split_once(':')?;
-    let inode = field()?.parse().ok()?;
-    let name = fields.next().unwrap_or_default();
-    let blanks = name.iter().take_while(|&&byte| byte == b' ').count();
+    let line = Line::parse(line).filter(|line| line.permissions.len() >= 4)?;
     Some(Mapping {
-        range: hex(start)?..hex(end)?,
         permissions: Permissions {
-            read: *permissions.first()? == b'r',
-            write: *permissions.get(1)? == b'w',
-            execute: *permissions.get(2)? == b'x',
+            read: line.allows(b'r'),
+            write: line.allows(b'w'),
+            execute: line.allows(b'x'),
         },
-        shared: *permissions.get(3)? == b's',
-        offset,
-        device: (hex(major)? as u32, hex(minor)? as u32),
-        inode,
-        name: name[blanks..].to_vec(),
+        shared: line.allows(b's'),
+        range: line.range,
+        offset: line.offset,
+        device: line.device,
+        inode: line.inode,
+        name: line.name.to_vec(),
     })
+}
+
+fn is_vsyscall(name: &[u8]) -> bool {
+    name == b"[vsyscall]"
+}
+
+fn is_vdso(name: &[u8]) -> bool {
+    name.starts_with(b"[vdso]") || name.starts_with(b"[vvar")
 }
 
 fn hex(digits: &str) -> Option<u64> {

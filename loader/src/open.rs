@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
@@ -23,6 +23,7 @@ use crate::image::{Image, PREFIX_SIZE, ReadAt, Role};
 use crate::plan::Loadable;
 use crate::script::{REWRITE_LIMIT, ScriptLine};
 use crate::set_id;
+use crate::source::{Name, Source};
 use crate::sys;
 
 /// Which of execve's refusals are passed over.
@@ -30,55 +31,6 @@ use crate::sys;
 pub(crate) struct Leniency {
     pub(crate) noexec: bool,
     pub(crate) set_id: bool,
-}
-
-/// Where a program comes from.
-#[derive(Debug)]
-pub(crate) enum Source<'a> {
-    Path(CString),
-    /// A descriptor of this process, by its number.
-    Descriptor(RawFd),
-    /// Bytes in a memory file of ours.
-    Memory(&'a File),
-}
-
-impl Source<'_> {
-    /// The name that stands for the program in `AT_EXECFN` and in a script's arguments.
-    pub(crate) fn name(&self) -> CString {
-        match self {
-            Self::Path(path) => path.clone(),
-            Self::Descriptor(number) => descriptor_name(*number),
-            Self::Memory(file) => descriptor_name(file.as_raw_fd()),
-        }
-    }
-
-    fn open(&self, leniency: Leniency, ids: Ids) -> Result<File, Cause> {
-        match self {
-            Self::Path(path) => open_executable(path, leniency, ids),
-            Self::Descriptor(number) => {
-                let path = CString::new(format!("/proc/self/fd/{number}")).unwrap_or_default();
-                if sys::close_on_exec(*number).is_none() {
-                    return Err(Cause::Path {
-                        errno: Errno::EBADF,
-                    });
-                }
-                open_executable(&path, leniency, ids)
-            }
-            Self::Memory(file) => file.try_clone().map_err(|error| Cause::read(&error)),
-        }
-    }
-
-    /// Whether the interpreter of a script would find it closed.
-    fn closes_on_exec(&self) -> bool {
-        match self {
-            Self::Path(_) | Self::Memory(_) => false,
-            Self::Descriptor(number) => sys::close_on_exec(*number).unwrap_or(true),
-        }
-    }
-}
-
-fn descriptor_name(number: RawFd) -> CString {
-    CString::new(format!("/dev/fd/{number}")).unwrap_or_default()
 }
 
 /// A file that is ready to be mapped.
@@ -117,8 +69,27 @@ pub(crate) fn open_program(
     leniency: Leniency,
     host: &Host,
 ) -> Result<Opened, Error> {
-    let mut file = source.open(leniency, host.ids)?;
-    let mut space = ArgumentSpace::new(&mut arguments, host.argument_limits())?;
+    let file = source.open(leniency, host.ids)?;
+    let space = ArgumentSpace::new(&mut arguments, host.argument_limits())?;
+    follow(
+        source,
+        file,
+        (arguments, space),
+        other_interpreter,
+        leniency,
+        host,
+    )
+}
+
+/// The rest of that, for a program that is open already and whose strings are counted.
+pub(crate) fn follow(
+    source: &Source<'_>,
+    mut file: File,
+    (mut arguments, mut space): (Arguments, ArgumentSpace),
+    other_interpreter: Option<&CStr>,
+    leniency: Leniency,
+    host: &Host,
+) -> Result<Opened, Error> {
     let mut subject = Subject::Program;
     let mut script = source.name();
     let mut rewrites = 0;
@@ -177,7 +148,7 @@ fn open_named(path: &CStr, leniency: Leniency, ids: Ids) -> Result<File, Cause> 
             file_type: "the working directory",
         });
     }
-    open_executable(path, leniency, ids)
+    open_executable(Name::from(path), leniency, ids)
 }
 
 fn script_line(file: &File) -> Result<Option<ScriptLine>, Cause> {
@@ -243,13 +214,8 @@ impl ReadAt for File {
 
 /// Opens a file as execve does: what it is and whether it may be executed is looked at before it is opened for reading,
 /// so that a FIFO does not block and a device does nothing.
-fn open_executable(path: &CStr, leniency: Leniency, ids: Ids) -> Result<File, Cause> {
-    let place = openat(
-        AT_FDCWD,
-        path,
-        OFlag::O_PATH | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    );
+pub(crate) fn open_executable(name: Name<'_>, leniency: Leniency, ids: Ids) -> Result<File, Cause> {
+    let place = name.open(OFlag::O_PATH);
     let place = place.map_err(|errno| Cause::Path { errno })?;
     let status = fstat(&place).map_err(|errno| Cause::System {
         call: "fstat",
@@ -265,12 +231,12 @@ fn open_executable(path: &CStr, leniency: Leniency, ids: Ids) -> Result<File, Ca
         return Err(Cause::NotExecutable { mode });
     }
     let checked = !noexec && check_with_kernel(&place)?;
-    let file = open_for_reading(&place, path, &status, mode)?;
+    let file = open_for_reading(&place, name, &status, mode)?;
     if !checked && sys::open_for_writing(file.as_fd()) {
         return Err(Cause::Busy);
     }
     if noexec {
-        copy_to_memory(file, path)
+        copy_to_memory(file, name.path)
     } else {
         Ok(file)
     }
@@ -284,6 +250,12 @@ fn check_type(status: &FileStat) -> Result<(), Cause> {
         SFlag::S_IFSOCK => "a socket",
         SFlag::S_IFCHR => "a character device",
         SFlag::S_IFBLK => "a block device",
+        // Only where the last link is not followed.
+        SFlag::S_IFLNK => {
+            return Err(Cause::Path {
+                errno: Errno::ELOOP,
+            });
+        }
         _ => "a special file",
     };
     Err(Cause::NotRegular { file_type })
@@ -321,11 +293,11 @@ fn may_execute(place: &OwnedFd, status: &FileStat, noexec: bool, ids: Ids) -> bo
 /// By the path once more, or where that now leads elsewhere through the place itself.
 fn open_for_reading(
     place: &OwnedFd,
-    path: &CStr,
+    name: Name<'_>,
     status: &FileStat,
     mode: u32,
 ) -> Result<File, Cause> {
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
+    let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
     let same = |file: &OwnedFd| {
         fstat(file)
             .is_ok_and(|other| (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino))
@@ -333,11 +305,11 @@ fn open_for_reading(
     let by_place = || {
         open(
             format!("/proc/self/fd/{}", place.as_raw_fd()).as_str(),
-            flags,
+            flags | OFlag::O_CLOEXEC,
             Mode::empty(),
         )
     };
-    let file = match open(path, flags, Mode::empty()) {
+    let file = match name.open(flags) {
         Ok(file) if same(&file) => Ok(file),
         _ => by_place(),
     };
@@ -371,16 +343,21 @@ fn copy_to_memory(mut file: File, path: &CStr) -> Result<File, Cause> {
 pub(crate) fn memory_file(name: &[u8], content: &mut impl io::Read) -> io::Result<File> {
     // The kernel limits names to 249 bytes.
     let name = CString::new(&name[..name.len().min(200)]).unwrap_or_default();
-    let executable = MFdFlags::from_bits_retain(libc::MFD_EXEC);
-    let created = match memfd_create(name.as_c_str(), MFdFlags::MFD_CLOEXEC | executable) {
-        // The flag is as old as Linux 6.3; before, every memory file is executable.
-        Err(Errno::EINVAL) => memfd_create(name.as_c_str(), MFdFlags::MFD_CLOEXEC),
-        other => other,
-    };
-    let mut file = File::from(created?);
+    let mut file = empty_memory_file(&name)?;
     io::copy(content, &mut file)?;
     file.rewind()?;
     Ok(file)
+}
+
+/// A memory file that may be executed and is closed by exec. Allocates nothing.
+pub(crate) fn empty_memory_file(name: &CStr) -> Result<File, Errno> {
+    let executable = MFdFlags::from_bits_retain(libc::MFD_EXEC);
+    match memfd_create(name, MFdFlags::MFD_CLOEXEC | executable) {
+        // The flag is as old as Linux 6.3; before, every memory file is executable.
+        Err(Errno::EINVAL) => memfd_create(name, MFdFlags::MFD_CLOEXEC),
+        other => other,
+    }
+    .map(File::from)
 }
 
 fn base_name(path: &CStr) -> &[u8] {
@@ -391,7 +368,7 @@ fn base_name(path: &CStr) -> &[u8] {
 /// The last component of the path that was asked for; of a descriptor, the name of the file that is run in the end
 /// (Linux 6.14; before, the descriptor's number).
 fn command_name(source: &Source<'_>, file: &File) -> Vec<u8> {
-    if let Source::Path(path) = source {
+    if let Source::Path(path) | Source::At { path, .. } = source {
         return base_name(path).to_vec();
     }
     let link =

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use crate::auxv;
-use crate::commit::{self, Ending, Ready};
+use crate::commit::{self, Commit, Ending};
 use crate::difference::Difference;
 use crate::error::Error;
 use crate::handover;
@@ -77,17 +77,13 @@ impl Prepared {
     /// All of it as plain data, with the system calls that [`exec`](Self::exec) would make. To find out what these are,
     /// everything is staged that they need, and then removed again.
     pub fn preview(self) -> Preview {
-        let ready = Ready::new(
-            &self.host,
-            &self.plan,
-            &self.stack,
-            &self.opened,
-            self.ending,
-        );
-        let handover = ready.map(|ready| Rows {
-            table: ready.table.clone(),
-            last: ready.last.clone(),
-        });
+        let rows = || -> Result<Rows, Error> {
+            let mut commit = self.ready_to_commit(self.ending)?;
+            let ready = commit.ready()?;
+            let (table, last) = commit.rows(&ready);
+            Ok(Rows { table, last })
+        };
+        let handover = rows();
         Preview::new(self.host, &self.opened, self.plan, self.stack, handover)
     }
 
@@ -126,13 +122,17 @@ impl Prepared {
     }
 
     fn commit(self) -> Result<Infallible, Error> {
-        commit::commit(
-            &self.host,
-            &self.plan,
-            &self.stack,
-            &self.opened,
-            self.ending,
-        )
+        let ending = Ending {
+            log: true,
+            ..self.ending
+        };
+        let mut commit = self.ready_to_commit(ending)?;
+        commit.run().map_err(Error::from)
+    }
+
+    fn ready_to_commit(&self, ending: Ending) -> Result<Commit<'_>, Error> {
+        let (host, plan) = (&self.host, &self.plan);
+        Commit::new(host, plan, &self.stack, &self.opened, ending)
     }
 }
 

@@ -1,9 +1,10 @@
-//! What the calling process carries that execve would drop or change: plain data, gathered by `quiesce`.
+//! What the calling process carries that execve would drop or change: plain data, gathered by `quiesce`, in room that was
+//! reserved before.
 
 use std::ops::RangeInclusive;
 
 use crate::status::Status;
-use crate::sys::SignalAction;
+use crate::sys::{self, SignalAction};
 
 /// A registered restartable-sequences area; unregistering needs exactly these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +24,9 @@ pub(crate) struct Process {
     pub(crate) dispositions: Vec<(i32, SignalAction)>,
     /// Descriptors that are closed, the loader's own excepted.
     pub(crate) closing: Vec<RangeInclusive<i32>>,
-    /// POSIX timers, by the kernel's numbers.
-    pub(crate) timers: Vec<i32>,
     pub(crate) rseq: Option<Rseq>,
+    /// Whether there are contexts of io_submit(2).
+    pub(crate) has_asynchronous_io: bool,
     pub(crate) status: Status,
     pub(crate) securebits: u32,
     /// `fs.suid_dumpable`.
@@ -36,6 +37,23 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Room for what a process with a table of so many descriptors can carry, and for some more that are opened meanwhile.
+    pub(crate) fn with_room(descriptors: usize) -> Self {
+        const MORE: usize = 64;
+        const SIGNALS: usize = 64;
+        // Neighbours close in one range, so at the most every other one takes a range of its own.
+        let ranges = if sys::has_close_range() {
+            descriptors / 2
+        } else {
+            descriptors
+        };
+        Self {
+            dispositions: Vec::with_capacity(SIGNALS),
+            closing: Vec::with_capacity(ranges + MORE),
+            ..Self::default()
+        }
+    }
+
     /// The capability sets after execve, as far as a process can give up what execve takes: (permitted, effective).
     ///
     /// Linux: `cap_bprm_creds_from_file` in security/commoncap.c, for a file without capabilities. What execve would

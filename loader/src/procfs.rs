@@ -1,9 +1,18 @@
-//! Reading the small files of /proc: in one read, where `std::fs::read` would take many.
+//! Reading /proc.
+//!
+//! [`read`] takes a file in one read, where `std::fs::read` would take many. [`lines`] and [`numbers`] allocate nothing and
+//! take no lock: they serve where other threads are stopped at any point, or in the child of a process that has some.
+//! Whoever runs is asked for by `thread-self`: `self` is the first thread, which may be gone.
+#![allow(unsafe_code, reason = "getdents64, which no crate wraps")]
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 
 use crate::error::Cause;
 
@@ -42,5 +51,129 @@ fn read_file(path: &str, capacity: usize) -> io::Result<Vec<u8>> {
         if size == bytes.len() {
             bytes.resize(size * 2, 0);
         }
+    }
+}
+
+/// Hands each line of a file to `each`, without its newline; of a line longer than `buffer` only the start.
+pub(crate) fn lines(
+    path: &CStr,
+    buffer: &mut [u8],
+    mut each: impl FnMut(&[u8]),
+) -> Result<(), Errno> {
+    let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let (mut filled, mut cut) = (0, false);
+    loop {
+        let count = retry(|| nix::unistd::read(&file, &mut buffer[filled..]))?;
+        if count == 0 {
+            return Ok(());
+        }
+        filled += count;
+        let mut start = 0;
+        while let Some(size) = buffer[start..filled].iter().position(|&byte| byte == b'\n') {
+            if !std::mem::take(&mut cut) {
+                each(&buffer[start..start + size]);
+            }
+            start += size + 1;
+        }
+        buffer.copy_within(start..filled, 0);
+        filled -= start;
+        if filled == buffer.len() {
+            if !std::mem::replace(&mut cut, true) {
+                each(buffer);
+            }
+            filled = 0;
+        }
+    }
+}
+
+/// Hands each number in a directory such as /proc/self/fd to `each`, in the order that the kernel lists them.
+///
+/// The descriptor that this takes itself is left out.
+pub(crate) fn numbers(
+    path: &CStr,
+    buffer: &mut [u8],
+    mut each: impl FnMut(i32),
+) -> Result<(), Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = open(path, flags, Mode::empty())?;
+    loop {
+        let count = retry(|| entries(&directory, buffer))?;
+        if count == 0 {
+            return Ok(());
+        }
+        let mut rest = &buffer[..count];
+        while let Some((name, next)) = entry(rest) {
+            if let Some(number) = decimal(name).filter(|&number| number != directory.as_raw_fd()) {
+                each(number);
+            }
+            rest = next;
+        }
+    }
+}
+
+fn entries(directory: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let (number, place) = (libc::SYS_getdents64, buffer.as_mut_ptr());
+    // SAFETY: the kernel writes at most the buffer's size to it.
+    let count = unsafe { libc::syscall(number, directory.as_raw_fd(), place, buffer.len()) };
+    Errno::result(count).map(|count| count as usize)
+}
+
+/// The name of the first `struct linux_dirent64`, and what follows it: inode, offset, size of the record, type, name.
+fn entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    const SIZE: usize = 16;
+    const NAME: usize = 19;
+    let size = usize::from(u16::from_ne_bytes(*bytes.get(SIZE..)?.first_chunk()?));
+    let name = bytes.get(NAME..size)?.split(|&byte| byte == 0).next()?;
+    Some((name, &bytes[size..]))
+}
+
+/// A decimal number, blanks around it aside.
+pub(crate) fn decimal<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok()
+}
+
+/// Again, as long as a signal comes between.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => (),
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_to_the_buffer_and_none_is_lost() {
+        let all = std::fs::read("/proc/self/status").expect("/proc is mounted");
+        let expected: Vec<_> = all
+            .split(|&byte| byte == b'\n')
+            .map(|line| &line[..line.len().min(7)])
+            .map(|line| line.split(|&byte| byte == b':').next())
+            .collect();
+        let mut seen = Vec::new();
+        let mut buffer = [0; 7];
+        lines(c"/proc/self/status", &mut buffer, |line| {
+            seen.push(line.to_vec());
+        })
+        .expect("/proc is mounted");
+        let seen: Vec<_> = seen
+            .iter()
+            .map(|line| line.split(|&byte| byte == b':').next())
+            .collect();
+        assert_eq!(seen[..], expected[..expected.len() - 1]);
+    }
+
+    #[test]
+    fn descriptors_are_listed_without_the_one_of_the_listing() {
+        let mut seen = Vec::new();
+        numbers(c"/proc/thread-self/fd", &mut [0; 512], |number| {
+            seen.push(number);
+        })
+        .expect("/proc is mounted");
+        assert!(seen.starts_with(&[0, 1, 2]) && seen.is_sorted(), "{seen:?}");
     }
 }

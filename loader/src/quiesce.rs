@@ -1,8 +1,10 @@
-//! Quiet before the commit: signals are blocked, and what the process carries is listed. Dropping [`Quiet`] undoes it.
+//! Quiet before the commit: signals are blocked, other threads are parked, and what the process carries is listed.
+//! Dropping [`Quiet`] undoes it.
+//!
+//! From here to the jump nothing is allocated and no lock is taken: a parked thread may hold any, and so may one that was
+//! left behind in the process that this one was forked from.
 #![allow(unsafe_code, reason = "probes the restartable-sequences registration")]
 
-use std::fs;
-use std::ops::RangeInclusive;
 use std::os::fd::RawFd;
 
 use nix::errno::Errno;
@@ -12,58 +14,64 @@ use crate::arch;
 use crate::auxv::AT_RSEQ_FEATURE_SIZE;
 use crate::error::Cause;
 use crate::host::Host;
-use crate::maps::Mapping;
+use crate::maps::Line;
 use crate::page::PageSize;
 use crate::process::{Process, Rseq};
-use crate::procfs::{number, read};
+use crate::procfs::{decimal, lines, number, numbers};
 use crate::status::Status;
 use crate::sys::{self, SignalAction};
 
 /// All signals are blocked while this lives.
 #[derive(Debug)]
 pub(crate) struct Quiet {
-    pub(crate) process: Process,
+    signal_mask: u64,
 }
 
 impl Quiet {
-    /// Blocks all signals and looks at the process. `own` are the loader's descriptors, which are closed later or stay.
+    /// Blocks all signals.
     ///
-    /// Errors: something that execve could end and this cannot: other threads, shared memory, sealed mappings.
-    pub(crate) fn new(host: &Host, own: &[RawFd], set_mm_map: bool) -> Result<Self, Cause> {
+    /// Errors: something that execve could end and this cannot: other threads, shared memory.
+    pub(crate) fn new() -> Result<Self, Cause> {
         const ALL: u64 = u64::MAX;
-        let status = Status::current()?;
-        check_alone(&status)?;
-        check_unsealed(&host.mappings, host.page_size)?;
-        let signal_mask = sys::set_signal_mask(ALL);
-        let mut quiet = Self {
-            process: Process {
-                signal_mask,
-                status,
-                ..Process::default()
-            },
-        };
-        quiet.look(host, own, set_mm_map)?;
-        Ok(quiet)
+        check_alone(&Status::current()?)?;
+        Ok(Self {
+            signal_mask: sys::set_signal_mask(ALL),
+        })
     }
 
-    fn look(&mut self, host: &Host, own: &[RawFd], set_mm_map: bool) -> Result<(), Cause> {
-        let process = &mut self.process;
+    /// Looks at the process. `staying` are the descriptors that do not close here: the loader's own.
+    ///
+    /// Errors: a sealed mapping, which cannot go; /proc cannot be read.
+    pub(crate) fn look(
+        &self,
+        process: &mut Process,
+        host: &Host,
+        staying: &[Option<RawFd>],
+        set_mm_map: bool,
+        buffer: &mut [u8],
+    ) -> Result<(), Cause> {
+        process.has_asynchronous_io = look_at_memory(host.page_size, buffer)?;
+        process.status = Status::current()?;
+        process.signal_mask = self.signal_mask;
         process.pid = std::process::id();
-        process.dispositions = dispositions();
-        process.closing = closing(own)?;
-        process.timers = timers();
+        dispositions(process);
+        closing(process, staying, buffer)?;
         process.rseq = rseq(host)?;
         process.securebits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0) as u32;
         process.keep_capabilities = sys::prctl_get(libc::PR_GET_KEEPCAPS) == Ok(1);
         process.suid_dumpable = suid_dumpable();
-        process.old_brk = if set_mm_map { None } else { start_of_heap() };
+        process.old_brk = if set_mm_map {
+            None
+        } else {
+            start_of_heap(buffer)
+        };
         Ok(())
     }
 }
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        sys::set_signal_mask(self.process.signal_mask);
+        sys::set_signal_mask(self.signal_mask);
     }
 }
 
@@ -80,81 +88,86 @@ fn check_alone(status: &Status) -> Result<(), Cause> {
     }
 }
 
-/// The vDSO need not go; whether it can move is a question of the plan.
-fn check_unsealed(mappings: &[Mapping], page: PageSize) -> Result<(), Cause> {
-    let old = mappings
-        .iter()
-        .filter(|mapping| !mapping.is_vdso() && !mapping.is_vsyscall());
-    match old
-        .into_iter()
-        .find(|mapping| sys::is_sealed(mapping.range.start, page))
-    {
-        Some(mapping) => Err(Cause::Sealed {
-            start: mapping.range.start,
-            end: mapping.range.end,
+/// Whether there are contexts of asynchronous I/O.
+///
+/// Errors: something is sealed. The vDSO need not go; whether it can move is a question of the plan.
+fn look_at_memory(page: PageSize, buffer: &mut [u8]) -> Result<bool, Cause> {
+    let (mut sealed, mut asynchronous_io) = (None, false);
+    let read = lines(c"/proc/thread-self/maps", buffer, |line| {
+        let Some(line) = Line::parse(line) else {
+            return;
+        };
+        asynchronous_io |= line.is_asynchronous_io();
+        let old = sealed.is_none() && !line.is_vdso() && !line.is_vsyscall();
+        if old && sys::is_sealed(line.range.start, page) {
+            sealed = Some(line.range);
+        }
+    });
+    read.map_err(|errno| Cause::System {
+        call: "/proc/thread-self/maps",
+        errno,
+    })?;
+    match sealed {
+        Some(range) => Err(Cause::Sealed {
+            start: range.start,
+            end: range.end,
         }),
-        None => Ok(()),
+        None => Ok(asynchronous_io),
     }
 }
 
 /// What execve changes: handlers go back to the default; what is ignored stays so, without flags and mask.
-fn dispositions() -> Vec<(i32, SignalAction)> {
+fn dispositions(process: &mut Process) {
     const HIGHEST: i32 = 64;
-    let signals =
-        (1..=HIGHEST).filter(|&signal| signal != libc::SIGKILL && signal != libc::SIGSTOP);
-    signals
-        .filter_map(|signal| {
-            let old = sys::signal_action(signal).ok()?;
-            let handler = if old.handler == libc::SIG_IGN {
-                libc::SIG_IGN
-            } else {
-                libc::SIG_DFL
-            };
-            let new = SignalAction {
-                handler,
-                ..SignalAction::default()
-            };
-            (new != old).then_some((signal, new))
-        })
-        .collect()
+    process.dispositions.clear();
+    for signal in (1..=HIGHEST).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)) {
+        let Ok(old) = sys::signal_action(signal) else {
+            continue;
+        };
+        let handler = if old.handler == libc::SIG_IGN {
+            libc::SIG_IGN
+        } else {
+            libc::SIG_DFL
+        };
+        let new = SignalAction {
+            handler,
+            ..SignalAction::default()
+        };
+        if new != old {
+            process.dispositions.push((signal, new));
+        }
+    }
 }
 
-/// The close-on-exec descriptors in ranges, without the loader's own.
-fn closing(own: &[RawFd]) -> Result<Vec<RangeInclusive<i32>>, Cause> {
-    let listing = |error: std::io::Error| Cause::System {
-        call: "/proc/self/fd",
-        errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
-    };
-    let mut descriptors = Vec::new();
-    for entry in fs::read_dir("/proc/self/fd").map_err(listing)? {
-        let name = entry.map_err(listing)?.file_name();
-        descriptors.extend(name.to_str().and_then(|name| name.parse::<i32>().ok()));
-    }
-    // The descriptor of the listing itself is closed by now.
-    descriptors.retain(|descriptor| {
-        sys::close_on_exec(*descriptor) == Some(true) && !own.contains(descriptor)
-    });
-    descriptors.sort_unstable();
+/// The close-on-exec descriptors in ranges, without those that stay.
+///
+/// Errors: `EAGAIN` where there are more than when the room for them was reserved.
+fn closing(
+    process: &mut Process,
+    staying: &[Option<RawFd>],
+    buffer: &mut [u8],
+) -> Result<(), Cause> {
     let merges = sys::has_close_range();
-    let mut ranges: Vec<RangeInclusive<i32>> = Vec::new();
-    for descriptor in descriptors {
+    let (ranges, mut full) = (&mut process.closing, false);
+    ranges.clear();
+    let listed = numbers(c"/proc/thread-self/fd", buffer, |descriptor| {
+        if staying.contains(&Some(descriptor)) || sys::close_on_exec(descriptor) != Some(true) {
+            return;
+        }
+        let has_room = ranges.len() < ranges.capacity();
         match ranges.last_mut() {
             Some(last) if merges && *last.end() + 1 == descriptor => {
                 *last = *last.start()..=descriptor;
             }
-            _ => ranges.push(descriptor..=descriptor),
+            _ if has_room => ranges.push(descriptor..=descriptor),
+            _ => full = true,
         }
-    }
-    Ok(ranges)
-}
-
-/// `ID: number` lines; the file exists with `CONFIG_CHECKPOINT_RESTORE` only.
-fn timers() -> Vec<i32> {
-    let text = read("/proc/self/timers").unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    text.lines()
-        .filter_map(|line| line.strip_prefix("ID: ")?.trim().parse().ok())
-        .collect()
+    });
+    listed.map_err(|errno| Cause::System {
+        call: "/proc/thread-self/fd",
+        errno,
+    })?;
+    if full { Err(Cause::Changing) } else { Ok(()) }
 }
 
 /// The registered area, found by asking to register it again: `EBUSY` says that it is the one. Where the C library names
@@ -205,10 +218,14 @@ fn suid_dumpable() -> i32 {
 }
 
 /// The 47th field of /proc/self/stat; names may hold blanks and parentheses, so fields count from the last one.
-fn start_of_heap() -> Option<u64> {
+fn start_of_heap(buffer: &mut [u8]) -> Option<u64> {
     const START_BRK: usize = 47 - 3;
-    let text = read("/proc/self/stat").ok()?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let (_, fields) = text.rsplit_once(") ")?;
-    fields.split(' ').nth(START_BRK)?.parse().ok()
+    let mut start = None;
+    let read = lines(c"/proc/thread-self/stat", buffer, |line| {
+        let name_end = line.iter().rposition(|&byte| byte == b')');
+        let fields = name_end.and_then(|end| line.get(end + 2..));
+        let field = fields.and_then(|fields| fields.split(|&byte| byte == b' ').nth(START_BRK));
+        start = field.and_then(decimal);
+    });
+    read.ok().and(start)
 }

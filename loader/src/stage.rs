@@ -14,9 +14,8 @@ use std::ptr;
 use nix::errno::Errno;
 
 use crate::error::{Cause, Error};
-use crate::holes::Holes;
 use crate::image::Permissions;
-use crate::open::{OpenFile, Opened, memory_file};
+use crate::open::{OpenFile, Opened, empty_memory_file};
 use crate::page::PageSize;
 use crate::plan::{self, Operation, Plan};
 use crate::stack::InitialStack;
@@ -38,58 +37,22 @@ impl Drop for Staged {
     }
 }
 
-impl Holes {
-    /// Maps `size` bytes in a free range. What the map of the process did not show is found out here.
-    fn map(
-        &mut self,
-        size: u64,
-        permissions: Permissions,
-        flags: i32,
-        file: RawFd,
-    ) -> Result<Staged, Errno> {
-        loop {
-            let range = self.take(size).map_err(|_| Errno::ENOMEM)?;
-            let wanted = ptr::without_provenance_mut(range.start as usize);
-            let flags = flags | libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;
-            // SAFETY: a new mapping that replaces nothing.
-            let found =
-                unsafe { libc::mmap(wanted, size as usize, permissions.prot(), flags, file, 0) };
-            match Errno::result(found as isize) {
-                Err(Errno::EEXIST) => (),
-                Err(errno) => return Err(errno),
-                Ok(_) => {
-                    let start = found.addr() as u64;
-                    let staged = Staged {
-                        range: start..start + size,
-                    };
-                    if found == wanted {
-                        return Ok(staged);
-                    }
-                    // Before Linux 4.17 the address is only a hint: something is there. Look elsewhere.
-                }
-            }
-        }
-    }
-}
-
-/// The new stack, filled, at a place of its own.
+/// The new stack, filled, at a place of its own: `at`, which is free.
 ///
 /// `return_address` goes into the word below the stack pointer, where the last instruction of the old program finds it.
 pub(crate) fn stack(
-    holes: &mut Holes,
+    at: Range<u64>,
     plan: &Plan,
     stack: &InitialStack,
     return_address: Option<u64>,
 ) -> Result<Staged, Cause> {
-    let size = plan.stack.range.end - plan.stack.range.start;
     let permissions = Permissions {
         execute: plan.stack.executable,
         ..Permissions::READ_WRITE
     };
     // Exactly these flags make what the kernel makes: MAP_STACK would forbid huge pages, MAP_NORESERVE accounting.
     let flags = libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN;
-    let staged = holes.map(size, permissions, flags, -1);
-    let staged = staged.map_err(|errno| Cause::System {
+    let staged = map_at(&at, permissions, flags, None).map_err(|errno| Cause::System {
         call: "mmap of the new stack",
         errno,
     })?;
@@ -125,22 +88,20 @@ pub(crate) struct RunnerFile {
 
 impl RunnerFile {
     pub(crate) fn new() -> Result<Self, Cause> {
-        let zero = || {
-            File::open("/dev/zero").map(|file| Self {
+        if let Ok(file) = empty_memory_file(c"supplant") {
+            return Ok(Self {
                 file,
-                is_memory: false,
-            })
-        };
-        let memory = memory_file(b"supplant", &mut &b""[..]).map(|file| Self {
+                is_memory: true,
+            });
+        }
+        let zero = File::open("/dev/zero");
+        zero.map(|file| Self {
             file,
-            is_memory: true,
-        });
-        memory.or_else(|_| zero()).map_err(|error| {
-            let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
-            Cause::System {
-                call: "memfd_create",
-                errno,
-            }
+            is_memory: false,
+        })
+        .map_err(|error| Cause::System {
+            call: "memfd_create",
+            errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
         })
     }
 
@@ -190,18 +151,13 @@ impl RunnerFile {
                 write: false,
                 execute: true,
             };
-            match map_at(range, executable, 0, self.file.as_fd()) {
+            match map_at(range, executable, 0, Some(self.file.as_fd())) {
                 Err(Errno::EACCES | Errno::EPERM) => (),
                 result => return result.map_err(refused),
             }
         }
-        let staged = map_at(
-            range,
-            Permissions::READ_WRITE,
-            libc::MAP_ANONYMOUS,
-            self.file.as_fd(),
-        )
-        .map_err(refused)?;
+        let anonymous = libc::MAP_ANONYMOUS;
+        let staged = map_at(range, Permissions::READ_WRITE, anonymous, None).map_err(refused)?;
         staged.write(range.start, bytes);
         let at = ptr::without_provenance_mut(range.start as usize);
         // SAFETY: our own mapping, just filled.
@@ -212,23 +168,21 @@ impl RunnerFile {
     }
 }
 
+/// Maps a file from its start, or what `flags` say, where nothing is.
 fn map_at(
     range: &Range<u64>,
     permissions: Permissions,
     flags: i32,
-    file: BorrowedFd<'_>,
+    file: Option<BorrowedFd<'_>>,
 ) -> Result<Staged, Errno> {
     let size = (range.end - range.start) as usize;
     let wanted = ptr::without_provenance_mut(range.start as usize);
     let flags = flags | libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;
-    let file = if flags & libc::MAP_ANONYMOUS != 0 {
-        -1
-    } else {
-        file.as_raw_fd()
-    };
+    let file = file.map_or(-1, |file| file.as_raw_fd());
     // SAFETY: a new mapping that replaces nothing.
     let found = unsafe { libc::mmap(wanted, size, permissions.prot(), flags, file, 0) };
     Errno::result(found as isize)?;
+    // Before Linux 4.17 the address is only a hint; what was mapped elsewhere goes again.
     let start = found.addr() as u64;
     let staged = Staged {
         range: start..start + size as u64,

@@ -1,14 +1,18 @@
-//! What /proc/self/status tells of this process that no single system call does.
+//! What /proc/thread-self/status tells of this thread and its process that no single system call does.
+
+use std::ffi::CStr;
 
 use crate::error::Cause;
 use crate::host::Ids;
-use crate::procfs::read;
+use crate::procfs::{decimal, lines};
 use crate::sys;
 
-/// Threads, ids and capabilities.
+/// Threads, ids, capabilities, pending signals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) threads: usize,
+    /// How many descriptors the table has room for; no number is larger.
+    pub(crate) descriptors: usize,
     pub(crate) ids: Option<Ids>,
     pub(crate) saved_uid: u32,
     pub(crate) saved_gid: u32,
@@ -19,46 +23,67 @@ pub(crate) struct Status {
     pub(crate) effective: u64,
     pub(crate) ambient: u64,
     pub(crate) bounding: u64,
+    /// Signals that wait for this thread, as a mask.
+    pub(crate) pending: u64,
+    /// Signals that wait for any thread of the process.
+    pub(crate) shared_pending: u64,
+    /// How many signals wait for processes of this user.
+    pub(crate) queued: usize,
+    /// Signals that this thread blocks.
+    pub(crate) blocked: u64,
 }
 
 impl Status {
+    /// The calling thread's. Allocates nothing.
     pub(crate) fn current() -> Result<Self, Cause> {
-        Ok(Self::parse(&String::from_utf8_lossy(&read(
-            "/proc/self/status",
-        )?)))
+        Self::of(c"/proc/thread-self/status").map_err(|errno| Cause::System {
+            call: "/proc/thread-self/status",
+            errno,
+        })
+    }
+
+    /// That of the thread whose file this is. Allocates nothing.
+    pub(crate) fn of(path: &CStr) -> Result<Self, nix::errno::Errno> {
+        let mut status = Self::default();
+        lines(path, &mut [0; 1024], |line| status.take(line))?;
+        Ok(status)
     }
 
     /// Lines that are missing (older kernels) leave their field 0.
-    fn parse(text: &str) -> Self {
-        let mut status = Self::default();
-        let (mut uids, mut gids) = (Vec::new(), Vec::new());
-        for (name, value) in text.lines().filter_map(|line| line.split_once(':')) {
-            let value = value.trim();
-            match name {
-                "Threads" => status.threads = value.parse().unwrap_or(1),
-                "Uid" => uids = numbers(value),
-                "Gid" => gids = numbers(value),
-                "CapInh" => status.inheritable = mask(value),
-                "CapPrm" => status.permitted = mask(value),
-                "CapEff" => status.effective = mask(value),
-                "CapBnd" => status.bounding = mask(value),
-                "CapAmb" => status.ambient = mask(value),
-                _ => (),
+    fn take(&mut self, line: &[u8]) {
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else {
+            return;
+        };
+        let value = &line[colon + 1..];
+        match &line[..colon] {
+            b"Threads" => self.threads = decimal(value).unwrap_or(1),
+            b"FDSize" => self.descriptors = decimal(value).unwrap_or(0),
+            b"Uid" => {
+                let [uid, euid, saved, fs] = numbers(value);
+                let ids = self.ids.get_or_insert_default();
+                (ids.uid, ids.euid) = (uid, euid);
+                (self.saved_uid, self.fs_uid) = (saved, fs);
             }
+            b"Gid" => {
+                let [gid, egid, saved, fs] = numbers(value);
+                let ids = self.ids.get_or_insert_default();
+                (ids.gid, ids.egid) = (gid, egid);
+                (self.saved_gid, self.fs_gid) = (saved, fs);
+            }
+            b"CapInh" => self.inheritable = mask(value),
+            b"CapPrm" => self.permitted = mask(value),
+            b"CapEff" => self.effective = mask(value),
+            b"CapBnd" => self.bounding = mask(value),
+            b"CapAmb" => self.ambient = mask(value),
+            b"SigQ" => {
+                let count = value.split(|&byte| byte == b'/').next();
+                self.queued = count.and_then(decimal).unwrap_or(0);
+            }
+            b"SigPnd" => self.pending = mask(value),
+            b"ShdPnd" => self.shared_pending = mask(value),
+            b"SigBlk" => self.blocked = mask(value),
+            _ => (),
         }
-        if let ([uid, euid, saved_uid, fs_uid], [gid, egid, saved_gid, fs_gid]) =
-            (&uids[..], &gids[..])
-        {
-            status.ids = Some(Ids {
-                uid: *uid,
-                euid: *euid,
-                gid: *gid,
-                egid: *egid,
-            });
-            (status.saved_uid, status.saved_gid) = (*saved_uid, *saved_gid);
-            (status.fs_uid, status.fs_gid) = (*fs_uid, *fs_gid);
-        }
-        status
     }
 
     /// execve gives user 0 everything that the bounding set allows.
@@ -77,15 +102,16 @@ impl Status {
     }
 }
 
-fn numbers(value: &str) -> Vec<u32> {
-    value
-        .split_ascii_whitespace()
-        .filter_map(|number| number.parse().ok())
-        .collect()
+fn numbers(value: &[u8]) -> [u32; 4] {
+    let mut numbers = value
+        .split(u8::is_ascii_whitespace)
+        .filter_map(decimal::<u32>);
+    std::array::from_fn(|_| numbers.next().unwrap_or_default())
 }
 
-fn mask(value: &str) -> u64 {
-    u64::from_str_radix(value, 16).unwrap_or(0)
+fn mask(value: &[u8]) -> u64 {
+    let digits = std::str::from_utf8(value).unwrap_or_default().trim();
+    u64::from_str_radix(digits, 16).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -94,8 +120,10 @@ mod tests {
 
     #[test]
     fn the_fields_are_found_by_name() {
-        let text = "Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nThreads:\t9\nCapEff:\t0000000000020000\n";
-        let status = Status::parse(text);
+        let text = "Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nFDSize:\t64\nThreads:\t9\nSigPnd:\t0000000000000100\n\
+                    CapEff:\t0000000000020000\n";
+        let mut status = Status::default();
+        text.lines().for_each(|line| status.take(line.as_bytes()));
         assert_eq!(
             status.ids,
             Some(Ids {
@@ -109,6 +137,7 @@ mod tests {
             (status.saved_uid, status.saved_gid, status.threads),
             (3, 7, 9)
         );
+        assert_eq!((status.descriptors, status.pending), (64, 0x100));
         assert!(status.has_capability(17) && !status.has_capability(21));
     }
 }

@@ -10,17 +10,18 @@
 
 use std::ffi::{CStr, CString, c_int};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::ptr;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 
 use crate::machine::Machine;
 use crate::page::PageSize;
 
 pub(crate) const PR_GET_MDWE: c_int = 66;
 const PR_GET_AUXV: c_int = 0x4155_5856;
-const AT_EXECVE_CHECK: c_int = 0x1_0000;
+pub(crate) const AT_EXECVE_CHECK: c_int = 0x1_0000;
 
 /// The kernel's own form of a signal's disposition, which differs from libc's.
 #[repr(C)]
@@ -131,24 +132,55 @@ pub(crate) fn memory_and_swap() -> u64 {
     (info.totalram + info.totalswap).saturating_mul(u64::from(info.mem_unit))
 }
 
+/// openat(2) with whatever number stands for the directory: whether it is a descriptor at all is the kernel's to say.
+pub(crate) fn open_at(directory: RawFd, path: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
+    // SAFETY: the path is terminated; no file is created, so that no mode is read.
+    let number = unsafe { libc::openat(directory, path.as_ptr(), flags.bits()) };
+    let number = Errno::result(number)?;
+    // SAFETY: just opened, and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Asks the kernel whether it would execute this file, without doing so (Linux 6.14; `EINVAL` before). It says what
 /// nobody else can: whether the file is open for writing, and what a security module thinks.
 pub(crate) fn execute_check(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    let argv = [c"supplant".as_ptr(), ptr::null()];
-    let envp = [ptr::null::<libc::c_char>()];
-    let flags = libc::AT_EMPTY_PATH | AT_EXECVE_CHECK;
+    let flags = libc::AT_EMPTY_PATH;
+    execute_check_at(
+        file.as_raw_fd(),
+        c"",
+        &[c"supplant"],
+        &[] as &[&CStr],
+        flags,
+    )
+}
+
+/// The same for a call as it stands, with the flags of execveat(2).
+pub(crate) fn execute_check_at(
+    directory: RawFd,
+    path: &CStr,
+    argv: &[impl AsRef<CStr>],
+    envp: &[impl AsRef<CStr>],
+    flags: c_int,
+) -> Result<(), Errno> {
+    let (argv, envp) = (pointers(argv), pointers(envp));
     // SAFETY: strings and arrays are valid and terminated; a kernel that does not know the flag refuses the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_execveat,
-            file.as_raw_fd(),
-            c"".as_ptr(),
+            directory,
+            path.as_ptr(),
             argv.as_ptr(),
             envp.as_ptr(),
-            flags,
+            flags | AT_EXECVE_CHECK,
         )
     };
     Errno::result(result).map(drop)
+}
+
+/// The array that execve takes, for as long as the strings live.
+fn pointers(strings: &[impl AsRef<CStr>]) -> Vec<*const libc::c_char> {
+    let pointers = strings.iter().map(|string| string.as_ref().as_ptr());
+    pointers.chain([ptr::null()]).collect()
 }
 
 /// The disposition of a signal; libc would hide some signals and the restorer.

@@ -2,9 +2,13 @@
 //!
 //! From the point of no return on, nothing happens but these calls, in order. They are prepared as data so that they
 //! can be printed, and asserted on a model of an address space, and so that the assembly that plays them is a loop.
+//!
+//! A table for a real commit is filled where no memory may be allocated any more, so its room is reserved before: what
+//! does not fit is left out, and [`Table::is_full`] says so.
 
-use std::borrow::Cow;
 use std::fmt;
+
+use crate::plan::File;
 
 /// A system call's number on this processor, with its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,7 @@ calls! {
     CLOSE = SYS_close "close",
     CLOSE_RANGE = SYS_close_range "close_range",
     FCNTL = SYS_fcntl "fcntl",
+    IOPRIO_SET = SYS_ioprio_set "ioprio_set",
     KILL = SYS_kill "kill",
     MMAP = SYS_mmap "mmap",
     MPROTECT = SYS_mprotect "mprotect",
@@ -49,10 +54,11 @@ calls! {
     RT_SIGPROCMASK = SYS_rt_sigprocmask "rt_sigprocmask",
     SETRESGID = SYS_setresgid "setresgid",
     SETRESUID = SYS_setresuid "setresuid",
+    SCHED_SETAFFINITY = SYS_sched_setaffinity "sched_setaffinity",
+    SCHED_SETATTR = SYS_sched_setattr "sched_setattr",
     SET_ROBUST_LIST = SYS_set_robust_list "set_robust_list",
     SET_TID_ADDRESS = SYS_set_tid_address "set_tid_address",
     SIGALTSTACK = SYS_sigaltstack "sigaltstack",
-    TIMER_DELETE = SYS_timer_delete "timer_delete",
     UNSHARE = SYS_unshare "unshare",
 }
 
@@ -96,27 +102,71 @@ pub enum Policy {
 }
 
 /// One system call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Which one.
     pub call: Call,
-    /// Its arguments; those it does not take are missing.
-    pub arguments: Vec<Argument>,
+    /// Its arguments, and zeros for those it does not take.
+    words: [Argument; 6],
+    count: usize,
     /// What if it fails.
     pub policy: Policy,
     /// What it is for.
-    pub reason: Cow<'static, str>,
+    pub reason: Reason,
+}
+
+/// What a row is for, in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// In these words.
+    Text(&'static str),
+    /// To map a segment.
+    Segment {
+        /// Its place among all program headers, from 0.
+        index: usize,
+        /// Of which file.
+        file: File,
+    },
+}
+
+impl From<&'static str> for Reason {
+    fn from(text: &'static str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Segment { index, file } => {
+                let of = match file {
+                    File::Program => "the program",
+                    File::Interpreter => "the interpreter",
+                };
+                write!(f, "program header {index} of {of}")
+            }
+        }
+    }
 }
 
 impl Row {
     /// A call that has to succeed.
-    pub fn must(call: Call, arguments: &[Argument], reason: impl Into<Cow<'static, str>>) -> Self {
+    pub fn must(call: Call, arguments: &[Argument], reason: impl Into<Reason>) -> Self {
+        let mut words = [Argument::Value(0); 6];
+        words[..arguments.len()].copy_from_slice(arguments);
         Self {
             call,
-            arguments: arguments.to_vec(),
+            words,
+            count: arguments.len(),
             policy: Policy::MustSucceed,
             reason: reason.into(),
         }
+    }
+
+    /// Its arguments; those it does not take are missing.
+    pub fn arguments(&self) -> &[Argument] {
+        &self.words[..self.count]
     }
 }
 
@@ -125,6 +175,9 @@ impl Row {
 pub struct Table {
     rows: Vec<Row>,
     data: Vec<u8>,
+    /// Whether it may not grow.
+    reserved: bool,
+    full: bool,
 }
 
 const WORD: usize = 8;
@@ -132,23 +185,40 @@ const ROW_SIZE: usize = 8 * WORD;
 const MAY_FAIL: u64 = 1;
 
 impl Table {
+    /// A table that allocates nothing as long as it lives: room for so many rows and bytes of data.
+    pub fn with_room(rows: usize, data: usize) -> Self {
+        Self {
+            rows: Vec::with_capacity(rows),
+            data: Vec::with_capacity(data),
+            reserved: true,
+            full: false,
+        }
+    }
+
+    /// The size in bytes of what [`with_room`](Self::with_room) can hold at the most, encoded.
+    pub fn room(&self) -> usize {
+        self.rows.capacity() * ROW_SIZE + self.data.capacity()
+    }
+
+    /// Whether something did not fit.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Empties it and keeps its room.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.data.clear();
+        self.full = false;
+    }
+
     /// A call that has to succeed.
-    pub fn must(
-        &mut self,
-        call: Call,
-        arguments: &[Argument],
-        reason: impl Into<Cow<'static, str>>,
-    ) {
+    pub fn must(&mut self, call: Call, arguments: &[Argument], reason: impl Into<Reason>) {
         self.add(Row::must(call, arguments, reason));
     }
 
     /// A call that may fail.
-    pub fn may(
-        &mut self,
-        call: Call,
-        arguments: &[Argument],
-        reason: impl Into<Cow<'static, str>>,
-    ) {
+    pub fn may(&mut self, call: Call, arguments: &[Argument], reason: impl Into<Reason>) {
         self.add(Row {
             policy: Policy::MayFail,
             ..Row::must(call, arguments, reason)
@@ -157,16 +227,30 @@ impl Table {
 
     /// A row that is made already.
     pub fn add(&mut self, row: Row) {
-        debug_assert!(row.arguments.len() <= 6);
-        self.rows.push(row);
+        if self.reserved && self.rows.len() == self.rows.capacity() {
+            self.full = true;
+        } else {
+            self.rows.push(row);
+        }
     }
 
     /// Adds bytes that a row may point to.
     pub fn data(&mut self, bytes: &[u8]) -> Argument {
         let offset = self.data.len();
+        let end = (offset + bytes.len()).next_multiple_of(WORD);
+        if self.reserved && end > self.data.capacity() {
+            self.full = true;
+            return Argument::Data { offset };
+        }
         self.data.extend_from_slice(bytes);
-        self.data.resize(self.data.len().next_multiple_of(WORD), 0);
+        self.data.resize(end, 0);
         Argument::Data { offset }
+    }
+
+    /// The same for words.
+    pub fn words<const N: usize>(&mut self, words: [u64; N]) -> Argument {
+        let words = words.map(u64::to_ne_bytes);
+        self.data(words.as_flattened())
     }
 
     /// The bytes that rows point to.
@@ -184,12 +268,11 @@ impl Table {
         self.rows.len() * ROW_SIZE + self.data.len()
     }
 
-    /// The form in which the rows are played, for the address `base`, at `file_offset` in the file that is mapped there: the rows from there on, then the data. Each row is
-    /// the call's number, six arguments, and the address of the next row with bit 0 set where the call may fail. After
-    /// the last one comes the row at `then`; 0 is none.
-    pub fn encode(&self, base: u64, file_offset: u64, then: u64) -> Vec<u8> {
+    /// Appends the form in which the rows are played, for the address `base`, at `file_offset` in the file that is mapped
+    /// there: the rows from there on, then the data. Each row is the call's number, six arguments, and the address of the
+    /// next row with bit 0 set where the call may fail. After the last one comes the row at `then`; 0 is none.
+    pub fn encode(&self, base: u64, file_offset: u64, then: u64, bytes: &mut Vec<u8>) {
         let data = base + (self.rows.len() * ROW_SIZE) as u64;
-        let mut bytes = Vec::with_capacity(self.size());
         for (index, row) in self.rows.iter().enumerate() {
             let is_last = index + 1 == self.rows.len();
             let next = if is_last {
@@ -202,25 +285,25 @@ impl Table {
             } else {
                 0
             };
-            let argument = |index| match row.arguments.get(index) {
-                Some(Argument::Value(value)) => *value,
-                Some(Argument::Data { offset }) => data + *offset as u64,
-                Some(Argument::FileOffset { offset }) => data - base + file_offset + *offset as u64,
-                None => 0,
+            let word = |argument: &Argument| match argument {
+                Argument::Value(value) => *value,
+                Argument::Data { offset } => data + *offset as u64,
+                Argument::FileOffset { offset } => data - base + file_offset + *offset as u64,
             };
             bytes.extend_from_slice(&row.call.number.to_ne_bytes());
-            (0..6).for_each(|index| bytes.extend_from_slice(&u64::to_ne_bytes(argument(index))));
+            for argument in &row.words {
+                bytes.extend_from_slice(&word(argument).to_ne_bytes());
+            }
             bytes.extend_from_slice(&(next | policy).to_ne_bytes());
         }
         bytes.extend_from_slice(&self.data);
-        bytes
     }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}(", self.call.name)?;
-        for (index, argument) in self.arguments.iter().enumerate() {
+        for (index, argument) in self.arguments().iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
             match argument {
                 Argument::Value(value) if (*value as i64) < 0 && (*value as i64) > -4096 => {
@@ -246,7 +329,8 @@ mod tests {
         let data = table.data(b"abc");
         table.must(call::CLOSE, &[3.into()], "first");
         table.may(call::PRCTL, &[1.into(), data], "second");
-        let bytes = table.encode(0x1000, 0, 0);
+        let mut bytes = Vec::new();
+        table.encode(0x1000, 0, 0, &mut bytes);
         let word = |index: usize| u64::from_ne_bytes(bytes[index * 8..][..8].try_into().unwrap());
         assert_eq!(
             (word(0), word(1), word(7)),
@@ -264,5 +348,18 @@ mod tests {
             table.rows()[1].to_string(),
             "prctl(1, data+0x0) /* second */"
         );
+    }
+
+    #[test]
+    fn what_does_not_fit_the_reserved_room_is_left_out_and_told() {
+        let mut table = Table::with_room(1, 8);
+        table.may(call::CLOSE, &[3.into()], "fits");
+        table.words([1]);
+        assert!(!table.is_full());
+        let (rows, data) = (table.rows.as_ptr(), table.data.as_ptr());
+        table.may(call::CLOSE, &[4.into()], "does not");
+        table.words([2]);
+        assert!(table.is_full() && table.size() == table.room());
+        assert_eq!((rows, data), (table.rows.as_ptr(), table.data.as_ptr()));
     }
 }

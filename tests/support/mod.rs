@@ -243,7 +243,7 @@ impl Call {
     }
 
     /// Runs `last` in a forked child: it returns only with an error.
-    fn in_child(&self, last: impl Fn() -> io::Error + Send + Sync + 'static) -> Outcome {
+    pub fn in_child(&self, last: impl Fn() -> io::Error + Send + Sync + 'static) -> Outcome {
         let mut command = Command::new("/nonexistent");
         self.prepare(&mut command);
         // SAFETY: the child has one thread; glibc's malloc is usable after fork.

@@ -65,7 +65,7 @@ impl Slots {
         }
     }
 
-    fn to_bytes(self) -> Vec<u8> {
+    fn words(self) -> [[u8; 8]; 8] {
         let words = [
             self.sp,
             self.target,
@@ -76,16 +76,16 @@ impl Slots {
             self.xstate,
             self.pkru,
         ];
-        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+        words.map(u64::to_ne_bytes)
     }
 }
 
-/// A runner's bytes, to be put at any address that is a multiple of 64.
-pub(crate) fn runner(slots: &Slots) -> Vec<u8> {
-    let mut bytes = template().to_vec();
-    let slots = slots.to_bytes();
-    bytes[..slots.len()].copy_from_slice(&slots);
-    bytes
+/// Appends a runner's bytes, to be put at any address that is a multiple of 64.
+pub(crate) fn runner(slots: &Slots, bytes: &mut Vec<u8>) {
+    let words = slots.words();
+    let slots = words.as_flattened();
+    bytes.extend_from_slice(slots);
+    bytes.extend_from_slice(&template()[slots.len()..]);
 }
 
 fn xstate() -> u64 {
@@ -246,6 +246,55 @@ pub(crate) fn reset_rows(table: &mut Table) {
     table.must(ARCH_PRCTL, &[ARCH_SET_GS.into(), 0.into()], "no gs base");
 }
 
+/// What only this processor has and needs a look first: the local descriptor table, protection keys, whether CPUID faults.
+pub(crate) fn reset_process(buffer: &mut [u8]) {
+    const ARCH_GET_CPUID: i32 = 0x1011;
+    const ARCH_SET_CPUID: i32 = 0x1012;
+    const ARCH_SHSTK_DISABLE: i32 = 0x5002;
+    const SHADOW_STACK: u64 = 1;
+    const KEYS: std::ops::Range<i32> = 1..16;
+    empty_descriptor_table(buffer);
+    if pkru() != 0 {
+        for key in KEYS {
+            // SAFETY: takes a number. The memory that has the key still has it, and goes with the old program.
+            unsafe { libc::syscall(libc::SYS_pkey_free, key) };
+        }
+    }
+    // SAFETY: takes no pointer.
+    if unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_GET_CPUID, 0) } == 0 {
+        // SAFETY: the same.
+        unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_CPUID, 1) };
+    }
+    // SAFETY: the same; returning takes the ordinary stack alone from then on. A locked one stays.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SHSTK_DISABLE, SHADOW_STACK) };
+}
+
+/// Linux has no way to free the table; each of its entries is made empty.
+fn empty_descriptor_table(buffer: &mut [u8]) {
+    const READ: i32 = 0;
+    const WRITE: i32 = 0x11;
+    const ENTRY_SIZE: i64 = 8;
+    // Of `struct user_desc` the bits that make an entry empty: read_exec_only and seg_not_present.
+    const EMPTY: u32 = 1 << 3 | 1 << 5;
+    const ENTRIES: u32 = 8192;
+    let number = libc::SYS_modify_ldt;
+    // SAFETY: the kernel writes at most the buffer's size.
+    let size = unsafe { libc::syscall(number, READ, buffer.as_mut_ptr(), buffer.len()) };
+    let count = if size < buffer.len() as i64 {
+        (size.max(0) / ENTRY_SIZE) as u32
+    } else {
+        ENTRIES
+    };
+    for index in 0..count {
+        let description = [index, 0, 0, EMPTY];
+        // SAFETY: the kernel reads 16 bytes.
+        let result = unsafe { libc::syscall(number, WRITE, &raw const description, 16) };
+        if result != 0 {
+            return;
+        }
+    }
+}
+
 /// The address, in `code` that starts at `base`, of a `syscall` after which only registers are cleared, among them all
 /// that a system call and its arguments leave dirty, before it returns. A munmap issued there can remove the page that
 /// jumped to it.
@@ -358,7 +407,8 @@ mod tests {
     #[test]
     fn the_slots_lie_at_the_start_of_the_runner() {
         let slots = Slots::unmap_and_return(1, 2, 3, 4);
-        let bytes = runner(&slots);
+        let mut bytes = Vec::new();
+        runner(&slots, &mut bytes);
         assert_eq!(bytes[..8], 1_u64.to_ne_bytes());
         assert_eq!(bytes[8..16], 2_u64.to_ne_bytes());
         assert_eq!(entry_offset(), 64 + 576);

@@ -66,7 +66,20 @@ pub enum Cause {
     #[error("its file system cannot map files into memory")]
     NotMappable,
 
+    /// execveat(2) does not know these flags (`EINVAL`).
+    #[error("unknown flags {flags:#x}")]
+    Flags {
+        /// All flags of the call.
+        flags: i32,
+    },
+
     // Arguments and environment.
+    /// A pointer leads to memory that cannot be read (`EFAULT`).
+    #[error("{what} lies at a bad address")]
+    BadAddress {
+        /// What it is that cannot be read.
+        what: &'static str,
+    },
     /// A string has a NUL byte inside (`EINVAL`); execve has no way to be asked for this.
     #[error("{what} contains a NUL byte")]
     NulByte {
@@ -298,6 +311,9 @@ pub enum Cause {
         "the memory of this process is shared with another one (vfork or clone): replacing it would destroy that one"
     )]
     SharedMemory,
+    /// Another thread opened more descriptors meanwhile than there was room for, several times in a row (`EAGAIN`).
+    #[error("other threads keep changing the process")]
+    Changing,
     /// There are other threads (`EBUSY`).
     #[error(
         "the process has {count} threads: replacing a program under running threads is not supported yet"

@@ -8,6 +8,9 @@ use crate::image::Role;
 
 use super::Cause;
 
+const EM_386: u16 = 3;
+const EM_486: u16 = 6;
+
 impl Cause {
     pub(crate) fn read(error: &io::Error) -> Self {
         Self::Read {
@@ -57,6 +60,7 @@ impl Cause {
                 Role::Interpreter => Errno::ELIBBAD,
             },
             Self::NulByte { .. }
+            | Self::Flags { .. }
             | Self::InterpreterPathOffset { .. }
             | Self::Segment { .. }
             | Self::NothingToLoad
@@ -64,7 +68,8 @@ impl Cause {
             | Self::Entry { .. } => Errno::EINVAL,
             Self::NoRoom { .. } | Self::MemoryLimit { .. } => Errno::ENOMEM,
             Self::Occupied { .. } => Errno::EEXIST,
-            Self::StackLimit { .. } => Errno::EFAULT,
+            Self::BadAddress { .. } | Self::StackLimit { .. } => Errno::EFAULT,
+            Self::Changing => Errno::EAGAIN,
             Self::SharedMemory | Self::Threads { .. } | Self::UnknownRseq { .. } => Errno::EBUSY,
         }
     }
@@ -83,6 +88,26 @@ impl Cause {
             | Self::StackLimit { .. }
             | Self::SegmentDeniedByMdwe { .. } => Some(libc::SIGSEGV),
             _ => None,
+        }
+    }
+
+    /// See [`Error::is_limit_of_userspace`](super::Error::is_limit_of_userspace).
+    pub fn is_limit_of_userspace(&self) -> bool {
+        match self {
+            Self::SetId { .. }
+            | Self::Unreadable { .. }
+            | Self::SharedMemory
+            | Self::Threads { .. }
+            | Self::Sealed { .. }
+            | Self::UnknownRseq { .. }
+            | Self::DeniedByMdwe { .. }
+            | Self::System { .. }
+            | Self::Proc { .. } => true,
+            // The kernel may have a loader for 32-bit programs.
+            Self::Machine { found, role, .. } => {
+                *role == Role::Program && matches!(*found, EM_386 | EM_486)
+            }
+            _ => false,
         }
     }
 }

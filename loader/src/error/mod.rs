@@ -61,6 +61,11 @@ impl Error {
     pub fn signal(&self) -> Option<i32> {
         self.cause.signal()
     }
+
+    /// Whether execve(2) would go on: the refusal is that of a loader in userspace, by what it may not or cannot do.
+    pub fn is_limit_of_userspace(&self) -> bool {
+        self.cause.is_limit_of_userspace()
+    }
 }
 
 impl fmt::Display for Error {

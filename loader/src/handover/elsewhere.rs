@@ -2,17 +2,19 @@
 //!
 //! For looking at. The numbers of descriptors, and the places that nobody planned, are such as they could be.
 
+use std::ops::Range;
+
 use crate::error::Cause;
-use crate::holes::Holes;
 use crate::host::Host;
 use crate::open::Opened;
 use crate::plan::Plan;
 use crate::process::Process;
+use crate::space::AddressSpace;
 use crate::stack::InitialStack;
 use crate::status::Status;
 use crate::table::{Row, Table, call};
 
-use super::{Places, runner_size, table, vdso_hop};
+use super::{Places, fill, room, runner_size, vdso_size};
 
 /// The rows and the last system call.
 pub(crate) fn table_elsewhere(
@@ -21,35 +23,44 @@ pub(crate) fn table_elsewhere(
     stack: &InitialStack,
     opened: &Opened,
 ) -> Result<(Table, Row), Cause> {
-    let mut holes = Holes::new(host, plan);
-    let process = process(host);
-    let mut places = places(plan, opened, &mut holes)?;
-    let draft = table(host, plan, stack, &process, &places);
-    places.runner = holes.take(runner_size(&draft, host.page_size)?)?;
-    let size = places.runner.end - places.runner.start;
-    places.zeros.1 = size;
-    let arguments = [places.runner.start.into(), size.into()];
-    let last = Row::must(call::MUNMAP, &arguments, "the loader's own memory");
-    Ok((table(host, plan, stack, &process, &places), last))
-}
-
-/// The first descriptors after the standard ones, in the order in which they are opened.
-fn places(plan: &Plan, opened: &Opened, holes: &mut Holes) -> Result<Places, Cause> {
+    // The first descriptors after the standard ones, in the order in which they are opened.
     const PROGRAM: i32 = 3;
+    let process = process(host);
+    let (rows, data) = room(plan, stack, &process);
+    let mut table = Table::with_room(rows, data);
+    let size = runner_size(&table, host.page_size)?;
+    let stack_size = plan.stack.range.end - plan.stack.range.start;
+    let place = hole(host, plan, size + vdso_size(plan) + stack_size)?;
     let interpreter = opened.interpreter.as_ref().map(|_| PROGRAM + 1);
     let runner = interpreter.unwrap_or(PROGRAM) + 1;
-    let own = [PROGRAM, runner].into_iter().chain(interpreter);
-    Ok(Places {
-        stack: holes.take(plan.stack.range.end - plan.stack.range.start)?,
-        vdso_hop: vdso_hop(plan, holes)?,
+    let places = Places {
+        runner: place.start..place.start + size,
+        stack: place.end - stack_size..place.end,
+        vdso_hop: place.start + size,
         program: PROGRAM,
         interpreter,
-        zeros: (runner, 0),
-        own: own.collect(),
+        zeros: (runner, size),
+        own: &[Some(PROGRAM), Some(runner), interpreter],
         set_mm_map: true,
         set_exe: true,
         ..Places::of(opened)
-    })
+    };
+    fill(&mut table, host, plan, stack, &process, &places);
+    let arguments = [places.runner.start.into(), size.into()];
+    let last = Row::must(call::MUNMAP, &arguments, "the loader's own memory");
+    Ok((table, last))
+}
+
+/// A range that is free in the process as in the new program, below the stacks of both.
+fn hole(host: &Host, plan: &Plan, size: u64) -> Result<Range<u64>, Cause> {
+    let mut taken = AddressSpace::default();
+    let old = host.mappings.iter().map(|mapping| mapping.range.clone());
+    old.chain(plan.ranges())
+        .for_each(|range| taken.place(range, ()));
+    let end = host.page_size.floor(host.machine.stack_top() / 16 * 15);
+    let start = taken.highest_hole(size, host.lowest_hint..end);
+    let start = start.ok_or(Cause::NoRoom { size })?;
+    Ok(start..start + size)
 }
 
 fn process(host: &Host) -> Process {

@@ -26,20 +26,14 @@ pub(super) fn set_credentials(table: &mut Table, process: &Process) {
     let (permitted, effective) = process.capabilities_after();
     if (permitted, effective) != (status.permitted, status.effective) {
         let header = table.data(
-            &[LINUX_CAPABILITY_VERSION_3, 0]
+            [LINUX_CAPABILITY_VERSION_3, 0]
                 .map(u32::to_ne_bytes)
-                .concat(),
+                .as_flattened(),
         );
         let halves = [effective, permitted, status.inheritable];
-        let low = halves.map(|set| set as u32);
-        let high = halves.map(|set| (set >> 32) as u32);
-        let sets = table.data(
-            &[low, high]
-                .concat()
-                .iter()
-                .flat_map(|half| half.to_ne_bytes())
-                .collect::<Vec<_>>(),
-        );
+        let low = halves.map(|set| (set as u32).to_ne_bytes());
+        let high = halves.map(|set| ((set >> 32) as u32).to_ne_bytes());
+        let sets = table.data([low, high].as_flattened().as_flattened());
         table.must(
             call::CAPSET,
             &[header, sets],
@@ -91,11 +85,7 @@ pub(super) fn set_secure(table: &mut Table, host: &Host, process: &Process) {
     }
     let limit = host.stack_limit;
     if limit.current > SECURE_STACK_LIMIT {
-        let limits = table.data(
-            &[SECURE_STACK_LIMIT, limit.maximum]
-                .map(u64::to_ne_bytes)
-                .concat(),
-        );
+        let limits = table.words([SECURE_STACK_LIMIT, limit.maximum]);
         let resource = u64::from(libc::RLIMIT_STACK);
         table.may(
             call::PRLIMIT,

@@ -12,25 +12,22 @@ pub(super) fn set_layout(
     host: &Host,
     plan: &Plan,
     stack: &InitialStack,
-    places: &Places,
+    places: &Places<'_>,
 ) {
     if !places.set_mm_map {
         return;
     }
     const NO_EXE: u32 = u32::MAX;
     let auxv_size = stack.auxv_bytes().len() as u32;
-    let map = |exe| {
-        let words = legal_layout(host, plan, stack);
-        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        bytes.extend_from_slice(&stack.frame.auxv.to_ne_bytes());
-        bytes.extend_from_slice(&auxv_size.to_ne_bytes());
-        bytes.extend_from_slice(&u32::to_ne_bytes(exe));
-        bytes
-    };
-    let mut set = |exe, reason| {
-        let bytes = map(exe);
-        let size = bytes.len() as u64;
-        let data = table.data(&bytes);
+    let addresses = legal_layout(host, plan, stack);
+    let mut set = |exe: u32, reason| {
+        // struct prctl_mm_map: eleven addresses, the vector's, its size and the descriptor.
+        let mut map = [0; 13];
+        map[..11].copy_from_slice(&addresses);
+        map[11] = stack.frame.auxv;
+        map[12] = u64::from(auxv_size) | u64::from(exe) << 32;
+        let size = size_of_val(&map) as u64;
+        let data = table.words(map);
         let arguments = [
             libc::PR_SET_MM.into(),
             libc::PR_SET_MM_MAP.into(),

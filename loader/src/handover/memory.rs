@@ -8,7 +8,7 @@ use crate::image::Permissions;
 use crate::plan::{File, Operation, Plan, VdsoPlan};
 use crate::process::Process;
 use crate::stack::InitialStack;
-use crate::table::{Argument, Row, Table, call};
+use crate::table::{Argument, Reason, Row, Table, call};
 
 use super::Places;
 
@@ -18,7 +18,7 @@ pub(super) fn unmap_old(
     host: &Host,
     plan: &Plan,
     process: &Process,
-    places: &Places,
+    places: &Places<'_>,
 ) {
     if let Some(start) = process.old_brk {
         table.may(
@@ -27,11 +27,12 @@ pub(super) fn unmap_old(
             "an empty heap, since it cannot be moved",
         );
     }
-    let mut kept = vec![places.runner.clone(), places.stack.clone()];
-    kept.extend(plan.vdso.as_ref().map(VdsoPlan::from));
-    kept.sort_by_key(|range| range.start);
+    let end = host.task_size..host.task_size;
+    let vdso = plan.vdso.as_ref().map_or(end.clone(), VdsoPlan::from);
+    let mut kept = [places.runner.clone(), places.stack.clone(), vdso, end];
+    kept.sort_unstable_by_key(|range| range.start);
     let mut start = 0;
-    for range in kept.iter().chain([&(host.task_size..host.task_size)]) {
+    for range in &kept {
         if start < range.start {
             table.must(
                 call::MUNMAP,
@@ -50,13 +51,9 @@ pub(super) fn move_vdso(table: &mut Table, vdso: &VdsoPlan, hop: u64) {
         return;
     }
     let overlap = from.start < target.end && target.start < from.end;
-    let stops = if overlap {
-        vec![hop, target.start]
-    } else {
-        vec![target.start]
-    };
+    let hop = overlap.then_some(hop);
     let mut at = from.start;
-    for to in stops {
+    for to in hop.into_iter().chain([target.start]) {
         for piece in &vdso.pieces {
             let distance = piece.start - from.start;
             move_mapping(
@@ -86,7 +83,7 @@ fn move_mapping(table: &mut Table, from: u64, size: u64, to: u64, reason: &'stat
     );
 }
 
-pub(super) fn place_stack(table: &mut Table, host: &Host, plan: &Plan, places: &Places) {
+pub(super) fn place_stack(table: &mut Table, host: &Host, plan: &Plan, places: &Places<'_>) {
     let size = places.stack.end - places.stack.start;
     move_mapping(
         table,
@@ -110,25 +107,26 @@ pub(super) fn place_stack(table: &mut Table, host: &Host, plan: &Plan, places: &
     }
 }
 
-pub(super) fn map_image(table: &mut Table, plan: &Plan, places: &Places) {
+pub(super) fn map_image(table: &mut Table, plan: &Plan, places: &Places<'_>) {
     for operation in &plan.operations {
         table.add(row(operation, places));
     }
 }
 
-fn row(operation: &Operation, places: &Places) -> Row {
+fn row(operation: &Operation, places: &Places<'_>) -> Row {
     const FIXED: i32 = libc::MAP_PRIVATE | libc::MAP_FIXED;
     let size = |range: &Range<u64>| Argument::from(range.end - range.start);
-    let mmap =
-        |range: &Range<u64>, permissions: &Permissions, flags: i32, file: i32, offset, why| {
-            let (start, prot) = (range.start.into(), permissions.prot().into());
-            let file = [flags.into(), file.into(), Argument::Value(offset)];
-            Row::must(
-                call::MMAP,
-                &[&[start, size(range), prot][..], &file].concat(),
-                why,
-            )
-        };
+    let mmap = |range: &Range<u64>, permissions: &Permissions, flags: i32, file: i32, offset| {
+        let (start, prot) = (range.start.into(), permissions.prot().into());
+        [
+            start,
+            size(range),
+            prot,
+            flags.into(),
+            file.into(),
+            Argument::Value(offset),
+        ]
+    };
     match operation {
         Operation::MapFile {
             range,
@@ -137,19 +135,21 @@ fn row(operation: &Operation, places: &Places) -> Row {
             offset,
             segment,
         } => {
-            let (descriptor, of) = match file {
-                File::Program => (places.program, "the program"),
-                File::Interpreter => (
-                    places.interpreter.unwrap_or(places.program),
-                    "the interpreter",
-                ),
+            let descriptor = match file {
+                File::Program => places.program,
+                File::Interpreter => places.interpreter.unwrap_or(places.program),
             };
-            let why = format!("program header {segment} of {of}");
-            mmap(range, permissions, FIXED, descriptor, *offset, why)
+            let (index, file) = (*segment, *file);
+            let arguments = mmap(range, permissions, FIXED, descriptor, *offset);
+            Row::must(call::MMAP, &arguments, Reason::Segment { index, file })
         }
         Operation::MapAnonymous { range, permissions } => {
-            let why = "bss: pages without bytes in the file".to_owned();
-            mmap(range, permissions, FIXED | libc::MAP_ANONYMOUS, -1, 0, why)
+            let arguments = mmap(range, permissions, FIXED | libc::MAP_ANONYMOUS, -1, 0);
+            Row::must(
+                call::MMAP,
+                &arguments,
+                "bss: pages without bytes in the file",
+            )
         }
         Operation::Unmap { range } => Row::must(
             call::MUNMAP,
@@ -166,7 +166,7 @@ fn row(operation: &Operation, places: &Places) -> Row {
 
 /// The kernel writes this part of the stack after it has mapped the segments, one of which may lie there; not the
 /// padding before the random bytes.
-pub(super) fn write_stack_again(table: &mut Table, stack: &InitialStack, places: &Places) {
+pub(super) fn write_stack_again(table: &mut Table, stack: &InitialStack, places: &Places<'_>) {
     let frame = &stack.frame;
     let auxv_end = frame.auxv + stack.auxv_bytes().len() as u64;
     let (descriptor, _) = places.zeros;

@@ -24,7 +24,6 @@ use std::os::fd::{AsRawFd as _, RawFd};
 
 use crate::arch;
 use crate::error::Cause;
-use crate::holes::Holes;
 use crate::host::Host;
 use crate::open::Opened;
 use crate::page::PageSize;
@@ -38,7 +37,7 @@ pub(crate) use layout::layout_is_legal;
 
 /// Addresses and descriptors of what was staged.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct Places<'a> {
     /// The runner with the table: stays mapped while it is played.
     pub(crate) runner: Range<u64>,
     /// Where the new stack is now.
@@ -50,7 +49,7 @@ pub(crate) struct Places {
     /// A descriptor, and an offset in it, from which a page of zeros can be read.
     pub(crate) zeros: (RawFd, u64),
     /// The loader's own descriptors, which close once the image is mapped.
-    pub(crate) own: Vec<RawFd>,
+    pub(crate) own: &'a [Option<RawFd>],
     /// One that is to stay open.
     pub(crate) inherited: Option<RawFd>,
     /// Whether `PR_SET_MM_MAP` can be used.
@@ -60,12 +59,12 @@ pub(crate) struct Places {
     /// Whether the new program is to start stopped.
     pub(crate) stop: bool,
     /// The new name in /proc/self/comm.
-    pub(crate) comm: Vec<u8>,
+    pub(crate) comm: &'a [u8],
 }
 
-impl Places {
+impl<'a> Places<'a> {
     /// What the files tell; nothing is staged.
-    pub(crate) fn of(opened: &Opened) -> Self {
+    pub(crate) fn of(opened: &'a Opened) -> Self {
         let interpreter = opened.interpreter.as_ref();
         Self {
             runner: 0..0,
@@ -74,43 +73,51 @@ impl Places {
             program: opened.program.file.as_raw_fd(),
             interpreter: interpreter.map(|open_file| open_file.file.as_raw_fd()),
             zeros: (-1, 0),
-            own: Vec::new(),
+            own: &[],
             inherited: opened.inherited,
             set_mm_map: false,
             set_exe: false,
             stop: false,
-            comm: opened.comm.clone(),
+            comm: &opened.comm,
         }
     }
 }
 
-/// How much room the runner takes with this table; another table like it may have some numbers more.
+/// The size of the runner: its page, and as many as the table may fill.
 pub(crate) fn runner_size(table: &Table, page: PageSize) -> Result<u64, Cause> {
-    let slack = 4 * page.get();
-    let rows = page.ceil(table.size() as u64 + slack);
-    Ok(page.get() + rows.ok_or(Cause::NoRoom { size: slack })?)
+    let room = table.room() as u64;
+    Ok(page.get() + page.ceil(room).ok_or(Cause::NoRoom { size: room })?)
 }
 
-/// A place for the vDSO on its way.
-pub(crate) fn vdso_hop(plan: &Plan, holes: &mut Holes) -> Result<u64, Cause> {
-    let target = plan.vdso.as_ref().map(VdsoPlan::target);
-    match target.map(|target| target.end - target.start) {
-        None | Some(0) => Ok(0),
-        Some(size) => Ok(holes.take(size)?.start),
-    }
+/// How many bytes the vDSO's mappings take together.
+pub(crate) fn vdso_size(plan: &Plan) -> u64 {
+    let target = plan.vdso.as_ref().map_or(0..0, VdsoPlan::target);
+    target.end - target.start
 }
 
-/// Builds the table.
-pub(crate) fn table(
+/// How many rows and bytes of data a table has at the most for such a plan and process.
+pub(crate) fn room(plan: &Plan, stack: &InitialStack, process: &Process) -> (usize, usize) {
+    const OTHERS: usize = 64;
+    const OTHER_DATA: usize = 1024;
+    let vdso = plan.vdso.as_ref().map_or(0, |vdso| 2 * vdso.pieces.len());
+    let (signals, closing) = (process.dispositions.capacity(), process.closing.capacity());
+    let rows = OTHERS + signals + closing + vdso + plan.operations.len();
+    let action = size_of::<[u64; 4]>();
+    (rows, OTHER_DATA + signals * action + stack.tables.len())
+}
+
+/// Fills the table. Allocates nothing, if it has [`room`].
+pub(crate) fn fill(
+    table: &mut Table,
     host: &Host,
     plan: &Plan,
     stack: &InitialStack,
     process: &Process,
-    places: &Places,
-) -> Table {
-    let mut table = Table::default();
-    drop_signal_state(&mut table, process);
-    drop_thread_state(&mut table, process);
+    places: &Places<'_>,
+) {
+    table.clear();
+    drop_signal_state(table, process);
+    drop_thread_state(table, process);
     if plan.personality != host.personality {
         table.must(
             call::PERSONALITY,
@@ -118,26 +125,26 @@ pub(crate) fn table(
             "the new program's personality",
         );
     }
-    close_on_exec(&mut table, process);
-    memory::unmap_old(&mut table, host, plan, process, places);
+    close_on_exec(table, process);
+    memory::unmap_old(table, host, plan, process, places);
     if let Some(vdso) = &plan.vdso {
-        memory::move_vdso(&mut table, vdso, places.vdso_hop);
+        memory::move_vdso(table, vdso, places.vdso_hop);
     }
-    memory::place_stack(&mut table, host, plan, places);
-    memory::map_image(&mut table, plan, places);
+    memory::place_stack(table, host, plan, places);
+    memory::map_image(table, plan, places);
     if plan.covers_stack_pointer() {
-        memory::write_stack_again(&mut table, stack, places);
+        memory::write_stack_again(table, stack, places);
     }
-    layout::set_layout(&mut table, host, plan, stack, places);
-    close_own(&mut table, places);
-    identity::set_secure(&mut table, host, process);
-    identity::set_credentials(&mut table, process);
-    identity::set_dumpable(&mut table, host, process);
-    identity::set_name(&mut table, &places.comm);
+    layout::set_layout(table, host, plan, stack, places);
+    close_own(table, places);
+    identity::set_secure(table, host, process);
+    identity::set_credentials(table, process);
+    identity::set_dumpable(table, host, process);
+    identity::set_name(table, places.comm);
     if host.machine == arch::MACHINE {
-        arch::reset_rows(&mut table);
+        arch::reset_rows(table);
     }
-    let mask = table.data(&process.signal_mask.to_ne_bytes());
+    let mask = table.words([process.signal_mask]);
     let how = libc::SIG_SETMASK;
     table.must(
         call::RT_SIGPROCMASK,
@@ -152,7 +159,6 @@ pub(crate) fn table(
             "stop before the first instruction",
         );
     }
-    table
 }
 
 /// In a table of descriptors of this process alone: another one that shared it keeps its own.
@@ -177,8 +183,8 @@ fn close_on_exec(table: &mut Table, process: &Process) {
     }
 }
 
-fn close_own(table: &mut Table, places: &Places) {
-    for descriptor in &places.own {
+fn close_own(table: &mut Table, places: &Places<'_>) {
+    for descriptor in places.own.iter().flatten() {
         table.may(
             call::CLOSE,
             &[(*descriptor).into()],
@@ -202,13 +208,12 @@ fn drop_signal_state(table: &mut Table, process: &Process) {
         "system call user dispatch off",
     );
     for (signal, action) in &process.dispositions {
-        let words = [
+        let action = table.words([
             action.handler as u64,
             action.flags,
             action.restorer as u64,
             action.mask,
-        ];
-        let action = table.data(&words.map(u64::to_ne_bytes).concat());
+        ]);
         table.must(
             call::RT_SIGACTION,
             &[(*signal).into(), action, 0.into(), 8.into()],
@@ -216,10 +221,7 @@ fn drop_signal_state(table: &mut Table, process: &Process) {
         );
     }
     // struct stack_t: address, flags, padding, size.
-    let disabled = [0, libc::SS_DISABLE as u64, 0]
-        .map(u64::to_ne_bytes)
-        .concat();
-    let disabled = table.data(&disabled);
+    let disabled = table.words([0, libc::SS_DISABLE as u64, 0]);
     table.must(
         call::SIGALTSTACK,
         &[disabled, 0.into()],
@@ -255,13 +257,6 @@ fn drop_thread_state(table: &mut Table, process: &Process) {
         &[0.into()],
         "the kernel would write there when the thread ends",
     );
-    for timer in &process.timers {
-        table.may(
-            call::TIMER_DELETE,
-            &[(*timer).into()],
-            "POSIX timers end with the old program",
-        );
-    }
     table.may(
         call::MUNLOCKALL,
         &[],

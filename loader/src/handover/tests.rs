@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 
-use super::{Places, table};
+use super::{Places, fill, room};
 use crate::arguments::Arguments;
 use crate::error::Subject;
 use crate::host::{Host, Randomize, Randomness, fixture};
@@ -103,7 +103,7 @@ fn arguments() -> Arguments {
     }
 }
 
-fn places(plan: &Plan) -> Places {
+fn places(plan: &Plan) -> Places<'static> {
     let size = plan.stack.range.end - plan.stack.range.start;
     Places {
         runner: RUNNER,
@@ -112,12 +112,12 @@ fn places(plan: &Plan) -> Places {
         program: PROGRAM,
         interpreter: Some(INTERPRETER),
         zeros: (9, 0),
-        own: vec![PROGRAM, INTERPRETER, 9],
+        own: &[Some(PROGRAM), Some(INTERPRETER), Some(9)],
         inherited: None,
         set_mm_map: true,
         set_exe: true,
         stop: false,
-        comm: b"x".to_vec(),
+        comm: b"x",
     }
 }
 
@@ -142,7 +142,12 @@ fn build(host: &Host, plan: &Plan) -> Table {
         b"x86_64\0",
         [1; 16],
     );
-    table(host, plan, &stack, &Process::default(), &places(plan))
+    let process = Process::default();
+    let (rows, data) = room(plan, &stack, &process);
+    let mut table = Table::with_room(rows, data);
+    fill(&mut table, host, plan, &stack, &process, &places(plan));
+    assert!(!table.is_full());
+    table
 }
 
 /// The process before: the old program, the runner, the staged stack.
@@ -167,7 +172,7 @@ fn before(host: &Host, plan: &Plan) -> AddressSpace<Held> {
 }
 
 fn play(space: &mut AddressSpace<Held>, row: &Row) {
-    let value = |index: usize| match row.arguments.get(index) {
+    let value = |index: usize| match row.arguments().get(index) {
         Some(Argument::Value(value)) => *value,
         _ => 0,
     };
@@ -322,7 +327,7 @@ fn the_vdso_moves_in_two_hops_where_its_old_and_new_place_overlap() {
     let moves = moves
         .rows()
         .iter()
-        .filter(|row| row.reason.starts_with("the vDSO"))
+        .filter(|row| row.reason.to_string().starts_with("the vDSO"))
         .count();
     assert_eq!(
         (plan.vdso.as_ref().map(|vdso| vdso.to), moves),

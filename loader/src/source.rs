@@ -1,0 +1,131 @@
+//! Where a program comes from, and the name that it then has.
+//!
+//! Linux: `alloc_bprm` in fs/exec.c.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use crate::error::Cause;
+use crate::host::Ids;
+use crate::open::{Leniency, open_executable};
+use crate::sys;
+
+/// Where a program comes from.
+#[derive(Debug)]
+pub(crate) enum Source<'a> {
+    Path(CString),
+    /// A path as openat(2) takes it.
+    At {
+        directory: RawFd,
+        path: CString,
+        /// Whether the path may end in a symbolic link.
+        follow: bool,
+    },
+    /// A descriptor of this process, by its number.
+    Descriptor(RawFd),
+    /// Bytes in a memory file of ours.
+    Memory(&'a File),
+}
+
+impl Source<'_> {
+    /// The name that stands for the program in `AT_EXECFN` and in a script's arguments.
+    pub(crate) fn name(&self) -> CString {
+        match self {
+            Self::At {
+                directory, path, ..
+            } if self.is_relative_to_descriptor() => {
+                let name = [descriptor_name(*directory).to_bytes(), path.to_bytes()].join(&b'/');
+                CString::new(name).unwrap_or_default()
+            }
+            Self::Path(path) | Self::At { path, .. } => path.clone(),
+            Self::Descriptor(number) => descriptor_name(*number),
+            Self::Memory(file) => descriptor_name(file.as_raw_fd()),
+        }
+    }
+
+    pub(crate) fn open(&self, leniency: Leniency, ids: Ids) -> Result<File, Cause> {
+        match self {
+            Self::Path(path) => open_executable(Name::from(path.as_c_str()), leniency, ids),
+            Self::At {
+                directory,
+                path,
+                follow,
+            } => {
+                let name = Name {
+                    directory: *directory,
+                    path,
+                    follow: *follow,
+                };
+                open_executable(name, leniency, ids)
+            }
+            Self::Descriptor(number) => {
+                let path = CString::new(format!("/proc/self/fd/{number}")).unwrap_or_default();
+                if sys::close_on_exec(*number).is_none() {
+                    return Err(Cause::Path {
+                        errno: Errno::EBADF,
+                    });
+                }
+                open_executable(Name::from(path.as_c_str()), leniency, ids)
+            }
+            Self::Memory(file) => file.try_clone().map_err(|error| Cause::read(&error)),
+        }
+    }
+
+    /// Whether the interpreter of a script would find it closed.
+    pub(crate) fn closes_on_exec(&self) -> bool {
+        match self {
+            Self::Path(_) | Self::Memory(_) => false,
+            Self::At { directory, .. } => {
+                self.is_relative_to_descriptor() && sys::close_on_exec(*directory).unwrap_or(true)
+            }
+            Self::Descriptor(number) => sys::close_on_exec(*number).unwrap_or(true),
+        }
+    }
+
+    fn is_relative_to_descriptor(&self) -> bool {
+        let Self::At {
+            directory, path, ..
+        } = self
+        else {
+            return false;
+        };
+        *directory != libc::AT_FDCWD && path.to_bytes().first() != Some(&b'/')
+    }
+}
+
+fn descriptor_name(number: RawFd) -> CString {
+    CString::new(format!("/dev/fd/{number}")).unwrap_or_default()
+}
+
+/// A file's name as the kernel's lookup takes it.
+#[derive(Clone, Copy)]
+pub(crate) struct Name<'a> {
+    directory: RawFd,
+    pub(crate) path: &'a CStr,
+    follow: bool,
+}
+
+impl<'a> From<&'a CStr> for Name<'a> {
+    fn from(path: &'a CStr) -> Self {
+        Self {
+            directory: libc::AT_FDCWD,
+            path,
+            follow: true,
+        }
+    }
+}
+
+impl Name<'_> {
+    pub(crate) fn open(self, flags: OFlag) -> Result<OwnedFd, Errno> {
+        let follow = if self.follow {
+            OFlag::empty()
+        } else {
+            OFlag::O_NOFOLLOW
+        };
+        sys::open_at(self.directory, self.path, flags | follow | OFlag::O_CLOEXEC)
+    }
+}
