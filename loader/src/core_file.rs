@@ -15,8 +15,10 @@ use goblin::elf64::header::{Header, SIZEOF_EHDR};
 use goblin::elf64::program_header::{ProgramHeader, SIZEOF_PHDR};
 use goblin::elf64::section_header::{SIZEOF_SHDR, SectionHeader};
 
+use nix::errno::Errno;
+
 use crate::auxv::{AT_RANDOM, AT_SYSINFO_EHDR, Auxv};
-use crate::image::{Permissions, ReadAt};
+use crate::image::{Permissions, ReadAt, header_in};
 use crate::maps::Mapping;
 
 /// More program headers than a core file has: the kernel's highest `vm.max_map_count` in use is about a million.
@@ -67,8 +69,11 @@ struct Content {
 #[non_exhaustive]
 pub enum CoreFault {
     /// It cannot be read.
-    #[error("{0}")]
-    Read(#[from] io::Error),
+    #[error("{}", errno.desc())]
+    Read {
+        /// What pread(2) answered.
+        errno: Errno,
+    },
     /// It does not start as an ELF file does, or ends within the header.
     #[error("not an ELF file")]
     NoElf,
@@ -213,14 +218,18 @@ fn header(file: &(impl ReadAt + ?Sized)) -> Result<Header, CoreFault> {
     const ELFCLASS64: u8 = 2;
     const OWN_ORDER: u8 = if cfg!(target_endian = "little") { 1 } else { 2 };
     let mut bytes = [0; SIZEOF_EHDR];
-    let count = file.read_at(&mut bytes, 0)?;
+    let errno = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+    let count = file.read_at(&mut bytes, 0);
+    let count = count.map_err(|error| CoreFault::Read {
+        errno: errno(error),
+    })?;
     if count < bytes.len() || !bytes.starts_with(ELFMAG) {
         return Err(CoreFault::NoElf);
     }
     if (bytes[CLASS], bytes[DATA]) != (ELFCLASS64, OWN_ORDER) {
         return Err(CoreFault::Class);
     }
-    let header = *Header::from_bytes(&bytes);
+    let header = header_in(bytes);
     match header.e_type {
         ET_CORE => Ok(header),
         found => Err(CoreFault::Type { found }),

@@ -216,6 +216,15 @@ impl Image {
     }
 }
 
+/// The header in these bytes. goblin's view of them panics where they are not aligned as the header is, and an array of
+/// bytes may lie anywhere.
+pub(crate) fn header_in(bytes: [u8; SIZEOF_EHDR]) -> Header {
+    #[repr(align(8))]
+    struct Aligned([u8; SIZEOF_EHDR]);
+    let aligned = Aligned(bytes);
+    *Header::from_bytes(&aligned.0)
+}
+
 /// A program's header is taken from the zero-filled prefix, an interpreter's must be there in full.
 fn read_header(file: &(impl ReadAt + ?Sized), role: Role) -> Result<Header, Cause> {
     let mut bytes = [0; SIZEOF_EHDR];
@@ -231,7 +240,7 @@ fn read_header(file: &(impl ReadAt + ?Sized), role: Role) -> Result<Header, Caus
             role,
         });
     }
-    Ok(*Header::from_bytes(&bytes))
+    Ok(header_in(bytes))
 }
 
 fn check_header(header: &Header, machine: Machine, role: Role) -> Result<Option<Kind>, Cause> {
