@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser};
 
 use crate::layout::LayoutOptions;
+use crate::placement::Placement;
 
 /// Replace the program that a process runs, as execve(2) does, without calling execve(2).
 #[derive(Debug, Parser)]
@@ -59,6 +60,8 @@ Examples:
   supplant run /bin/ls -l
   supplant run -i -e HOME=/tmp bash -c 'echo $$; cat /proc/$$/maps'
   supplant run -R --stop ./program & gdb -p $!
+  supplant run --seed 7 cat /proc/self/maps
+  supplant run --layout-from core:core ./program
   supplant run - one two <./program
 
 Status: the program's own; 127 when it (or its interpreter) is not found, 126 when it may not
@@ -93,12 +96,6 @@ pub(crate) struct RunOptions {
     /// Use this ELF interpreter in place of the one in PT_INTERP
     #[arg(long, value_name = "PATH")]
     pub(crate) interpreter: Option<OsString>,
-    /// Where a position-independent program goes (0x...)
-    #[arg(long, value_name = "ADDRESS", value_parser = address)]
-    pub(crate) base: Option<u64>,
-    /// No address randomisation, for the program and what it starts
-    #[arg(short = 'R', long)]
-    pub(crate) no_randomize: bool,
     /// Take the program from this open descriptor; PROGRAM, if given, is only its name
     #[arg(long, value_name = "N")]
     pub(crate) fd: Option<i32>,
@@ -120,6 +117,8 @@ pub(crate) struct RunOptions {
     /// Log to this file: everything, or what SUPPLANT_LOG says
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) placement: Placement,
     /// The program: a path, a name that is searched in PATH, or - for standard input; then its arguments
     #[arg(value_name = "PROGRAM", num_args = 0.., trailing_var_arg = true)]
     pub(crate) program: Vec<OsString>,
@@ -222,11 +221,4 @@ fn variable() -> impl clap::builder::TypedValueParser<Value = (OsString, OsStrin
             OsString::from_vec(bytes[at + 1..].to_vec()),
         ))
     })
-}
-
-fn address(text: &str) -> Result<u64, std::num::ParseIntError> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None => text.parse(),
-    }
 }

@@ -115,7 +115,7 @@ fn compare_one(options: &CompareOptions) -> anyhow::Result<Comparison> {
     }
     let start = || start_by_kernel(program, &options.run.program[1..]);
     let kernel = start()?;
-    let command = run::command(&options.run);
+    let command = run::command(&options.run)?;
     let ours = if options.control {
         start()?
     } else {

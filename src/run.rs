@@ -6,7 +6,7 @@ use std::io;
 
 use anyhow::Context as _;
 use nix::errno::Errno;
-use supplant_loader::{Command, Error, die_by};
+use supplant_loader::{Command, Difference, Error, Prepared, die_by};
 
 use crate::cli::RunOptions;
 use crate::{WRONG_COMMAND_LINE, complain, logging};
@@ -16,27 +16,44 @@ const CANNOT_RUN: i32 = 126;
 
 /// Becomes the program; the status to exit with where that fails.
 pub(crate) fn run(options: &RunOptions) -> i32 {
-    if let Err(error) = surroundings(options) {
-        complain("run", &format_args!("{error:#}"));
-        return WRONG_COMMAND_LINE;
-    }
-    let command = command(options);
+    let command = match surroundings(options).and_then(|()| command(options)) {
+        Ok(command) => command,
+        Err(error) => {
+            complain("run", &format_args!("{error:#}"));
+            return WRONG_COMMAND_LINE;
+        }
+    };
     let name = name(options);
     let error = match command.prepare() {
         Ok(prepared) => {
-            if options.verbose {
-                for difference in prepared.differences() {
-                    complain(
-                        &name,
-                        &format_args!("differs from execve: {difference} ({})", difference.rule()),
-                    );
-                }
-            }
+            tell(&name, options, &prepared);
             prepared.exec()
         }
         Err(error) => error,
     };
     refuse(&name, &error)
+}
+
+/// What stays different, where that was asked for; and where a layout was asked for, what is missing of it.
+fn tell(name: &str, options: &RunOptions, prepared: &Prepared) {
+    const ADVICE: &str =
+        "what the program maps later will not lie where it did: start it again, or by setarch -R";
+    let asked = options.placement.layout_from.is_some();
+    if !options.verbose && !asked {
+        return;
+    }
+    for difference in prepared.differences() {
+        if options.verbose {
+            let rule = difference.rule();
+            complain(
+                name,
+                &format_args!("differs from execve: {difference} ({rule})"),
+            );
+        }
+        if asked && difference == Difference::MmapBase {
+            complain(name, &ADVICE);
+        }
+    }
 }
 
 pub(crate) fn surroundings(options: &RunOptions) -> anyhow::Result<()> {
@@ -48,7 +65,7 @@ pub(crate) fn surroundings(options: &RunOptions) -> anyhow::Result<()> {
 }
 
 /// The options as a command of the library.
-pub(crate) fn command(options: &RunOptions) -> Command {
+pub(crate) fn command(options: &RunOptions) -> anyhow::Result<Command> {
     let (first, rest) = options
         .program
         .split_first()
@@ -75,16 +92,13 @@ pub(crate) fn command(options: &RunOptions) -> Command {
     if let Some(path) = &options.interpreter {
         command.interpreter(path);
     }
-    if let Some(address) = options.base {
-        command.base(address);
-    }
     command
-        .no_randomize(options.no_randomize)
         .ignore_noexec(options.ignore_noexec)
         .ignore_set_id(options.ignore_setid)
         .keep_page(options.keep_page)
         .stop(options.stop);
-    command
+    options.placement.apply(&mut command)?;
+    Ok(command)
 }
 
 /// What the error line is about.

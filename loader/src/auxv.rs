@@ -37,6 +37,8 @@ pub const AT_HWCAP: u64 = 16;
 pub const AT_CLKTCK: u64 = 17;
 /// Whether the program runs with more privilege than its caller.
 pub const AT_SECURE: u64 = 23;
+/// Address of the name of the machine that the kernel really runs on.
+pub const AT_BASE_PLATFORM: u64 = 24;
 /// Address of 16 random bytes.
 pub const AT_RANDOM: u64 = 25;
 /// The size of the kernel's restartable-sequences area that is in use.
@@ -45,6 +47,81 @@ pub const AT_RSEQ_FEATURE_SIZE: u64 = 27;
 pub const AT_EXECFN: u64 = 31;
 /// Address of the vDSO.
 pub const AT_SYSINFO_EHDR: u64 = 33;
+
+/// The tags that this kernel's or other kernels' vectors have, by name (include/uapi/linux/auxvec.h and the machines'
+/// own).
+const NAMES: [(u64, &str); 31] = [
+    (AT_NULL, "NULL"),
+    (1, "IGNORE"),
+    (AT_EXECFD, "EXECFD"),
+    (AT_PHDR, "PHDR"),
+    (AT_PHENT, "PHENT"),
+    (AT_PHNUM, "PHNUM"),
+    (AT_PAGESZ, "PAGESZ"),
+    (AT_BASE, "BASE"),
+    (AT_FLAGS, "FLAGS"),
+    (AT_ENTRY, "ENTRY"),
+    (10, "NOTELF"),
+    (AT_UID, "UID"),
+    (AT_EUID, "EUID"),
+    (AT_GID, "GID"),
+    (AT_EGID, "EGID"),
+    (AT_PLATFORM, "PLATFORM"),
+    (AT_HWCAP, "HWCAP"),
+    (AT_CLKTCK, "CLKTCK"),
+    (18, "FPUCW"),
+    (AT_SECURE, "SECURE"),
+    (AT_BASE_PLATFORM, "BASE_PLATFORM"),
+    (AT_RANDOM, "RANDOM"),
+    (26, "HWCAP2"),
+    (AT_RSEQ_FEATURE_SIZE, "RSEQ_FEATURE_SIZE"),
+    (28, "RSEQ_ALIGN"),
+    (29, "HWCAP3"),
+    (30, "HWCAP4"),
+    (AT_EXECFN, "EXECFN"),
+    (32, "SYSINFO"),
+    (AT_SYSINFO_EHDR, "SYSINFO_EHDR"),
+    (51, "MINSIGSTKSZ"),
+];
+
+/// The name of a tag, `AT_PHDR`, or its number.
+pub fn tag_name(tag: u64) -> String {
+    let name = NAMES.iter().find(|(number, _)| *number == tag);
+    name.map_or_else(|| tag.to_string(), |(_, name)| format!("AT_{name}"))
+}
+
+/// The tag with this name, which may stand without its `AT_` and in small letters.
+pub fn tag_by_name(name: &str) -> Option<u64> {
+    let name = name.to_ascii_uppercase();
+    let name = name.strip_prefix("AT_").unwrap_or(&name);
+    NAMES
+        .iter()
+        .find(|(_, known)| *known == name)
+        .map(|(tag, _)| *tag)
+}
+
+/// Who decides on the value of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Nobody: it ends the vector.
+    End,
+    /// Whoever decides where the program goes.
+    Load,
+    /// The stack, into which it points.
+    Stack,
+    /// The caller may choose it.
+    Anybody,
+}
+
+/// Who decides on the value of the entry with this tag.
+pub(crate) fn whose(tag: u64) -> Whose {
+    match tag {
+        AT_NULL => Whose::End,
+        AT_PHDR | AT_PHENT | AT_PHNUM | AT_BASE | AT_ENTRY => Whose::Load,
+        AT_RANDOM | AT_EXECFN | AT_PLATFORM | AT_BASE_PLATFORM => Whose::Stack,
+        _ => Whose::Anybody,
+    }
+}
 
 /// Tag and value, in order, without the closing `AT_NULL`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,37 +173,19 @@ impl Auxv {
             });
         Self(pairs.collect())
     }
-}
 
-/// The name of a tag, or its number.
-pub fn tag_name(tag: u64) -> String {
-    let names = [
-        (AT_SYSINFO_EHDR, "SYSINFO_EHDR"),
-        (51, "MINSIGSTKSZ"),
-        (AT_HWCAP, "HWCAP"),
-        (AT_PAGESZ, "PAGESZ"),
-        (AT_CLKTCK, "CLKTCK"),
-        (AT_PHDR, "PHDR"),
-        (AT_PHENT, "PHENT"),
-        (AT_PHNUM, "PHNUM"),
-        (AT_BASE, "BASE"),
-        (AT_FLAGS, "FLAGS"),
-        (AT_ENTRY, "ENTRY"),
-        (AT_UID, "UID"),
-        (AT_EUID, "EUID"),
-        (AT_GID, "GID"),
-        (AT_EGID, "EGID"),
-        (AT_SECURE, "SECURE"),
-        (AT_RANDOM, "RANDOM"),
-        (26, "HWCAP2"),
-        (AT_EXECFN, "EXECFN"),
-        (AT_PLATFORM, "PLATFORM"),
-        (AT_EXECFD, "EXECFD"),
-        (AT_RSEQ_FEATURE_SIZE, "RSEQ_FEATURE_SIZE"),
-        (28, "RSEQ_ALIGN"),
-    ];
-    let name = names.iter().find(|(number, _)| *number == tag);
-    name.map_or_else(|| tag.to_string(), |(_, name)| format!("AT_{name}"))
+    /// The vector with these entries replaced, or added at the end. Of several with one tag the last one counts.
+    #[must_use]
+    pub fn overridden(&self, entries: &[(u64, u64)]) -> Self {
+        let mut vector = self.clone();
+        for &(tag, value) in entries {
+            match vector.0.iter_mut().find(|pair| pair.0 == tag) {
+                Some(pair) => pair.1 = value,
+                None => vector.0.push((tag, value)),
+            }
+        }
+        vector
+    }
 }
 
 /// Whether the value of a tag is an address.
@@ -158,6 +217,25 @@ mod tests {
         ]);
         let new = own.with_values(&[(AT_PHDR, 30), (AT_ENTRY, 90)]);
         assert_eq!(new.pairs(), [(51, 2), (AT_PHDR, 30), (99, 5)]);
+    }
+
+    #[test]
+    fn entries_are_replaced_where_they_are_or_added_at_the_end() {
+        let own = Auxv::from_pairs([(AT_HWCAP, 1), (AT_SECURE, 0)]);
+        let new = own.overridden(&[(99, 5), (AT_HWCAP, 7), (99, 6)]);
+        assert_eq!(new.pairs(), [(AT_HWCAP, 7), (AT_SECURE, 0), (99, 6)]);
+    }
+
+    #[test]
+    fn tags_have_names_in_several_spellings() {
+        for name in ["AT_SYSINFO_EHDR", "SYSINFO_EHDR", "at_sysinfo_ehdr"] {
+            assert_eq!(tag_by_name(name), Some(AT_SYSINFO_EHDR));
+        }
+        assert_eq!(tag_by_name("AT_"), None);
+        assert_eq!(
+            (tag_name(AT_PHDR), tag_name(77)),
+            ("AT_PHDR".into(), "77".into())
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! [`Command`]: what to run, with what, and how.
 
+mod placement;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -166,21 +168,6 @@ impl Command {
     /// Uses this interpreter in place of the one that `PT_INTERP` names, or of none.
     pub fn interpreter(&mut self, path: impl AsRef<OsStr>) -> &mut Self {
         self.interpreter = Some(path.as_ref().to_owned());
-        self
-    }
-
-    /// Where a position-independent program goes, in whole pages, in place of the kernel's choice.
-    pub fn base(&mut self, address: u64) -> &mut Self {
-        self.choices.base = Some(address);
-        self
-    }
-
-    /// No address randomisation: every address is the one execve gives under `ADDR_NO_RANDOMIZE`, which the new program
-    /// gets too.
-    ///
-    /// The kernel goes on choosing addresses for later mappings where it did before: that cannot be changed.
-    pub fn no_randomize(&mut self, yes: bool) -> &mut Self {
-        self.choices.no_randomize = yes;
         self
     }
 

@@ -20,7 +20,7 @@ use crate::holes;
 use crate::host::Host;
 use crate::host::personality::ADDR_NO_RANDOMIZE;
 use crate::open::{OpenFile, Opened};
-use crate::plan::{Operation, Plan};
+use crate::plan::{LaterMappings, Operation, Plan};
 use crate::process::Process;
 use crate::quiesce::Quiet;
 use crate::stack::InitialStack;
@@ -286,8 +286,13 @@ pub(crate) fn differences(
     } else {
         Difference::Page
     });
-    if (plan.personality ^ host.personality) & ADDR_NO_RANDOMIZE != 0 {
-        differences.push(Difference::MmapBase);
+    let changes_randomness = (plan.personality ^ host.personality) & ADDR_NO_RANDOMIZE != 0;
+    match plan.later {
+        LaterMappings::Below(_) => differences.push(Difference::Reserved),
+        LaterMappings::AsBefore if !changes_randomness => (),
+        LaterMappings::AsBefore | LaterMappings::NotAsAsked => {
+            differences.push(Difference::MmapBase);
+        }
     }
     differences
 }

@@ -20,8 +20,11 @@ pub enum Difference {
     Page,
     /// User 0 does not get back the capabilities that the process had given up.
     Capabilities,
-    /// Later mappings go where they went before, although randomisation begins or ends with the program.
+    /// Later mappings go where they went before, although randomisation begins or ends with the program, or another place
+    /// was asked for.
     MmapBase,
+    /// Memory that nobody can access is reserved, so that later mappings go where they were asked for.
+    Reserved,
 }
 
 impl Difference {
@@ -33,7 +36,7 @@ impl Difference {
             Self::Layout | Self::Bounds => "P-6",
             Self::LastJump | Self::Page => "R-8",
             Self::Capabilities => "P-29",
-            Self::MmapBase => "P-5",
+            Self::MmapBase | Self::Reserved => "P-5",
         }
     }
 }
@@ -53,6 +56,9 @@ impl fmt::Display for Difference {
                 "capabilities that this process has given up do not come back"
             }
             Self::MmapBase => "later mappings are placed from the old program's base",
+            Self::Reserved => {
+                "memory without access is reserved above later mappings, so that they go where they should"
+            }
         })
     }
 }

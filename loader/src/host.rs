@@ -16,6 +16,7 @@ use crate::machine::Machine;
 use crate::maps::{self, Mapping};
 use crate::page::PageSize;
 use crate::procfs::{number, read};
+pub use crate::randomness::Randomness;
 use crate::space::MmapArea;
 use crate::status::Status;
 use crate::sys;
@@ -45,23 +46,6 @@ pub enum Randomize {
     AllButBrk,
     /// Everything.
     All,
-}
-
-/// The random words that a plan draws from, all of them, so that the same words give the same plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Randomness {
-    /// For the top of the stack, in pages.
-    pub stack_pages: u64,
-    /// For the top of the stack, in bytes.
-    pub stack_bytes: u64,
-    /// For the gap below the argument strings.
-    pub stack_gap: u64,
-    /// For the base of a position-independent program.
-    pub base: u64,
-    /// For the start of the heap.
-    pub brk: u64,
-    /// `AT_RANDOM`.
-    pub bytes: [u8; 16],
 }
 
 /// User and group ids.
@@ -263,28 +247,6 @@ impl Host {
     /// The addresses that a mapping may have.
     pub fn user_memory(&self) -> Range<u64> {
         self.lowest_hint..self.task_size
-    }
-}
-
-impl Randomness {
-    /// From the kernel's generator.
-    pub fn fresh() -> Result<Self, Cause> {
-        let mut bytes = [0; 56];
-        sys::getrandom(&mut bytes).map_err(|errno| Cause::System {
-            call: "getrandom",
-            errno,
-        })?;
-        let word = |index: usize| {
-            u64::from_ne_bytes(bytes[index * 8..][..8].try_into().unwrap_or_default())
-        };
-        Ok(Self {
-            stack_pages: word(0),
-            stack_bytes: word(1),
-            stack_gap: word(2),
-            base: word(3),
-            brk: word(4),
-            bytes: bytes[40..].try_into().unwrap_or_default(),
-        })
     }
 }
 

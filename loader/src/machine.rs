@@ -24,6 +24,15 @@ pub enum Machine {
 }
 
 impl Machine {
+    /// The one with this value of `e_machine`.
+    pub const fn from_number(number: u16) -> Option<Self> {
+        match number {
+            62 => Some(Self::X86_64),
+            183 => Some(Self::Aarch64),
+            _ => None,
+        }
+    }
+
     /// The value of `e_machine`.
     pub const fn number(self) -> u16 {
         match self {

@@ -47,14 +47,9 @@ impl Prepared {
             choices,
         )?;
         let auxv = host.auxv.with_values(&auxv_values(&host, &opened, &plan));
+        let auxv = auxv.overridden(&choices.auxv);
         let (frame, platform) = (plan.stack.frame.clone(), host.machine.platform());
-        let stack = InitialStack::new(
-            frame,
-            &opened.arguments,
-            &auxv,
-            platform,
-            host.randomness.bytes,
-        );
+        let stack = InitialStack::new(frame, &opened.arguments, &auxv, platform, plan.stack.random);
         Ok(Self {
             ending,
             host,

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use crate::image::Role;
 use crate::machine;
 
-use super::SegmentFault;
+use super::{ChoiceFault, SegmentFault};
 
 /// The check that failed. Variants are facts, with the numbers that prove them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -303,6 +303,13 @@ pub enum Cause {
         index: usize,
         /// Where that program header is in the file.
         header: u64,
+    },
+
+    /// What the caller chose cannot be had; execve is never asked for it.
+    #[error("{fault}")]
+    Choice {
+        /// What, and why not.
+        fault: ChoiceFault,
     },
 
     // What stands in the way in this process: execve would go on.

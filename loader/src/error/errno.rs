@@ -23,7 +23,7 @@ impl Cause {
         self.errno() as i32
     }
 
-    fn errno(&self) -> Errno {
+    pub(super) fn errno(&self) -> Errno {
         match self {
             Self::Path { errno }
             | Self::Refused { errno }
@@ -70,6 +70,7 @@ impl Cause {
             Self::Occupied { .. } => Errno::EEXIST,
             Self::BadAddress { .. } | Self::StackLimit { .. } => Errno::EFAULT,
             Self::Changing => Errno::EAGAIN,
+            Self::Choice { fault } => fault.errno(),
             Self::SharedMemory | Self::Threads { .. } | Self::UnknownRseq { .. } => Errno::EBUSY,
         }
     }

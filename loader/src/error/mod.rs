@@ -1,6 +1,7 @@
 //! Why a program is not started: which file, which check, the numbers that prove it, and what execve(2) would have said.
 
 mod cause;
+mod choice;
 mod errno;
 mod field;
 mod segment;
@@ -12,6 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 pub use cause::Cause;
+pub use choice::{AddressFault, ChoiceFault};
 pub use field::Field;
 pub use segment::SegmentFault;
 

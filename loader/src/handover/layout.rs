@@ -18,14 +18,16 @@ pub(super) fn set_layout(
         return;
     }
     const NO_EXE: u32 = u32::MAX;
-    let auxv_size = stack.auxv_bytes().len() as u32;
+    let auxv_size = stack.auxv_bytes().len() as u64;
+    // What the kernel has noted of the vector of this process it has room for.
+    let certain = auxv_size.min(host.auxv.size());
     let addresses = legal_layout(host, plan, stack);
-    let mut set = |exe: u32, reason| {
+    let mut set = |auxv_size: u64, exe: u32, reason| {
         // struct prctl_mm_map: eleven addresses, the vector's, its size and the descriptor.
         let mut map = [0; 13];
         map[..11].copy_from_slice(&addresses);
         map[11] = stack.frame.auxv;
-        map[12] = u64::from(auxv_size) | u64::from(exe) << 32;
+        map[12] = auxv_size | u64::from(exe) << 32;
         let size = size_of_val(&map) as u64;
         let data = table.words(map);
         let arguments = [
@@ -38,15 +40,18 @@ pub(super) fn set_layout(
         table.may(call::PRCTL, &arguments, reason);
     };
     set(
+        certain,
         NO_EXE,
         "/proc/self/stat and auxv: code, data, heap, stack, arguments",
     );
-    // One call for both would set nothing where the file may not be set.
+    // One call for all would set nothing where one thing is refused.
     if places.set_exe {
-        set(
-            places.program as u32,
-            "/proc/self/exe names the new program",
-        );
+        let reason = "/proc/self/exe names the new program";
+        set(certain, places.program as u32, reason);
+    }
+    if auxv_size > certain {
+        let reason = "entries that were added to the auxiliary vector";
+        set(auxv_size, NO_EXE, reason);
     }
 }
 

@@ -164,6 +164,23 @@ fn row(operation: &Operation, places: &Places<'_>) -> Row {
     }
 }
 
+/// Nothing can be in these ranges, so that the kernel places mappings below them. Without them the program runs as well.
+pub(super) fn reserve(table: &mut Table, plan: &Plan) {
+    let flags =
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    for range in plan.later.reserved() {
+        let arguments = [
+            range.start.into(),
+            (range.end - range.start).into(),
+            libc::PROT_NONE.into(),
+            flags.into(),
+            (-1).into(),
+            0.into(),
+        ];
+        table.may(call::MMAP, &arguments, "later mappings go below this");
+    }
+}
+
 /// The kernel writes this part of the stack after it has mapped the segments, one of which may lie there; not the
 /// padding before the random bytes.
 pub(super) fn write_stack_again(table: &mut Table, stack: &InitialStack, places: &Places<'_>) {

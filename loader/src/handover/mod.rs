@@ -132,6 +132,7 @@ pub(crate) fn fill(
     }
     memory::place_stack(table, host, plan, places);
     memory::map_image(table, plan, places);
+    memory::reserve(table, plan);
     if plan.covers_stack_pointer() {
         memory::write_stack_again(table, stack, places);
     }

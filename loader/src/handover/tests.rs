@@ -122,15 +122,16 @@ fn places(plan: &Plan) -> Places<'static> {
 }
 
 fn plan(host: &Host, program: &Loadable, interpreter: Option<&Loadable>) -> Option<Plan> {
-    Plan::new(
-        host,
-        program,
-        interpreter,
-        &arguments(),
-        0x1000,
-        &Choices::default(),
-    )
-    .ok()
+    chosen(host, program, interpreter, &Choices::default())
+}
+
+fn chosen(
+    host: &Host,
+    program: &Loadable,
+    interpreter: Option<&Loadable>,
+    choices: &Choices,
+) -> Option<Plan> {
+    Plan::new(host, program, interpreter, &arguments(), 0x1000, choices).ok()
 }
 
 fn build(host: &Host, plan: &Plan) -> Table {
@@ -241,6 +242,9 @@ fn planned(plan: &Plan) -> AddressSpace<Held> {
             Operation::Zero { .. } => (),
         }
     }
+    for range in plan.later.reserved() {
+        space.place(range.clone(), Held::Anonymous { prot: 0 });
+    }
     space
 }
 
@@ -301,11 +305,45 @@ proptest! {
         words in any::<[u64; 5]>(),
     ) {
         let [stack_pages, stack_bytes, stack_gap, base, brk] = words;
-        let randomness = Randomness { stack_pages, stack_bytes, stack_gap, base, brk, bytes: [7; 16] };
+        let randomness = Randomness { stack_pages, stack_bytes, stack_gap, base, brk, mmap_base: 0, bytes: [7; 16] };
         let host = Host { randomize: Randomize::All, randomness, ..fixture::host() };
         let interpreter = loadable(Kind::Dyn, own);
         if let Some(plan) = plan(&host, &loadable(Kind::Dyn, segments), Some(&interpreter)) {
             check(&host, &plan);
+        }
+    }
+}
+
+prop_compose! {
+    /// Addresses all over user memory, near to each other now and then.
+    fn any_address()(open in any::<bool>(), region in 1_u64..0x8, page in 0_u64..0x80) -> Option<u64> {
+        (!open).then_some(region << 44 | page << 12)
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_table_leaves_exactly_what_was_planned_where_addresses_are_chosen(
+        segments in any_segments(0),
+        own in any_segments(0),
+        seed in any::<Option<u64>>(),
+        addresses in prop::collection::vec(any_address(), 6),
+    ) {
+        let choices = Choices {
+            seed,
+            base: addresses[0],
+            interpreter_base: addresses[1],
+            vdso: addresses[2],
+            stack_top: addresses[3],
+            brk: addresses[4],
+            mmap_base: addresses[5],
+            ..Choices::default()
+        };
+        let (host, interpreter) = (fixture::host(), loadable(Kind::Dyn, own));
+        if let Some(plan) = chosen(&host, &loadable(Kind::Dyn, segments), Some(&interpreter), &choices) {
+            check(&host, &plan);
+            assert!(choices.stack_top.is_none_or(|top| plan.stack.range.end == top));
+            assert!(choices.brk.is_none_or(|brk| plan.brk == brk));
         }
     }
 }

@@ -102,6 +102,9 @@ fn mappings(plan: &Plan, host: &Host, names: &[Vec<u8>; 2]) -> Vec<Mapping> {
     for (range, part) in kernel_parts(plan, host) {
         space.place(range, part);
     }
+    for range in plan.later.reserved() {
+        space.place(range.clone(), Part::labelled(b"", Permissions::default()));
+    }
     joined(space.regions().map(|(range, part)| part.mapping(range)))
 }
 

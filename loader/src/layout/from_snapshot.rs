@@ -3,8 +3,6 @@
 use crate::auxv::{Auxv, is_address, tag_name};
 use crate::host::Randomize;
 use crate::host::personality::ADDR_NO_RANDOMIZE;
-use crate::image::Permissions;
-use crate::maps::Mapping;
 use crate::snapshot::{Region, Snapshot, Value};
 
 use super::evidence::{Evidence, Notes, Origin, Snag};
@@ -13,7 +11,7 @@ use super::evidence::{Evidence, Notes, Origin, Snag};
 ///
 /// Errors: it has no mappings, or they are not in order.
 pub fn of_snapshot(subject: &str, origin: Origin, snapshot: &Snapshot) -> Result<Evidence, Snag> {
-    let mappings = snapshot.regions.iter().map(mapping).collect();
+    let mappings = snapshot.regions.iter().map(Region::mapping).collect();
     let mut evidence = Evidence::new(subject, origin, mappings)?;
     evidence.auxv = vector(snapshot);
     let note = |name: &str| snapshot.number(&format!("stat.{name}"));
@@ -32,25 +30,6 @@ pub fn of_snapshot(subject: &str, origin: Origin, snapshot: &Snapshot) -> Result
         evidence.randomize = (bits & ADDR_NO_RANDOMIZE != 0).then_some(Randomize::Nothing);
     }
     Ok(evidence)
-}
-
-fn mapping(region: &Region) -> Mapping {
-    let letters = region.permissions.as_bytes();
-    let has = |letter| letters.contains(&letter);
-    let (major, minor, inode) = region.file;
-    Mapping {
-        range: region.start..region.end,
-        permissions: Permissions {
-            read: has(b'r'),
-            write: has(b'w'),
-            execute: has(b'x'),
-        },
-        shared: has(b's'),
-        offset: region.offset,
-        device: (major, minor),
-        inode,
-        name: region.name.clone().into_bytes(),
-    }
 }
 
 /// The values of the vector on the stack, or else of the one that the kernel keeps; the order is lost.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::auxv::AT_SYSINFO_EHDR;
-use crate::error::Cause;
+use crate::error::{AddressFault, Cause};
 use crate::host::personality::MMAP_PAGE_ZERO;
 use crate::host::{Host, Randomize};
 use crate::image::{Image, Kind, Permissions, Segment};
@@ -11,21 +11,28 @@ use crate::space::{AddressSpace, MmapArea, Request};
 
 use super::limits::Accounting;
 use super::{
-    Choices, File, Load, Loadable, MemoryKind, Operation, StackPlan, VdsoPlan, place, segments,
+    Anchor, Choices, File, Load, Loadable, MemoryKind, Operation, StackPlan, VdsoPlan, choices,
+    place, segments,
 };
 
 /// The address space of the new program as it fills up.
 pub(super) struct Layout<'a> {
-    host: &'a Host,
-    area: MmapArea,
-    space: AddressSpace<MemoryKind>,
-    accounting: Accounting,
+    pub(super) host: &'a Host,
+    pub(super) area: MmapArea,
+    choices: &'a Choices,
+    pub(super) space: AddressSpace<MemoryKind>,
+    pub(super) accounting: Accounting,
     pub(super) operations: Vec<Operation>,
     pub(super) program_bias: u64,
 }
 
 impl<'a> Layout<'a> {
-    pub(super) fn new(host: &'a Host, area: MmapArea, stack: &StackPlan) -> Result<Self, Cause> {
+    pub(super) fn new(
+        host: &'a Host,
+        area: MmapArea,
+        choices: &'a Choices,
+        stack: &StackPlan,
+    ) -> Result<Self, Cause> {
         let mut space = AddressSpace::default();
         let accounting = Accounting::new(host);
         accounting.check(&space, &stack.range, MemoryKind::Stack)?;
@@ -33,6 +40,7 @@ impl<'a> Layout<'a> {
         Ok(Self {
             host,
             area,
+            choices,
             space,
             accounting,
             operations: Vec::new(),
@@ -46,7 +54,6 @@ impl<'a> Layout<'a> {
         program: &Loadable,
         has_interpreter: bool,
         randomize: Randomize,
-        choices: &Choices,
     ) -> Result<Option<u64>, Cause> {
         let Some(first) = program.image.segments.first() else {
             return Ok(None);
@@ -62,7 +69,7 @@ impl<'a> Layout<'a> {
         let size = self.total_size(&program.image)?;
         let page = self.host.page_size;
         let at = |base: u64| page.floor(base.wrapping_sub(vaddr));
-        let bias = if let Some(base) = choices.base {
+        let bias = if let Some(base) = self.choices.base {
             at(base)
         } else if has_interpreter {
             at(place::pie_base(self.host, randomize) & !(alignment - 1))
@@ -98,6 +105,11 @@ impl<'a> Layout<'a> {
         let page = self.host.page_size;
         let bias = match kind {
             Kind::Exec => 0,
+            Kind::Dyn if self.choices.interpreter_base.is_some() => {
+                let base = self.choices.interpreter_base.unwrap_or_default();
+                self.check_chosen(Anchor::InterpreterBase, base, size)?;
+                base.wrapping_sub(page.floor(first.vaddr))
+            }
             // Its own address is a wish where the program is not position-independent.
             Kind::Dyn => {
                 let hint = if program_bias == 0 { first.vaddr } else { 0 };
@@ -161,6 +173,39 @@ impl<'a> Layout<'a> {
             segments::memory_kind(first),
         )?;
         Ok(start)
+    }
+
+    /// Room for `size` bytes of anything.
+    fn find_anywhere(&self, size: u64) -> Result<u64, Cause> {
+        let request = Request {
+            hint: 0,
+            size,
+            offset: 0,
+            aligned_for_huge_pages: false,
+        };
+        let (within, page) = (self.host.user_memory(), self.host.page_size);
+        let found = self.space.find(request, self.area, &within, page);
+        found.ok_or(Cause::NoRoom { size })
+    }
+
+    /// Whether `size` bytes at a chosen address are free.
+    fn check_chosen(&self, anchor: Anchor, start: u64, size: u64) -> Result<(), Cause> {
+        let within = self.host.user_memory();
+        let end = start
+            .checked_add(size)
+            .filter(|&end| end <= within.end && start >= within.start);
+        let (lowest, highest) = (within.start, within.end.saturating_sub(size));
+        let outside = AddressFault::Outside { lowest, highest };
+        let end = end.ok_or_else(|| choices::fault(anchor, start, outside))?;
+        let meets = |range: &Range<u64>| range.start < end && start < range.end;
+        let mut regions = self.space.regions().map(|(range, _)| range);
+        match regions.find(meets) {
+            None => Ok(()),
+            Some(Range { start: at, end }) => {
+                let fault = AddressFault::Overlap { start: at, end };
+                Err(choices::fault(anchor, start, fault))
+            }
+        }
     }
 
     pub(super) fn load(&mut self, file: File, loadable: &Loadable, bias: u64) -> Result<(), Cause> {
@@ -247,6 +292,7 @@ impl<'a> Layout<'a> {
             .iter()
             .find(|mapping| mapping.name == b"[stack]");
         let above_stack = stack.is_some_and(|stack| from.start >= stack.range.end);
+        let header = self.host.auxv.get(AT_SYSINFO_EHDR).unwrap_or_default();
         let to = if (above_stack || self.host.vdso_sealed) && self.space.is_free(&from) {
             from.start
         } else if self.host.vdso_sealed {
@@ -254,29 +300,15 @@ impl<'a> Layout<'a> {
                 start: from.start,
                 end: from.end,
             });
+        } else if let Some(wanted) = self.choices.vdso {
+            let to = wanted.wrapping_sub(header.wrapping_sub(from.start));
+            self.check_chosen(Anchor::Vdso, to, size)?;
+            to
         } else {
-            let request = Request {
-                hint: 0,
-                size,
-                offset: 0,
-                aligned_for_huge_pages: false,
-            };
-            let found = self.space.find(
-                request,
-                self.area,
-                &self.host.user_memory(),
-                self.host.page_size,
-            );
-            found.ok_or(Cause::NoRoom { size })?
+            self.find_anywhere(size)?
         };
         self.space.place(to..to + size, MemoryKind::Other);
-        let header = self
-            .host
-            .auxv
-            .get(AT_SYSINFO_EHDR)
-            .unwrap_or_default()
-            .wrapping_sub(from.start)
-            .wrapping_add(to);
+        let header = header.wrapping_sub(from.start).wrapping_add(to);
         Ok(Some(VdsoPlan { pieces, to, header }))
     }
 }

@@ -4,8 +4,11 @@
 //! ([`Cause::signal`](crate::Cause::signal)). Linux: `load_elf_binary`, `load_elf_interp` and `elf_load` in fs/binfmt_elf.c as of 6.10 and
 //! later, `setup_arg_pages` in fs/exec.c, `map_vdso` in arch/x86/entry/vdso/vma.c.
 
+mod choices;
+mod later;
 mod layout;
 mod limits;
+mod observed;
 mod place;
 mod segments;
 
@@ -18,8 +21,11 @@ use crate::image::{Image, Permissions};
 use crate::space::AddressSpace;
 use crate::stack::StackFrame;
 
+pub use choices::{Anchor, Choices};
+pub use later::LaterMappings;
 use layout::Layout;
 pub use limits::MemoryKind;
+pub use observed::Observed;
 
 /// A parsed file with what planning needs to know of the file itself.
 #[derive(Clone, Debug)]
@@ -32,15 +38,6 @@ pub struct Loadable {
     pub file_size: u64,
     /// Whether its file system aligns large mappings for huge pages.
     pub aligned_for_huge_pages: bool,
-}
-
-/// What the caller chooses about the layout.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Choices {
-    /// Where a position-independent program goes, instead of where the kernel would put it.
-    pub base: Option<u64>,
-    /// No randomisation, and `ADDR_NO_RANDOMIZE` for the new program.
-    pub no_randomize: bool,
 }
 
 /// One of the two files of a program.
@@ -105,6 +102,8 @@ pub struct StackPlan {
     pub executable: bool,
     /// Where things go on it.
     pub frame: StackFrame,
+    /// What `AT_RANDOM` points to.
+    pub random: [u8; 16],
 }
 
 /// Where the vDSO's mappings go, which stay in the process.
@@ -167,6 +166,8 @@ pub struct Plan {
     pub vdso: Option<VdsoPlan>,
     /// personality(2) of the new program.
     pub personality: u32,
+    /// Where the kernel puts what the program maps later.
+    pub later: LaterMappings,
 }
 
 impl Plan {
@@ -174,7 +175,7 @@ impl Plan {
     ///
     /// `touched` is what the strings take of the stack, see [`crate::arguments::ArgumentSpace::touched`].
     ///
-    /// Errors: everything for which execve kills the process.
+    /// Errors: everything for which execve kills the process; choices that cannot be had.
     pub fn new(
         host: &Host,
         program: &Loadable,
@@ -183,25 +184,36 @@ impl Plan {
         touched: u64,
         choices: &Choices,
     ) -> Result<Self, Error> {
+        choices.check(host, program, interpreter)?;
+        let plan = choices.blamed(|choices| {
+            let seeded = choices.seed.map(|seed| place::seeded(host, seed));
+            let host = seeded.as_ref().unwrap_or(host);
+            Self::placed(host, program, interpreter, (arguments, touched), choices)
+        })?;
+        choices.check_plan(&plan)?;
+        Ok(plan)
+    }
+
+    fn placed(
+        host: &Host,
+        program: &Loadable,
+        interpreter: Option<&Loadable>,
+        (arguments, touched): (&Arguments, u64),
+        choices: &Choices,
+    ) -> Result<Self, Error> {
         let randomize = if choices.no_randomize {
             Randomize::Nothing
         } else {
             host.randomize
         };
-        let area = if randomize == Randomize::Nothing {
-            place::unrandomized_area(host)
-        } else {
-            host.mmap_area
-        };
+        let area = place::area(host, choices, randomize);
         let mut personality = host.personality & !personality::READ_IMPLIES_EXEC;
         if choices.no_randomize {
             personality |= personality::ADDR_NO_RANDOMIZE;
         }
-        let stack = place::stack(host, &program.image, arguments, touched, randomize)?;
-        let mut layout = Layout::new(host, area, &stack)?;
-        if let Some(base) =
-            layout.place_program(program, interpreter.is_some(), randomize, choices)?
-        {
+        let stack = place::stack(host, &program.image, arguments, touched, choices)?;
+        let mut layout = Layout::new(host, area, choices, &stack)?;
+        if let Some(base) = layout.place_program(program, interpreter.is_some(), randomize)? {
             layout.load(File::Program, program, base)?;
         }
         let program_bias = layout.program_bias;
@@ -218,22 +230,24 @@ impl Plan {
         }
         let vdso = layout.place_vdso()?;
         layout.map_page_zero(personality);
+        let brk = place::brk(
+            host,
+            &program.image,
+            program_bias,
+            interpreter.is_some(),
+            randomize,
+        );
         Ok(Self {
             program: loaded,
             interpreter: loaded_interpreter,
-            operations: layout.operations,
             program_headers: place::program_headers(&program.image, program_bias),
             bounds: place::bounds(&program.image, program_bias),
-            brk: place::brk(
-                host,
-                &program.image,
-                program_bias,
-                interpreter.is_some(),
-                randomize,
-            ),
+            brk: choices.brk.unwrap_or(brk),
             stack,
             vdso,
             personality,
+            later: layout.later(choices),
+            operations: layout.operations,
         })
     }
 
@@ -247,20 +261,23 @@ impl Plan {
         self.interpreter.map_or(0, |load| load.bias)
     }
 
-    /// Everything the new program takes: image, interpreter, stack and vDSO.
+    /// Everything the new program takes: image, interpreter, stack and vDSO, and what is kept free of later mappings.
     pub fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
-        let mapped = self
-            .operations
-            .iter()
-            .filter_map(|operation| match operation {
-                Operation::MapFile { range, .. } | Operation::MapAnonymous { range, .. } => {
-                    Some(range.clone())
-                }
-                Operation::Zero { .. } | Operation::Unmap { .. } => None,
-            });
-        mapped
+        self.image_ranges()
             .chain([self.stack.range.clone()])
             .chain(self.vdso.as_ref().map(VdsoPlan::target))
+            .chain(self.later.reserved().iter().cloned())
+    }
+
+    /// The mappings of program and interpreter.
+    pub fn image_ranges(&self) -> impl Iterator<Item = Range<u64>> {
+        let range = |operation: &Operation| match operation {
+            Operation::MapFile { range, .. } | Operation::MapAnonymous { range, .. } => {
+                Some(range.clone())
+            }
+            Operation::Zero { .. } | Operation::Unmap { .. } => None,
+        };
+        self.operations.iter().filter_map(range)
     }
 
     /// Whether a segment lies where the kernel writes argc, pointers and auxiliary vector, which it does last.

@@ -5,6 +5,7 @@
 
 pub mod diff;
 pub mod known;
+mod observed;
 pub mod symbols;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,9 @@ pub struct Snapshot {
     pub regions: Vec<Region>,
     /// The facts that [`known`] differences depend on.
     pub facts: Facts,
+    /// The 16 bytes of `AT_RANDOM`, as hexadecimal digits. They are not compared.
+    #[serde(default)]
+    pub random: Option<String>,
 }
 
 /// What a key stands for.

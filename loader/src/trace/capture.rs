@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use nix::errno::Errno;
 
 use crate::arch;
-use crate::auxv::Auxv;
+use crate::auxv::{self, Auxv};
 use crate::host::personality::ADDR_NO_RANDOMIZE;
 use crate::maps::{self, Mapping};
 use crate::snapshot::symbols::Symbols;
@@ -43,6 +43,13 @@ pub fn capture(stopped: Stopped) -> Result<(Snapshot, Stopped), Errno> {
     if let Some(region) = mappings.iter().find(|mapping| mapping.name == b"[stack]") {
         stack::record(&mut snapshot, &memory, sp, region.range.end, fixed);
     }
+    // Later than at the first instruction the stack pointer does not lead there.
+    if snapshot.random.is_none() {
+        let at = snapshot.number("saved_auxv.AT_RANDOM");
+        let mut bytes = [0; 16];
+        let read = at.is_some_and(|at| memory.read(at, &mut bytes));
+        snapshot.random = read.then(|| hex(bytes));
+    }
     places(&mut snapshot, fixed);
     let (address, size, signature) = stopped.rseq().unwrap_or_default();
     snapshot.set(
@@ -56,6 +63,10 @@ pub fn capture(stopped: Stopped) -> Result<(Snapshot, Stopped), Errno> {
         stopped
     };
     Ok((snapshot, stopped))
+}
+
+pub(super) fn hex(bytes: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
 fn read(pid: i32, name: &str) -> Result<Vec<u8>, Errno> {
@@ -182,7 +193,7 @@ fn files(snapshot: &mut Snapshot, pid: i32) -> Result<(), Errno> {
     let saved = Auxv::from_bytes(&read(pid, "auxv")?);
     for &(tag, value) in saved.pairs() {
         snapshot.set(
-            format!("saved_auxv.{}", stack::tag_name(tag)),
+            format!("saved_auxv.{}", auxv::tag_name(tag)),
             Value::Address(value),
         );
     }

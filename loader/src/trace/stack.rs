@@ -1,6 +1,5 @@
 //! The initial stack, item by item.
 
-pub(super) use crate::auxv::tag_name;
 use crate::auxv::{self, Auxv, is_address};
 use crate::snapshot::{Snapshot, Value};
 use crate::stack::DecodedStack;
@@ -30,6 +29,7 @@ pub(super) fn record(snapshot: &mut Snapshot, memory: &Memory, sp: u64, top: u64
         Value::Text(stack.platform.escape_ascii().to_string()),
     );
     let drawn = stack.random != [0; 16];
+    snapshot.random = Some(super::capture::hex(stack.random));
     snapshot.set(
         "stack.random",
         if drawn {
@@ -61,7 +61,7 @@ fn auxv_entries(snapshot: &mut Snapshot, vector: &Auxv) {
     let order: Vec<_> = vector
         .pairs()
         .iter()
-        .map(|&(tag, _)| tag_name(tag))
+        .map(|&(tag, _)| auxv::tag_name(tag))
         .collect();
     snapshot.set("auxv.order", Value::Text(order.join(" ")));
     for &(tag, value) in vector.pairs() {
@@ -70,7 +70,7 @@ fn auxv_entries(snapshot: &mut Snapshot, vector: &Auxv) {
         } else {
             Value::Number(value)
         };
-        snapshot.set(format!("auxv.{}", tag_name(tag)), value);
+        snapshot.set(format!("auxv.{}", auxv::tag_name(tag)), value);
     }
 }
 

@@ -1,0 +1,43 @@
+// Where the program lies, as numbers; and a fault that depends on them, as the hard ones to find do: called with
+// `crash`, it writes to a bad address in about one of four layouts.
+#include "check.h"
+#include "proc.h"
+
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+
+static int global;
+
+static uint64_t mixed;
+
+// Each bit of each address counts, the low ones too.
+static void tell(const char *name, uint64_t value)
+{
+    printf("%s %#lx\n", name, (unsigned long)value);
+    mixed = (mixed ^ value) * 0x9e3779b97f4a7c15u;
+    mixed ^= mixed >> 29;
+}
+
+int main(int argc, char **argv)
+{
+    int local = 0;
+    uint64_t random;
+    void *mapped = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(mapped != MAP_FAILED, "mmap");
+    void *allocated = malloc(1);
+    memcpy(&random, (const void *)getauxval(AT_RANDOM), sizeof random);
+
+    tell("code", (uintptr_t)main);
+    tell("data", address_of(&global));
+    tell("stack", address_of(&local));
+    tell("heap", address_of(allocated));
+    tell("mapped", address_of(mapped));
+    tell("vdso", getauxval(AT_SYSINFO_EHDR));
+    tell("interpreter", getauxval(AT_BASE));
+    tell("random", random);
+    fflush(stdout);
+    if (argc > 1 && strcmp(argv[1], "crash") == 0 && (mixed & 3) == 0)
+        *(volatile int *)(mixed & 8) = global;
+    return PASS;
+}

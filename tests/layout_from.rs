@@ -1,0 +1,254 @@
+//! `--layout-from`: a program lies where a process, a capture or a core says, and a fault that depends on that happens
+//! again.
+
+mod support;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use supplant_loader::auxv::{AT_RANDOM, Auxv};
+use support::refused::trial;
+use support::{Call, Ending, Outcome, builds, scratch, test_binaries};
+
+const FLAVOURS: [&str; 6] = [
+    "glibc-pie",
+    "glibc-nopie",
+    "glibc-static",
+    "glibc-static-pie",
+    "musl-pie",
+    "musl-static-pie",
+];
+
+fn main() {
+    let mut trials = vec![
+        Trial::test("a_program_lies_where_a_process_does", || {
+            lies_as_process(&|process| format!("pid:{}", process.0.id()))
+        }),
+        Trial::test("a_program_lies_where_a_capture_says", captured),
+        Trial::test("what_says_nothing_is_refused", useless_subjects),
+    ];
+    let reason = no_core_files();
+    for flavour in FLAVOURS {
+        let program = test_binaries().join(flavour).join("addresses");
+        let missing = (!program.exists()).then(|| format!("{} is not built", program.display()));
+        let name = format!("a_fault_that_depends_on_addresses_happens_again_{flavour}");
+        let lacking = reason.clone().or(missing);
+        trials.push(trial(name, lacking.as_deref(), move || {
+            fault_again(&program)
+        }));
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// Why a core file will not be in the directory of the program, if so.
+fn no_core_files() -> Option<String> {
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    let plain = !pattern.contains(['|', '/', '@']) && !pattern.trim().is_empty();
+    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_CORE);
+    match limit {
+        _ if !plain => Some(format!("kernel.core_pattern is {pattern:?}")),
+        Ok((_, maximum)) if maximum < 64 << 20 => Some("RLIMIT_CORE".to_owned()),
+        _ => None,
+    }
+}
+
+/// cat(1), once it has read and written: from then on it changes nothing.
+struct Cat(Child);
+
+impl Cat {
+    fn new(command: &mut Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it is there");
+        let mut byte = [0];
+        let stdin = child.stdin.as_mut().expect("piped");
+        stdin.write_all(b"x").expect("it reads");
+        let stdout = child.stdout.as_mut().expect("piped");
+        stdout.read_exact(&mut byte).expect("it writes");
+        Self(child)
+    }
+
+    fn by_kernel() -> Self {
+        let mut command = Command::new("/bin/cat");
+        Self::new(
+            command
+                .arg("-u")
+                .env_clear()
+                .env("PADDING", "x".repeat(300)),
+        )
+    }
+
+    /// As the kernel does not randomise the process, it can lie wherever it has to.
+    fn by(build: &Path, subject: &str) -> Self {
+        let mut command = Command::new("setarch");
+        command
+            .arg("-R")
+            .arg(build)
+            .args(["run", "--layout-from", subject]);
+        Self::new(
+            command
+                .args(["/bin/cat", "-"])
+                .env_clear()
+                .env("PADDING", "y"),
+        )
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(format!("/proc/{}/{name}", self.0.id())).expect("it is our child")
+    }
+
+    /// The bytes that its AT_RANDOM points to.
+    fn random(&self) -> [u8; 16] {
+        let at = Auxv::from_bytes(&self.read("auxv")).get(AT_RANDOM);
+        let memory = fs::File::open(format!("/proc/{}/mem", self.0.id())).expect("our child");
+        let mut bytes = [0; 16];
+        memory
+            .read_exact_at(&mut bytes, at.expect("it has one"))
+            .expect("it is on the stack");
+        bytes
+    }
+
+    /// Each mapping but for those that nobody can access; of the stack the end counts.
+    fn mappings(&self) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.read("maps")).into_owned();
+        let key = |line: &str| {
+            let (range, rest) = line.split_once(' ')?;
+            let end = range.split_once('-')?.1;
+            let range = if line.ends_with("[stack]") {
+                end
+            } else {
+                range
+            };
+            (!rest.starts_with("---p")).then(|| format!("{range} {rest}"))
+        };
+        text.lines().filter_map(key).collect()
+    }
+}
+
+impl Drop for Cat {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// With other strings as arguments and environment: all that the auxiliary vector points to is where it was, the heap too,
+/// and what the program maps later.
+fn lies_as_process(subject: &dyn Fn(&Cat) -> String) -> Result<(), Failed> {
+    let process = Cat::by_kernel();
+    let subject = subject(&process);
+    for build in builds() {
+        let ours = Cat::by(&build, &subject);
+        let vector = |cat: &Cat| Auxv::from_bytes(&cat.read("auxv"));
+        equal(&vector(&ours).pairs(), &vector(&process).pairs())?;
+        equal(&ours.random(), &process.random())?;
+        equal(&ours.mappings(), &process.mappings())?;
+    }
+    Ok(())
+}
+
+fn equal<T: PartialEq + std::fmt::Debug>(ours: &T, theirs: &T) -> Result<(), Failed> {
+    if ours == theirs {
+        Ok(())
+    } else {
+        Err(format!("ours {ours:x?}\ntheirs {theirs:x?}").into())
+    }
+}
+
+fn captured() -> Result<(), Failed> {
+    let directory = scratch();
+    let file = directory.path().join("capture.json");
+    let build = &builds()[0];
+    lies_as_process(&|process| {
+        let mut command = Command::new(build);
+        command
+            .arg("capture")
+            .arg(format!("pid:{}", process.0.id()));
+        let output = command.output().expect("the command runs");
+        fs::write(&file, output.stdout).expect("the directory is ours");
+        format!("capture:{}", file.display())
+    })
+}
+
+fn useless_subjects() -> Result<(), Failed> {
+    let directory = scratch();
+    let empty = directory.path().join("empty");
+    fs::write(&empty, b"").expect("the directory is ours");
+    let empty = format!("core:{}", empty.display());
+    let subjects = [
+        empty.as_str(),
+        "core:/dev/null",
+        "core:/nonexistent",
+        "core:/",
+        "core:/bin/cat",
+        "capture:/bin/cat",
+        "capture:/",
+        "pid:0",
+        "pid:-1",
+        "pid:x",
+        "pid:4194999",
+        "kernel:/nonexistent",
+    ];
+    for build in builds() {
+        for subject in subjects {
+            let call = Call::new("/bin/true").options(["--layout-from", subject]);
+            let outcome = call.by_command(&build);
+            let text = String::from_utf8_lossy(&outcome.stderr).into_owned();
+            let one_line = text.starts_with("supplant: run: ") && text.lines().count() == 1;
+            if outcome.ending != Ending::Exited(125) || !one_line {
+                return Err(format!("{subject}: {outcome:?}").into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How often a program is started until it faults, which it does in one of four layouts.
+const STARTS: usize = 100;
+
+/// Started by the kernel until it faults. The core then says where it has to lie to fault every time.
+fn fault_again(program: &Path) -> Result<(), Failed> {
+    let directory = scratch();
+    let call = Call::new(program)
+        .args(["crash"])
+        .directory(directory.path());
+    let by_kernel = call.clone().envp(["PADDING=xxxxxxxxxxxxxxxxxxxxxxxxxxxx"]);
+    let by_kernel = by_kernel.setup(|| {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        let (_, maximum) = getrlimit(Resource::RLIMIT_CORE)?;
+        Ok(setrlimit(Resource::RLIMIT_CORE, maximum, maximum)?)
+    });
+    let mut outcomes = (0..STARTS).map(|_| by_kernel.by_kernel());
+    let fault = outcomes.find(|outcome| outcome.ending == Ending::Killed(libc::SIGSEGV));
+    let fault = fault.ok_or("it never faulted")?;
+    let subject = format!("core:{}", core(directory.path())?.display());
+    let call = call.options(["--layout-from", &subject]);
+    for build in builds() {
+        for _ in 0..4 {
+            same_fault(&fault, &call.clone().no_randomize().by_command(&build))?;
+            let ours = call.by_command(&build);
+            if ours.stderr.is_empty() {
+                same_fault(&fault, &ours)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The same addresses told, and the same end.
+fn same_fault(fault: &Outcome, ours: &Outcome) -> Result<(), Failed> {
+    if (&fault.stdout, fault.ending) == (&ours.stdout, ours.ending) {
+        Ok(())
+    } else {
+        Err(format!("kernel {fault:?}\nours {ours:?}").into())
+    }
+}
+
+/// The core file, whatever the kernel called it.
+fn core(directory: &Path) -> Result<PathBuf, Failed> {
+    let mut files = fs::read_dir(directory)?.flatten().map(|entry| entry.path());
+    Ok(files.next().ok_or("no core file was written")?)
+}
