@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser};
 
+use crate::check::CheckOptions;
 use crate::layout::LayoutOptions;
 use crate::placement::Placement;
 
@@ -25,7 +26,10 @@ impl Cli {
         let (program, elsewhere) = match &cli.subcommand {
             Subcommand::Run(options) => (&options.program, options.fd.is_some()),
             Subcommand::Compare(options) => (&options.run.program, options.files_from.is_some()),
-            Subcommand::Diff(_) | Subcommand::Capture(_) | Subcommand::Layout(_) => return Ok(cli),
+            Subcommand::Check(_)
+            | Subcommand::Diff(_)
+            | Subcommand::Capture(_)
+            | Subcommand::Layout(_) => return Ok(cli),
         };
         if program.is_empty() && !elsewhere {
             let kind = clap::error::ErrorKind::MissingRequiredArgument;
@@ -41,6 +45,8 @@ pub(crate) enum Subcommand {
     Run(RunOptions),
     /// Start a program by the kernel and by us, and compare the two before the first instruction
     Compare(CompareOptions),
+    /// Say whether execve would start files, and what deserves a look
+    Check(CheckOptions),
     /// Compare two subjects: programs, processes, captures
     Diff(DiffOptions),
     /// Write down what can be seen of a program before its first instruction

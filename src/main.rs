@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), no_main)]
 #![deny(unsafe_code)]
 
+mod check;
 mod cli;
 mod compare;
 mod diff;
@@ -13,6 +14,7 @@ mod placement;
 mod render;
 mod run;
 mod subject;
+mod text;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -54,6 +56,7 @@ fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
     match cli.subcommand {
         Subcommand::Run(options) => run::run(&options),
         Subcommand::Compare(options) => compare::compare(&options),
+        Subcommand::Check(options) => check::check(&options),
         Subcommand::Diff(options) => diff::diff(&options),
         Subcommand::Capture(options) => diff::capture(&options),
         Subcommand::Layout(options) => layout::layout(&options),

@@ -148,6 +148,13 @@ impl Auxv {
         self.0.iter().find(|pair| pair.0 == tag).map(|pair| pair.1)
     }
 
+    /// Gives the first entry with this tag another value; without one there is none afterwards.
+    pub fn set(&mut self, tag: u64, value: u64) {
+        if let Some(pair) = self.0.iter_mut().find(|pair| pair.0 == tag) {
+            pair.1 = value;
+        }
+    }
+
     /// The pairs in order.
     pub fn pairs(&self) -> &[(u64, u64)] {
         &self.0

@@ -18,6 +18,8 @@ compile_error!("supplant-loader is for 64-bit Linux");
 
 pub mod arguments;
 pub mod auxv;
+#[cfg(feature = "inspect")]
+pub mod check;
 pub mod core_file;
 mod error;
 pub mod host;

@@ -242,7 +242,7 @@ pub(crate) fn open_executable(name: Name<'_>, leniency: Leniency, ids: Ids) -> R
     }
 }
 
-fn check_type(status: &FileStat) -> Result<(), Cause> {
+pub(crate) fn check_type(status: &FileStat) -> Result<(), Cause> {
     let file_type = match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
         SFlag::S_IFREG => return Ok(()),
         SFlag::S_IFDIR => "a directory",
@@ -291,7 +291,7 @@ fn may_execute(place: &OwnedFd, status: &FileStat, noexec: bool, ids: Ids) -> bo
 }
 
 /// By the path once more, or where that now leads elsewhere through the place itself.
-fn open_for_reading(
+pub(crate) fn open_for_reading(
     place: &OwnedFd,
     name: Name<'_>,
     status: &FileStat,

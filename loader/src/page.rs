@@ -5,6 +5,9 @@
 pub struct PageSize(u64);
 
 impl PageSize {
+    /// 4 KiB: no machine has a smaller one.
+    pub const SMALLEST: Self = Self(4096);
+
     /// `None` when `size` is no power of two.
     pub const fn new(size: u64) -> Option<Self> {
         if size.is_power_of_two() {

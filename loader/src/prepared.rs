@@ -59,6 +59,12 @@ impl Prepared {
         })
     }
 
+    /// Finds out whether the files can be mapped at all.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn probe(&self) -> Result<(), Error> {
+        crate::stage::probe(&self.plan, &self.opened, self.host.page_size)
+    }
+
     /// Where everything goes.
     pub fn plan(&self) -> &Plan {
         &self.plan

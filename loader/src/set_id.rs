@@ -10,7 +10,7 @@ use crate::error::Cause;
 use crate::host::Ids;
 use crate::sys;
 
-const GROUP_EXECUTE: u32 = 0o010;
+pub(crate) const GROUP_EXECUTE: u32 = 0o010;
 
 /// Whether the kernel would look at the bits: not on a nosuid mount, and not where privileges may not grow.
 pub(crate) fn honoured(file: &File, status: &FileStat) -> bool {
@@ -42,11 +42,11 @@ pub(crate) fn check_capabilities(file: &File, ids: Ids) -> Result<(), Cause> {
     Ok(())
 }
 
-fn ignored_by_kernel(file: &File) -> bool {
+pub(crate) fn ignored_by_kernel(file: &File) -> bool {
     let nosuid = fstatvfs(file).is_ok_and(|status| status.flags().contains(FsFlags::ST_NOSUID));
     nosuid || sys::prctl_get(libc::PR_GET_NO_NEW_PRIVS) == Ok(1)
 }
 
-fn has_capabilities(file: BorrowedFd<'_>) -> bool {
+pub(crate) fn has_capabilities(file: BorrowedFd<'_>) -> bool {
     sys::has_attribute(file, c"security.capability")
 }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use crate::support::elf::Elf;
 
+#[allow(unused_imports, reason = "each test file uses its part")]
 pub use report::rendered;
 
 /// What a fault is put into.

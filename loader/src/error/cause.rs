@@ -294,6 +294,12 @@ pub enum Cause {
         /// The limit.
         limit: u64,
     },
+    /// A segment lies over the initial stack, so that its tables cannot be written.
+    #[error("the initial stack at {address:#x} lies under a segment that is not writable")]
+    StackCovered {
+        /// An address that is to be written.
+        address: u64,
+    },
     /// `PR_SET_MDWE` forbids memory that is both writable and executable.
     #[error(
         "program header {index} at {header:#x}: writable and executable, which PR_SET_MDWE forbids"

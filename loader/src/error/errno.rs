@@ -68,7 +68,9 @@ impl Cause {
             | Self::Entry { .. } => Errno::EINVAL,
             Self::NoRoom { .. } | Self::MemoryLimit { .. } => Errno::ENOMEM,
             Self::Occupied { .. } => Errno::EEXIST,
-            Self::BadAddress { .. } | Self::StackLimit { .. } => Errno::EFAULT,
+            Self::BadAddress { .. } | Self::StackLimit { .. } | Self::StackCovered { .. } => {
+                Errno::EFAULT
+            }
             Self::Changing => Errno::EAGAIN,
             Self::Choice { fault } => fault.errno(),
             Self::SharedMemory | Self::Threads { .. } | Self::UnknownRseq { .. } => Errno::EBUSY,
@@ -87,6 +89,7 @@ impl Cause {
             | Self::BelowMinimum { .. }
             | Self::MemoryLimit { .. }
             | Self::StackLimit { .. }
+            | Self::StackCovered { .. }
             | Self::SegmentDeniedByMdwe { .. } => Some(libc::SIGSEGV),
             _ => None,
         }

@@ -26,6 +26,8 @@ pub use later::LaterMappings;
 use layout::Layout;
 pub use limits::MemoryKind;
 pub use observed::Observed;
+#[cfg(feature = "inspect")]
+pub(crate) use place::outermost_area;
 
 /// A parsed file with what planning needs to know of the file itself.
 #[derive(Clone, Debug)]
@@ -82,6 +84,29 @@ pub enum Operation {
         /// Addresses, within one page.
         range: Range<u64>,
     },
+}
+
+impl Operation {
+    /// The addresses that it changes.
+    pub fn range(&self) -> &Range<u64> {
+        match self {
+            Self::MapFile { range, .. }
+            | Self::MapAnonymous { range, .. }
+            | Self::Unmap { range }
+            | Self::Zero { range } => range,
+        }
+    }
+
+    /// Whether what it makes can be written; what it only writes can.
+    fn is_writable(&self) -> bool {
+        match self {
+            Self::MapFile { permissions, .. } | Self::MapAnonymous { permissions, .. } => {
+                permissions.write
+            }
+            Self::Unmap { .. } => false,
+            Self::Zero { .. } => true,
+        }
+    }
 }
 
 /// Where one of the two files goes.
@@ -230,6 +255,7 @@ impl Plan {
         }
         let vdso = layout.place_vdso()?;
         layout.map_page_zero(personality);
+        place::check_stack(&stack, &layout.operations)?;
         let brk = place::brk(
             host,
             &program.image,

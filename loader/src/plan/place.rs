@@ -4,10 +4,10 @@ use crate::arguments::Arguments;
 use crate::error::{AddressFault, Cause};
 use crate::host::{Host, Randomize, Randomness, SECURE_STACK_LIMIT};
 use crate::image::{Image, Kind};
-use crate::space::MmapArea;
+use crate::space::{AddressSpace, MmapArea};
 use crate::stack::StackFrame;
 
-use super::{Anchor, Bounds, Choices, StackPlan, choices, later};
+use super::{Anchor, Bounds, Choices, Operation, StackPlan, choices, later};
 
 /// What a stack has besides its strings at the start, in bytes.
 const STACK_EXPANSION: u64 = 128 * 1024;
@@ -132,6 +132,31 @@ fn frame(
     }
 }
 
+/// The kernel writes argc, pointers, auxiliary vector, random bytes and platform last, over whatever lies there.
+pub(super) fn check_stack(stack: &StackPlan, operations: &[Operation]) -> Result<(), Cause> {
+    let mut writable = AddressSpace::default();
+    writable.place(stack.range.clone(), ());
+    for operation in operations {
+        let range = operation.range().clone();
+        if operation.is_writable() {
+            writable.place(range, ());
+        } else {
+            writable.clear(range);
+        }
+    }
+    let mut address = stack.frame.sp;
+    for (range, ()) in writable.regions() {
+        if range.contains(&address) {
+            address = range.end;
+        }
+    }
+    // The gap above the tables may be under anything.
+    if address < stack.frame.tables_end {
+        return Err(Cause::StackCovered { address });
+    }
+    Ok(())
+}
+
 /// Where a position-independent program with an interpreter starts, before its own alignment.
 pub(super) fn pie_base(host: &Host, randomize: Randomize) -> u64 {
     let pages = match randomize {
@@ -248,7 +273,7 @@ fn unrandomized_area(host: &Host, padding: u64) -> MmapArea {
 
 /// The highest base of mappings that the kernel draws (the lowest in the legacy layout). Linux: `mmap_base` in
 /// arch/x86/mm/mmap.c.
-pub(super) fn outermost_area(host: &Host) -> MmapArea {
+pub(crate) fn outermost_area(host: &Host) -> MmapArea {
     let stack = host.machine.stack_random_pages() * STACK_RANDOM_UNIT;
     unrandomized_area(host, stack.saturating_add(host.stack_guard_gap))
 }

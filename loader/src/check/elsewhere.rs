@@ -1,0 +1,37 @@
+//! A program for another processor: what a kernel on such a machine would say of it.
+
+use crate::arguments::Arguments;
+use crate::error::{Cause, Subject};
+use crate::host::Host;
+use crate::image::{Image, ReadAt, Role};
+use crate::machine::Machine;
+use crate::page::PageSize;
+use crate::plan::{Choices, Loadable, Plan};
+
+/// The check that fails there; `None` where none is known to. The ELF interpreter is not looked at.
+pub(super) fn cause(file: &(impl ReadAt + ?Sized), size: u64, machine: u16) -> Option<Cause> {
+    let machine = Machine::from_number(machine)?;
+    let image = match Image::parse(file, machine, Role::Program) {
+        Ok(image) => image,
+        Err(cause) => return Some(cause),
+    };
+    let has_interpreter = image.interpreter.is_some();
+    let program = Loadable {
+        image,
+        subject: Subject::Program,
+        file_size: size,
+        aligned_for_huge_pages: false,
+    };
+    let arguments = Arguments {
+        execfn: c"program".to_owned(),
+        argv: vec![c"program".to_owned()],
+        envp: Vec::new(),
+    };
+    let host = Host::typical(machine, PageSize::SMALLEST);
+    let plan = Plan::new(&host, &program, None, &arguments, 0, &Choices::default());
+    match plan.err()?.cause() {
+        // Then the first instruction is the interpreter's.
+        Cause::Entry { .. } if has_interpreter => None,
+        cause => Some(cause.clone()),
+    }
+}

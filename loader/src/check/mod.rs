@@ -1,0 +1,62 @@
+//! Would execve start this file, and what of it deserves a look: findings, each with a name that does not change.
+//!
+//! [`findings`] looks at bytes and does no I/O of its own; [`examine`] looks at a file where it lies,
+//! and asks the checks of this library and the kernel.
+
+mod elsewhere;
+mod explain;
+pub mod file;
+mod finding;
+mod header;
+mod headers;
+mod kinds;
+pub mod looks;
+mod magic;
+pub mod misc;
+mod name;
+pub mod refusals;
+mod rights;
+mod script;
+mod sections;
+mod segments;
+#[cfg(test)]
+mod tests;
+
+use crate::image::{PREFIX_SIZE, ReadAt};
+use crate::page::PageSize;
+
+pub use file::{KernelAnswer, Link, Report, Verdict, examine};
+pub use finding::{Bytes, Finding};
+pub use headers::Headers;
+pub use name::{Check, Severity, all};
+
+use finding::Findings;
+
+/// What is known of the machine for which a file is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its page size.
+    pub page_size: PageSize,
+    /// Whether it is another machine: then nobody else finds what its page size forbids.
+    pub elsewhere: bool,
+}
+
+/// What deserves a look in a file of `size` bytes. What execve refuses is not among it.
+///
+/// At most some findings of one name are listed; the last one says how many more there are.
+pub fn findings(file: &(impl ReadAt + ?Sized), size: u64, setting: Setting) -> Vec<Finding> {
+    let mut findings = Findings::new(&file);
+    let mut prefix = [0; PREFIX_SIZE];
+    let _ = file.read_at(&mut prefix, 0);
+    if prefix.starts_with(b"#!") {
+        script::look(&prefix, size, &mut findings);
+    } else if let Some(headers) = Headers::read(file, size) {
+        header::look(&headers, setting, &mut findings);
+        segments::look(&headers, setting, &mut findings);
+        kinds::look(&headers, setting, &mut findings);
+        sections::look(&headers, &mut findings);
+    } else {
+        header::look_at_others(&prefix, &mut findings);
+    }
+    findings.into_list()
+}

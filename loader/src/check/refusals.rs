@@ -1,0 +1,169 @@
+//! What execve refuses, or kills for: the names, where the kernel decides, what to do; and which cause has which name.
+
+use nix::errno::Errno;
+
+use crate::error::{Cause, SegmentFault, Subject};
+
+use super::Check;
+use super::name::checks;
+
+checks! { REFUSALS:
+    NOT_FOUND = Error "not-found", "E-4", "path_openat in fs/namei.c",
+        "the path leads to no file", "check the path, and links on it whose target is gone";
+    PATH_REFUSED = Error "path-refused", "E-4", "path_openat in fs/namei.c",
+        "the path cannot be followed: no directory, no search permission, too many links, too long",
+        "`namei -l PATH` shows each component with its permissions";
+    NOT_A_REGULAR_FILE = Error "not-a-regular-file", "E-5", "may_open in fs/namei.c",
+        "a directory, FIFO, socket or device", "";
+    NOEXEC_MOUNT = Error "noexec-mount", "E-6", "path_noexec in fs/exec.c",
+        "the file system is mounted noexec",
+        "copy it elsewhere, or `supplant run --ignore-noexec`, which runs a copy in memory";
+    NO_EXECUTE_PERMISSION = Error "no-execute-permission", "E-7", "inode_permission in fs/namei.c",
+        "this user may not execute the file", "chmod +x";
+    NO_READ_PERMISSION = Unknown "no-read-permission", "P-30", "would_dump in fs/exec.c",
+        "this user may execute the file and not read it, so that nothing can be said of its contents",
+        "check it as a user who may read it; `supplant run` cannot load it as this user";
+    OPEN_FOR_WRITING = Error "open-for-writing", "E-9", "exe_file_deny_write_access in fs/exec.c",
+        "somebody has the file open for writing", "`fuser -v FILE` tells who; close it there";
+    KERNEL_REFUSES = Error "kernel-refuses", "E-16", "security_bprm_creds_for_exec in security/security.c",
+        "the kernel's own check (AT_EXECVE_CHECK) refuses, for example because of a security module",
+        "look into the kernel's log and the audit log";
+    UNREADABLE = Error "unreadable", "E-17", "prepare_binprm in fs/exec.c",
+        "the file cannot be read", "the disk, or the file system, has an error";
+    ARGUMENTS = Error "arguments-too-large", "E-13, E-20, E-24", "copy_strings in fs/exec.c",
+        "the environment does not fit", "a smaller environment, or a larger RLIMIT_STACK (ulimit -s)";
+    NOT_A_PROGRAM = Error "not-a-program", "E-18", "search_binary_handler in fs/exec.c",
+        "neither an ELF file nor a script", "";
+    SCRIPT_WITHOUT_INTERPRETER = Error "script-without-interpreter", "B-7", "load_script in fs/binfmt_script.c",
+        "nothing but blanks after #!", "write the interpreter's path behind #!";
+    SCRIPT_LINE_TOO_LONG = Error "script-line-too-long", "B-2", "load_script in fs/binfmt_script.c",
+        "the interpreter's path on the #! line does not end within 256 bytes",
+        "a shorter path, for example by a link";
+    SCRIPTS_TOO_DEEP = Error "scripts-too-deep", "B-12, E-19", "exec_binprm in fs/exec.c",
+        "more than five interpreters in a row that are scripts themselves",
+        "name the binary interpreter at the end of the chain";
+    INTERPRETER_NOT_FOUND = Error "interpreter-not-found", "H-13, B-11", "open_exec in fs/exec.c",
+        "the interpreter that the file names is not there", "";
+    WRONG_TYPE = Error "wrong-type", "H-2", "load_elf_binary in fs/binfmt_elf.c",
+        "e_type is neither ET_EXEC nor ET_DYN", "";
+    OTHER_MACHINE = Error "other-machine", "H-3", "elf_check_arch, by load_elf_binary in fs/binfmt_elf.c",
+        "the file is for another processor",
+        "run it on such a machine, or by an emulator such as qemu-user";
+    NEEDS_32_BIT = Unknown "needs-32-bit", "H-3", "compat_elf_check_arch in fs/compat_binfmt_elf.c",
+        "a 32-bit program, which another part of the kernel loads; its rules are not checked",
+        "`supplant run` does not load 32-bit programs";
+    FILE_SYSTEM_CANNOT_MAP = Error "file-system-cannot-map", "H-4", "load_elf_binary in fs/binfmt_elf.c",
+        "the file system cannot map files into memory", "copy it to another file system";
+    PROGRAM_HEADER_SIZE = Error "program-header-size", "H-5", "load_elf_phdrs in fs/binfmt_elf.c",
+        "e_phentsize is not 56", "the header is damaged; link the file again";
+    PROGRAM_HEADER_COUNT = Error "program-header-count", "H-6", "load_elf_phdrs in fs/binfmt_elf.c",
+        "no program headers, or more than 1170",
+        "an object file or a separate file of debug information has none; else the header is damaged";
+    PROGRAM_HEADERS_TRUNCATED = Error "program-headers-truncated", "H-7", "load_elf_phdrs in fs/binfmt_elf.c",
+        "the program headers lie beyond the end of the file", "the file is cut off: copy or download it again";
+    HEADER_TRUNCATED = Error "header-truncated", "H-50", "elf_read in fs/binfmt_elf.c",
+        "the interpreter is shorter than an ELF header", "install the interpreter again";
+    INTERPRETER_PATH = Error "interpreter-path-damaged", "H-12", "load_elf_binary in fs/binfmt_elf.c",
+        "the path in PT_INTERP has a wrong size, no end, or lies beyond the end of the file",
+        "`patchelf --set-interpreter` writes a new one; or the file is cut off";
+    SEGMENT_SIZES = Error "segment-file-size-above-memory-size", "H-31", "load_elf_binary in fs/binfmt_elf.c",
+        "a segment has more bytes in the file than in memory", "the program header is damaged; link the file again";
+    SEGMENT_ADDRESS = Error "segment-outside-user-memory", "H-31", "load_elf_binary in fs/binfmt_elf.c",
+        "a segment's addresses are not those of user memory", "link it at another address, or as PIE";
+    SEGMENT_MISALIGNED = Error "segment-misaligned", "H-32", "elf_map in fs/binfmt_elf.c",
+        "a segment's offset and address differ within a page",
+        "link it with -z max-page-size of at least this machine's page size";
+    SEGMENT_OFFSET = Error "segment-offset", "H-32", "elf_map in fs/binfmt_elf.c, ksys_mmap_pgoff in mm/mmap.c",
+        "a segment's offset is no place in a file", "the program header is damaged; link the file again";
+    BSS_BEYOND_FILE = Error "bss-beyond-end-of-file", "H-33", "padzero in fs/binfmt_elf.c",
+        "a bss that cannot be zeroed: its first page lies beyond the end of the file",
+        "the file is cut off: copy or download it again";
+    NOTHING_TO_LOAD = Error "nothing-to-load", "H-9, H-51", "total_mapping_size in fs/binfmt_elf.c",
+        "no segment with a size", "";
+    ENTRY_OUTSIDE = Error "entry-outside-user-memory", "H-39", "load_elf_binary in fs/binfmt_elf.c",
+        "the first instruction is not in user memory", "the header is damaged; link the file again";
+    NO_ROOM = Error "no-room", "M-6, M-42", "vm_unmapped_area in mm/vma.c",
+        "the address space has no room for it", "a larger RLIMIT_AS does not help: its segments lie too far apart";
+    OCCUPIED = Error "occupied-by-stack", "M-1", "elf_map in fs/binfmt_elf.c",
+        "its fixed addresses are where the stack goes", "link it at another address, or as PIE";
+    BELOW_MINIMUM = Error "below-mmap-min-addr", "M-1", "cap_mmap_addr in security/commoncap.c",
+        "a segment lies below the lowest address that this user may map",
+        "link it at another address; or lower vm.mmap_min_addr";
+    MEMORY_LIMIT = Error "memory-limit", "H-38", "may_expand_vm in mm/mmap.c",
+        "a resource limit, or the overcommit rule, does not allow so much memory",
+        "raise the limit (ulimit -v, ulimit -d), or see vm.overcommit_memory";
+    STACK_LIMIT = Error "stack-limit", "E-24", "setup_arg_pages in fs/exec.c",
+        "RLIMIT_STACK leaves no room for the initial stack", "raise it (ulimit -s)";
+    STACK_COVERED = Error "stack-covered", "M-1", "create_elf_tables in fs/binfmt_elf.c",
+        "a segment that is not writable lies over the initial stack, where the kernel writes the tables last",
+        "link it at another address, or as PIE";
+    DENIED_BY_MDWE = Error "denied-by-mdwe", "H-37", "map_deny_write_exec in include/linux/mman.h",
+        "a segment is writable and executable, which PR_SET_MDWE forbids here",
+        "link it without such a segment, or start it without that restriction";
+    NOT_CHECKED = Unknown "not-checked", "", "",
+        "something that checking needs failed", "";
+}
+
+impl Check {
+    /// The name of what refused.
+    pub(super) fn of(cause: &Cause, subject: &Subject) -> &'static Self {
+        match cause {
+            Cause::Path {
+                errno: Errno::ENOENT,
+            } if *subject != Subject::Program => &INTERPRETER_NOT_FOUND,
+            Cause::Path {
+                errno: Errno::ENOENT,
+            } => &NOT_FOUND,
+            Cause::Path { .. } => &PATH_REFUSED,
+            Cause::NotRegular { .. } => &NOT_A_REGULAR_FILE,
+            Cause::NoExecMount => &NOEXEC_MOUNT,
+            Cause::NotExecutable { .. } => &NO_EXECUTE_PERMISSION,
+            Cause::Unreadable { .. } => &NO_READ_PERMISSION,
+            Cause::Busy => &OPEN_FOR_WRITING,
+            Cause::Refused { .. } => &KERNEL_REFUSES,
+            Cause::Read { .. } => &UNREADABLE,
+            Cause::NotMappable => &FILE_SYSTEM_CANNOT_MAP,
+            Cause::StringTooLong { .. }
+            | Cause::ArgumentsTooLarge { .. }
+            | Cause::ArgumentsExceedStack { .. } => &ARGUMENTS,
+            Cause::ScriptWithoutInterpreter => &SCRIPT_WITHOUT_INTERPRETER,
+            Cause::ScriptLineTooLong { .. } => &SCRIPT_LINE_TOO_LONG,
+            Cause::ScriptsTooDeep { .. } => &SCRIPTS_TOO_DEEP,
+            _ => Self::of_elf(cause),
+        }
+    }
+
+    fn of_elf(cause: &Cause) -> &'static Self {
+        match cause {
+            Cause::HeaderTruncated { .. } => &HEADER_TRUNCATED,
+            Cause::NoMagic { .. } => &NOT_A_PROGRAM,
+            Cause::Type { .. } | Cause::InterpreterType => &WRONG_TYPE,
+            Cause::Machine { .. } => &OTHER_MACHINE,
+            Cause::ProgramHeaderSize { .. } => &PROGRAM_HEADER_SIZE,
+            Cause::ProgramHeaderCount { .. } => &PROGRAM_HEADER_COUNT,
+            Cause::ProgramHeadersTruncated { .. } => &PROGRAM_HEADERS_TRUNCATED,
+            Cause::InterpreterPathSize { .. }
+            | Cause::InterpreterPathOffset { .. }
+            | Cause::InterpreterPathTruncated { .. }
+            | Cause::InterpreterPathUnterminated { .. } => &INTERPRETER_PATH,
+            Cause::Segment { fault, .. } => match fault {
+                SegmentFault::FileLargerThanMemory { .. } => &SEGMENT_SIZES,
+                SegmentFault::OutsideUserMemory { .. } => &SEGMENT_ADDRESS,
+                SegmentFault::Misaligned { .. } => &SEGMENT_MISALIGNED,
+                SegmentFault::Offset { .. } => &SEGMENT_OFFSET,
+                SegmentFault::TailBeyondFile { .. } => &BSS_BEYOND_FILE,
+            },
+            Cause::SegmentDeniedByMdwe { .. } => &DENIED_BY_MDWE,
+            Cause::NothingToLoad => &NOTHING_TO_LOAD,
+            Cause::Entry { .. } => &ENTRY_OUTSIDE,
+            Cause::NoRoom { .. } => &NO_ROOM,
+            Cause::Occupied { .. } => &OCCUPIED,
+            Cause::BelowMinimum { .. } => &BELOW_MINIMUM,
+            Cause::MemoryLimit { .. } => &MEMORY_LIMIT,
+            Cause::StackLimit { .. } => &STACK_LIMIT,
+            Cause::StackCovered { .. } => &STACK_COVERED,
+            // What stands in the way of this process alone, or is a failure of what looks.
+            _ => &NOT_CHECKED,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `supplant check`: would execve start it, here, now, for this user; and what of it deserves a look.
+
+mod text;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+use supplant_loader::check::{self, Finding, Report, Severity};
+use supplant_loader::page::PageSize;
+
+use crate::text::{Page, print};
+use crate::{WRONG_COMMAND_LINE, complain};
+
+/// The version of the JSON form.
+const SCHEMA: u32 = 1;
+
+const STARTS: i32 = 0;
+const DOES_NOT_START: i32 = 1;
+const NOT_CHECKED: i32 = 2;
+
+const EXAMPLES: &str = "\
+Each finding has a name that does not change; --list says what each means. Errors are execve's
+own refusals, in its order, so that there is one of them at most for each file; warnings and
+notes are about what starts. Nothing is executed.
+
+Examples:
+  supplant check ./program
+  supplant check -v --page-size 65536 /usr/bin/*
+  supplant check --strict --allow executable-stack ./release/*
+  supplant check --json ./program | jq -r '.findings[].name'
+
+Status: 0 when all start, 1 when one does not (with --strict also when one has a warning), 2 when
+nothing worse happened than that something could not be checked; 125 for a wrong command line.
+Findings that are allowed do not count.";
+
+/// Say whether execve would start files, here, now, for this user, and what deserves a look.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CheckOptions {
+    /// Leave findings of this name out; they do not count for the status either
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    allow: Vec<&'static str>,
+    /// Warnings count for the status as errors do
+    #[arg(long)]
+    strict: bool,
+    /// Look also at what is different on a machine with pages of this size
+    #[arg(long, value_name = "BYTES", value_parser = page_size)]
+    page_size: Option<PageSize>,
+    /// Show notes too
+    #[arg(short = 'v', long)]
+    verbose: bool,
+    /// Print one line of JSON for each file
+    #[arg(long)]
+    json: bool,
+    /// List all names with their meaning, and check nothing
+    #[arg(long)]
+    list: bool,
+    /// The files: paths, which are not searched in PATH
+    #[arg(value_name = "FILE")]
+    files: Vec<OsString>,
+}
+
+fn name(text: &str) -> Result<&'static str, String> {
+    let found = check::all().find(|check| check.name == text);
+    let found = found.map(|check| check.name);
+    found.ok_or_else(|| "no such name; `supplant check --list` has all".to_owned())
+}
+
+fn page_size(text: &str) -> Result<PageSize, &'static str> {
+    let size = text.parse().ok().and_then(PageSize::new);
+    let usual = size.filter(|size| (4096..=1 << 20).contains(&size.get()));
+    usual.ok_or("must be a power of two from 4096 to 1048576")
+}
+
+/// A report with what is wanted of it.
+#[derive(Serialize)]
+struct Line<'a> {
+    schema: u32,
+    #[serde(flatten)]
+    report: &'a Report,
+    /// Findings that were left out, by name.
+    allowed: &'a [&'static str],
+}
+
+/// Checks each file; the status to exit with.
+pub(crate) fn check(options: &CheckOptions) -> i32 {
+    let page = Page::current();
+    if options.list {
+        print(&text::list(page, options.json));
+        return STARTS;
+    }
+    if options.files.is_empty() {
+        complain("check", &"a FILE is missing");
+        return WRONG_COMMAND_LINE;
+    }
+    let statuses = options.files.iter().map(|file| {
+        let mut report = check::examine(Path::new(file), options.page_size);
+        let allowed = allow(&mut report.findings, &options.allow);
+        print(&if options.json {
+            let line = Line {
+                schema: SCHEMA,
+                report: &report,
+                allowed: &allowed,
+            };
+            // The types hold nothing that JSON cannot.
+            serde_json::to_string(&line).unwrap_or_default() + "\n"
+        } else {
+            text::report(page, &report, options.verbose)
+        });
+        status(&report.findings, options.strict)
+    });
+    let statuses: Vec<i32> = statuses.collect();
+    let first = [DOES_NOT_START, NOT_CHECKED].into_iter();
+    let mut present = first.filter(|status| statuses.contains(status));
+    present.next().unwrap_or(STARTS)
+}
+
+/// Takes findings of these names out; the names of those that were there.
+fn allow(findings: &mut Vec<Finding>, names: &[&'static str]) -> Vec<&'static str> {
+    let mut allowed: Vec<_> = findings
+        .iter()
+        .map(|finding| finding.check.name)
+        .filter(|name| names.contains(name))
+        .collect();
+    allowed.dedup();
+    findings.retain(|finding| !names.contains(&finding.check.name));
+    allowed
+}
+
+fn status(findings: &[Finding], strict: bool) -> i32 {
+    let has = |severity| {
+        findings
+            .iter()
+            .any(|finding| finding.check.severity == severity)
+    };
+    if has(Severity::Error) || strict && has(Severity::Warning) {
+        DOES_NOT_START
+    } else if has(Severity::Unknown) {
+        NOT_CHECKED
+    } else {
+        STARTS
+    }
+}

@@ -1,0 +1,116 @@
+//! Text that fits its page: lines are broken where a terminal, or `COLUMNS`, says how wide it is, and nowhere else.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _, stdout};
+
+use anstyle::{AnsiColor, Style};
+
+/// Narrower is not made.
+const NARROWEST: usize = 40;
+
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
+pub(crate) const PLAIN: Style = Style::new();
+
+/// The text in this style.
+pub(crate) fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// How wide lines may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    width: usize,
+}
+
+impl Page {
+    /// As `COLUMNS` says, else as the terminal does; as long as they are where there is none.
+    pub(crate) fn current() -> Self {
+        let said = std::env::var("COLUMNS").ok();
+        let said = said.and_then(|columns| columns.parse().ok());
+        let terminal = || {
+            let size = terminal_size::terminal_size().filter(|_| stdout().is_terminal());
+            size.map(|(width, _)| usize::from(width.0))
+        };
+        Self::new(said.or_else(terminal).unwrap_or(usize::MAX))
+    }
+
+    pub(crate) fn new(width: usize) -> Self {
+        Self {
+            width: width.max(NARROWEST),
+        }
+    }
+
+    /// A label and a text behind it, which goes on in lines of its own indented by `indent`. Only the label has a style.
+    pub(crate) fn paragraph(self, style: Style, label: &str, text: &str, indent: usize) -> String {
+        let mut lines = styled(style, label);
+        let (mut column, mut first) = (label.chars().count(), true);
+        for word in text.split_whitespace() {
+            let size = word.chars().count();
+            let blank = usize::from(column > 0 && !(first && label.ends_with(' ')));
+            if column > indent && column.saturating_add(blank + size) > self.width {
+                let _ = write!(lines, "\n{:indent$}", "");
+                column = indent;
+            } else if blank > 0 && column > 0 {
+                lines.push(' ');
+                column += 1;
+            }
+            lines.push_str(word);
+            column += size;
+            first = false;
+        }
+        lines.push('\n');
+        lines
+    }
+}
+
+/// Control characters, as they may stand in file names, in a form that does nothing to a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let characters = text.chars().map(|character| {
+        if character.is_control() {
+            character.escape_default().to_string()
+        } else {
+            character.to_string()
+        }
+    });
+    characters.collect()
+}
+
+/// To standard output, in colour where it shows colours. A closed pipe ends the printing, and nothing else.
+pub(crate) fn print(text: &str) {
+    let _ = anstream::stdout().lock().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_between_words_and_go_on_indented() {
+        let text = Page::new(40).paragraph(
+            PLAIN,
+            "label ",
+            "one two three four five six seven eight",
+            4,
+        );
+        assert_eq!(text, "label one two three four five six seven\n    eight\n");
+        let text = Page::new(usize::MAX).paragraph(PLAIN, "a:", "b c", 4);
+        assert_eq!(text, "a: b c\n");
+    }
+
+    #[test]
+    fn a_word_that_does_not_fit_has_a_line_of_its_own() {
+        let word = "x".repeat(60);
+        let text = Page::new(40).paragraph(PLAIN, "a:", &format!("b {word} c"), 2);
+        assert_eq!(text, format!("a: b\n  {word}\n  c\n"));
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        assert_eq!(printable("a\r\u{1b}[1mé"), "a\\r\\u{1b}[1mé");
+    }
+}

@@ -1,0 +1,40 @@
+//! `supplant check`: its verdict is the kernel's outcome; each thing that is wrong has its name; nothing hostile harms it.
+
+mod support;
+mod vectors;
+
+#[path = "check/command.rs"]
+mod command;
+#[path = "check/damaged.rs"]
+mod damaged;
+#[path = "check/hostile.rs"]
+mod hostile;
+#[path = "check/looks.rs"]
+mod looks;
+#[path = "check/verdict.rs"]
+mod verdict;
+
+use libtest_mimic::{Arguments, Trial};
+use nix::sched::{CloneFlags, unshare};
+
+fn main() {
+    let trials = [
+        verdict::trials(),
+        damaged::trials(),
+        looks::trials(),
+        hostile::trials(),
+        command::trials(),
+    ];
+    let trials = trials.into_iter().flatten().collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// A trial that panics where it fails. Its thread has a working directory of its own: while the kernel's check is asked,
+/// no thread can be made that shares it (EAGAIN), as during an execve.
+fn asserting(name: &str, run: fn()) -> Trial {
+    Trial::test(name, move || {
+        unshare(CloneFlags::CLONE_FS).expect("anyone may");
+        run();
+        Ok(())
+    })
+}

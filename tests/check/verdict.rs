@@ -1,0 +1,182 @@
+//! What `check` says of each of the generated ELF files is what the kernel then does.
+
+use std::ffi::CString;
+use std::fs;
+use std::path::Path;
+use std::thread;
+
+use libtest_mimic::{Failed, Trial};
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::personality::{Persona, get, set};
+use supplant_loader::arguments::Arguments;
+use supplant_loader::check::{Report, Verdict, examine};
+use supplant_loader::trace::{Started, by_kernel};
+
+use crate::asserting;
+use crate::support::refused::trial;
+use crate::support::{is_root, scratch};
+use crate::vectors::{self, Vector};
+
+/// Of so many vectors one is tried; `CHECK_ALL=1` tries each.
+const STEP: usize = 2;
+const THREADS: usize = 4;
+
+pub(super) fn trials() -> Vec<Trial> {
+    let missing = by_kernel(&[c"/bin/true".to_owned()], &arguments())
+        .is_err()
+        .then_some("permission to trace children");
+    let mut trials: Vec<_> = (0..THREADS)
+        .map(|part| {
+            let name = format!("the_verdict_is_the_kernels_part_{part}");
+            trial(name, missing, move || agree_in_a_thread(part))
+        })
+        .collect();
+    let real = "real_programs_start";
+    trials.push(asserting(real, real_programs_start));
+    trials
+}
+
+/// Those of `examine`, so that the stack is as large.
+fn arguments() -> Arguments {
+    let environment = std::env::vars_os().map(|(name, value)| {
+        let variable = [name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat();
+        CString::new(variable).expect("no NUL")
+    });
+    Arguments {
+        execfn: c"./program".to_owned(),
+        argv: vec![c"./program".to_owned()],
+        envp: environment.collect(),
+    }
+}
+
+/// Working directory and personality belong to a thread, if it asks for that; its children inherit both.
+fn agree_in_a_thread(part: usize) -> Result<(), Failed> {
+    let thread = thread::spawn(move || {
+        unshare(CloneFlags::CLONE_FS).expect("anyone may");
+        set(get().expect("it takes nothing") | Persona::ADDR_NO_RANDOMIZE).expect("anyone may");
+        agree(part)
+    });
+    thread.join().map_err(|_| Failed::from("it panicked"))?
+}
+
+fn agree(part: usize) -> Result<(), Failed> {
+    let step = if std::env::var_os("CHECK_ALL").is_some() {
+        1
+    } else {
+        STEP
+    };
+    let scratch = scratch();
+    let (mut wrong, mut started, mut not) = (String::new(), 0, 0);
+    let chosen = vectors::all().into_iter().enumerate();
+    let chosen = chosen.filter(|(number, vector)| {
+        number % (step * THREADS) == part * step && (vector.needs_root.is_none() || is_root())
+    });
+    for (number, vector) in chosen {
+        let directory = scratch.path().join(number.to_string());
+        fs::create_dir(&directory).expect("the name is new");
+        vector.write(&directory);
+        std::env::set_current_dir(&directory).expect("it was just made");
+        let report = settled(Path::new("./program"));
+        let kernel = kernel();
+        match kernel {
+            Verdict::Starts => started += 1,
+            _ => not += 1,
+        }
+        if !agrees(&report, kernel) {
+            wrong.extend([disagreement(&vector, &report, kernel)]);
+        }
+        fs::remove_dir_all(&directory).expect("it is ours");
+    }
+    if !wrong.is_empty() {
+        return Err(wrong.into());
+    }
+    assert!(
+        started > 50 && not > 50,
+        "both kinds are tried: {started} and {not}"
+    );
+    Ok(())
+}
+
+/// A child that another thread forked while the file was open for writing keeps it busy until its own exec.
+fn settled(path: &Path) -> Report {
+    let mut report = examine(path, None);
+    while report.verdict
+        == (Verdict::Refused {
+            errno: libc::ETXTBSY,
+        })
+    {
+        thread::sleep(std::time::Duration::from_millis(1));
+        report = examine(path, None);
+    }
+    report
+}
+
+fn kernel() -> Verdict {
+    loop {
+        match by_kernel(&[c"./program".to_owned()], &arguments()).expect("tracing is permitted") {
+            Started::Stopped(_) => return Verdict::Starts,
+            Started::Refused {
+                errno: libc::ETXTBSY,
+                ..
+            } => thread::yield_now(),
+            Started::Refused { errno, .. } => return Verdict::Refused { errno },
+            Started::Killed { signal, .. } => return Verdict::Killed { signal },
+        }
+    }
+}
+
+/// Where it cannot be told, that is said, with its reason.
+fn agrees(report: &Report, kernel: Verdict) -> bool {
+    let names: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| finding.check.name)
+        .collect();
+    match report.verdict {
+        Verdict::Unknown => {
+            names.contains(&"needs-32-bit") || names.contains(&"no-read-permission")
+        }
+        verdict => verdict == kernel && !names.contains(&"kernel-disagrees"),
+    }
+}
+
+fn disagreement(vector: &Vector, report: &Report, kernel: Verdict) -> String {
+    let said: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| format!("{}: {}", finding.check.name, finding.message))
+        .collect();
+    format!(
+        "{} ({}): the kernel {kernel:?}, check {:?}: {}\n",
+        vector.name,
+        vector.about,
+        report.verdict,
+        said.join("; ")
+    )
+}
+
+fn real_programs_start() {
+    let entries = fs::read_dir("/usr/bin")
+        .expect("it is there")
+        .flatten()
+        .take(400);
+    for entry in entries {
+        let path = entry.path();
+        let report = examine(&path, None);
+        let name = CString::new(path.as_os_str().as_encoded_bytes()).expect("no NUL");
+        let allowed = nix::unistd::access(name.as_c_str(), nix::unistd::AccessFlags::X_OK);
+        let file = path.metadata().is_ok_and(|metadata| metadata.is_file());
+        // A link may lead nowhere, and a script may name what is not installed.
+        if allowed == Ok(()) && file && report.chain.is_empty() && report.verdict != Verdict::Starts
+        {
+            let known = report.verdict
+                == Verdict::Refused {
+                    errno: Errno::ENOEXEC as i32,
+                }
+                && !report.what.contains("x86-64")
+                || report.verdict == Verdict::Unknown;
+            assert!(known, "{}: {:?}", path.display(), report.verdict);
+        }
+    }
+}
