@@ -24,12 +24,23 @@ struct Document<'a> {
 
 /// One layout, or two with what belongs together.
 pub(super) fn document(layout: &Layout, with: Option<&Layout>, pairs: &[Pair]) -> String {
-    text(&Document {
-        schema: SCHEMA,
-        layout,
-        with,
-        pairs,
-    })
+    text(&Document::new(layout, with, pairs))
+}
+
+/// The same in one line.
+pub(super) fn compact(layout: &Layout, with: Option<&Layout>, pairs: &[Pair]) -> String {
+    serde_json::to_string(&Document::new(layout, with, pairs)).unwrap_or_default()
+}
+
+impl<'a> Document<'a> {
+    fn new(layout: &'a Layout, with: Option<&'a Layout>, pairs: &'a [Pair]) -> Self {
+        Self {
+            schema: SCHEMA,
+            layout,
+            with,
+            pairs,
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -2,11 +2,13 @@
 
 mod at;
 mod beside;
+pub(crate) mod html;
 mod json;
 mod lines;
 mod look;
 mod picture;
 mod style;
+mod svg;
 mod text;
 
 use std::ffi::OsString;
@@ -17,7 +19,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use supplant_loader::layout::Layout;
-use supplant_loader::layout::pair::pairs;
+use supplant_loader::layout::pair::{Pair, pairs};
 
 use crate::compare::{EQUAL, NOT_COMPARED};
 use crate::complain;
@@ -67,6 +69,12 @@ pub(crate) struct LayoutOptions {
     /// Write JSON here
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Write one page to look around in here: complete in itself, below 1 MB
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write the picture as SVG here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
     /// Write the text here; it goes to standard output where no other form is asked for
     #[arg(long, value_name = "FILE")]
     pub(crate) text: Option<PathBuf>,
@@ -81,10 +89,46 @@ pub(crate) struct LayoutOptions {
 impl LayoutOptions {
     /// Where the text goes.
     fn text_path(&self) -> Option<&Path> {
-        let is_alone = self.json.is_none();
+        let is_alone = self.json.is_none() && self.svg.is_none() && self.html.is_none();
         self.text
             .as_deref()
             .or_else(|| is_alone.then_some(Path::new("-")))
+    }
+}
+
+/// One layout or two, as far as they can be drawn.
+pub(crate) struct Pictures {
+    layouts: Vec<Layout>,
+    pairs: Vec<Pair>,
+}
+
+impl Pictures {
+    /// More mappings than anybody looks at are drawn as fewer, and the page stays below 1 MB.
+    pub(crate) fn new(layout: &Layout, other: Option<&Layout>) -> Self {
+        const MAPPINGS: usize = 240;
+        let most = MAPPINGS / (1 + usize::from(other.is_some()));
+        let layouts: Vec<Layout> = std::iter::once(layout)
+            .chain(other)
+            .map(|layout| layout.folded(most))
+            .collect();
+        let pairs = match layouts.as_slice() {
+            [left, right] => pairs(left, right),
+            _ => Vec::new(),
+        };
+        Self { layouts, pairs }
+    }
+
+    fn svg(&self) -> String {
+        svg::file(&self.layouts.iter().collect::<Vec<_>>(), &self.pairs)
+    }
+
+    /// `differences`: what else differs, where that was compared.
+    pub(crate) fn html(&self, differences: Option<&[html::Difference]>) -> String {
+        html::page(
+            &self.layouts.iter().collect::<Vec<_>>(),
+            &self.pairs,
+            differences,
+        )
     }
 }
 
@@ -127,6 +171,13 @@ fn show(options: &LayoutOptions) -> anyhow::Result<i32> {
             None => text::page(&layout, form),
         };
         write(path, &text)?;
+    }
+    let pictures = Pictures::new(&layout, other.as_ref());
+    if let Some(path) = &options.svg {
+        write(path, &pictures.svg())?;
+    }
+    if let Some(path) = &options.html {
+        write(path, &pictures.html(None))?;
     }
     if let Some(path) = &options.json {
         write(path, &json::document(&layout, other.as_ref(), &pairs))?;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use supplant_loader::layout::words::size;
+use supplant_loader::layout::words::{about, size};
 use supplant_loader::layout::{Content, File, Layout, Owner, Region};
 
 use super::picture::{self, Form, title};
@@ -199,7 +199,7 @@ fn anchors(layout: &Layout, columns: usize) -> String {
                     .window
                     .as_ref()
                     .map(|window| format!("{:x} to {:x}", window.start(), window.end()));
-                format!("by {}: {}", size(span), window.unwrap_or_default())
+                format!("by {}: {}", about(span), window.unwrap_or_default())
             }
             None => "with what it goes by".to_owned(),
         };

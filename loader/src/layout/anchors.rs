@@ -12,7 +12,7 @@ use crate::host::Randomize;
 use crate::page::PageSize;
 
 use super::evidence::Evidence;
-use super::words::size;
+use super::words::{about, size};
 use super::{Layout, Owner, Role};
 
 /// A place that others go by.
@@ -102,7 +102,7 @@ impl Chance<'_> {
                 let below = size(highest.saturating_sub(address));
                 format!(
                     "{below} below the highest user address {highest:#x}, by chance at most {}",
-                    size(most)
+                    about(most)
                 )
             },
         })
@@ -115,18 +115,18 @@ impl Chance<'_> {
         let platform = self.evidence.auxv.get(AT_PLATFORM)?;
         let platform_end = platform.checked_add(self.evidence.machine.platform().len() as u64)?;
         let gap = strings.checked_sub(platform_end)?;
-        let most = if self.is_fixed() {
-            gap
-        } else {
-            STACK_ALIGN_RANGE + 16
-        };
         let highest = address.checked_add(gap)?;
+        let lowest = highest.saturating_sub(gap.max(STACK_ALIGN_RANGE + 16));
         Some(Anchor {
             name: "first sp",
             address,
-            window: Some(highest.saturating_sub(most.max(gap))..=highest),
+            window: Some(if self.is_fixed() {
+                address..=address
+            } else {
+                lowest..=highest
+            }),
             why: format!(
-                "below tables and strings, between which {gap} bytes lie by chance, at most 8 KiB"
+                "below the tables and the strings, which lie {gap} bytes apart, by chance at most 8 KiB"
             ),
         })
     }
@@ -154,9 +154,8 @@ impl Chance<'_> {
                 format!("the stack's limit and a gap below the highest user address: {:#x}", window.end())
             }
             Some(window) => format!(
-                "the highest mapping ends here; mappings go down from a base that is by chance up to {} below {:#x}, \
-                 where the room ends that the stack's limit and its own chance need",
-                size(window.end() - window.start()),
+                "the highest mapping ends here; by chance up to {} below {:#x}, above which is room for the stack",
+                about(window.end() - window.start()),
                 window.end()
             ),
             None => "the highest mapping ends here; the stack's limit, which keeps room above, is not known".to_owned(),
@@ -212,8 +211,8 @@ impl Chance<'_> {
                 (self.pages() - 1) * self.page.get()
             };
             let why = format!(
-                "position-independent with an interpreter: two thirds up user memory, {base:#x}, by chance at most {} higher",
-                size(most)
+                "position-independent with an interpreter: {base:#x}, by chance at most {} higher",
+                about(most)
             );
             (Some(base..=base.saturating_add(most)), why)
         };
@@ -253,7 +252,7 @@ impl Chance<'_> {
             why: format!(
                 "{} above {after}, by chance less than {} and a page",
                 size(offset),
-                size(most)
+                about(most)
             ),
         })
     }

@@ -161,3 +161,21 @@ impl Borders {
             .collect()
     }
 }
+
+/// The same bands for fewer regions, each of which covers one or several of those that were, with the gaps between them.
+pub(super) fn rejoined(bands: &mut [Band], were: &[Region], are: &[Region]) {
+    let mut covered = 0;
+    let mut next = 0;
+    for band in bands {
+        band.items.retain_mut(|item| match item {
+            Item::Gap { range, .. } => range.start >= covered,
+            Item::Region(index) if were[*index].range.start < covered => false,
+            Item::Region(index) => {
+                *index = next;
+                next += 1;
+                covered = are[*index].range.end;
+                true
+            }
+        });
+    }
+}

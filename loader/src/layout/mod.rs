@@ -9,6 +9,7 @@ mod bands;
 pub mod binary;
 mod evidence;
 mod explain;
+mod fold;
 pub mod from_core;
 pub mod from_plan;
 pub mod from_proc;

@@ -14,6 +14,15 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// The size of a window in which something lies by chance: rounded up, since a page more or less does not count.
+pub fn about(bytes: u64) -> String {
+    const STEP: u64 = 1 << 20;
+    let rounded = bytes
+        .saturating_sub(STEP / 2)
+        .checked_next_multiple_of(STEP);
+    size(rounded.filter(|_| bytes >= STEP).unwrap_or(bytes))
+}
+
 /// By how much something moved: `+0x1000`, `-0x1000`.
 pub fn distance(from: u64, to: u64) -> String {
     if to >= from {
