@@ -39,20 +39,32 @@ pub(super) fn draw(layout: &Layout, form: Form) -> String {
     rows.iter().map(|row| row.line.end()).collect()
 }
 
-/// A line of the picture, and what it is when the picture is turned over.
+/// A line of the picture.
+#[derive(Clone)]
 struct Row {
     kind: Kind,
     line: Line,
 }
 
+/// What a line is when the picture is turned over.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Title,
-    /// The upper edge of a box with a break above it.
+    Edge,
+    Gap,
+    /// Of the box of this region.
+    Inside(usize),
+}
+
+/// Where an edge is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    /// Of the upper of two boxes, or with a break above.
     Top,
-    /// The lower edge of a box with a break below it.
+    /// With a break below.
     Bottom,
-    Inside,
+    /// Between two boxes.
+    Between,
 }
 
 struct Picture<'a> {
@@ -109,7 +121,7 @@ impl<'a> Picture<'a> {
                 Item::Region(index) => {
                     let range = &self.layout.regions[*index].range;
                     if above != Some(range.end) {
-                        rows.push(self.edge(range.end, Kind::Top));
+                        rows.push(self.edge(range.end, Edge::Top));
                     }
                     self.region(*index, rows);
                     above = Some(range.start);
@@ -118,8 +130,8 @@ impl<'a> Picture<'a> {
                         .filter(|below| band.items.contains(&Item::Region(*below)));
                     let touches = below
                         .is_some_and(|below| self.layout.regions[below].range.end == range.start);
-                    let kind = if touches { Kind::Inside } else { Kind::Bottom };
-                    rows.push(self.edge(range.start, kind));
+                    let edge = if touches { Edge::Between } else { Edge::Bottom };
+                    rows.push(self.edge(range.start, edge));
                 }
                 Item::Gap { range, kind } => {
                     above = None;
@@ -130,16 +142,19 @@ impl<'a> Picture<'a> {
         }
     }
 
-    fn edge(&self, address: u64, kind: Kind) -> Row {
-        let (left, right) = match (kind, self.form.ascending) {
-            (Kind::Top, false) | (Kind::Bottom, true) => ('┌', '┐'),
-            (Kind::Bottom, false) | (Kind::Top, true) => ('└', '┘'),
+    fn edge(&self, address: u64, edge: Edge) -> Row {
+        let (left, right) = match (edge, self.form.ascending) {
+            (Edge::Top, false) | (Edge::Bottom, true) => ('┌', '┐'),
+            (Edge::Bottom, false) | (Edge::Top, true) => ('└', '┘'),
             _ => ('├', '┤'),
         };
         let mut line = Line::default();
         line.push(DIM, &format!(" {address:>digits$x} ", digits = self.digits));
         line.push(DIM, &format!("{left}{}{right}", "─".repeat(self.room)));
-        Row { kind, line }
+        Row {
+            kind: Kind::Edge,
+            line,
+        }
     }
 
     fn region(&self, index: usize, rows: &mut Vec<Row>) {
@@ -163,7 +178,7 @@ impl<'a> Picture<'a> {
                 line.push(BOLD, &format!(" {text}"));
             }
             rows.push(Row {
-                kind: Kind::Inside,
+                kind: Kind::Inside(index),
                 line,
             });
         }
@@ -202,7 +217,7 @@ impl<'a> Picture<'a> {
             line.push(BOLD, &format!(" {text}"));
         }
         Row {
-            kind: Kind::Inside,
+            kind: Kind::Gap,
             line,
         }
     }
@@ -268,26 +283,26 @@ fn details(layout: &Layout, region: &Region) -> Vec<String> {
         let names: Vec<&str> = inside.map(|section| section.name.as_str()).collect();
         details.push(names.join(" "));
     }
-    let pieces = region.pieces.iter().rev().filter(|_| region.file.is_none());
+    let is_mixed = region.file.is_none() && region.pieces.len() > 1;
+    let pieces = region.pieces.iter().rev().filter(|_| is_mixed);
     details.extend(pieces.map(|piece| piece.content.words().to_owned()));
     details
 }
 
-/// Low addresses at the top: titles stay above what they are the title of.
+/// Low addresses at the top; titles stay above what they are the title of, and the lines of a box in their order.
 fn upside_down(rows: Vec<Row>) -> Vec<Row> {
-    let mut bands: Vec<Vec<Row>> = Vec::new();
+    let mut groups: Vec<Vec<Row>> = Vec::new();
     for row in rows {
-        match row.kind {
-            Kind::Title => bands.push(vec![row]),
-            _ => bands
-                .last_mut()
-                .expect("a band begins with its title")
-                .push(row),
+        match groups.last_mut().filter(|group| group[0].kind == row.kind) {
+            Some(group) if matches!(row.kind, Kind::Inside(_)) => group.push(row),
+            _ => groups.push(vec![row]),
         }
     }
-    let turned = bands.into_iter().rev().flat_map(|mut band| {
-        band[1..].reverse();
-        band
-    });
-    turned.collect()
+    let mut turned = Vec::new();
+    for band in groups.chunk_by(|_, next| next[0].kind != Kind::Title).rev() {
+        let (title, rest) = band.split_first().expect("a chunk is never empty");
+        turned.push(title);
+        turned.extend(rest.iter().rev());
+    }
+    turned.into_iter().flatten().cloned().collect()
 }

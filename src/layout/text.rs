@@ -6,7 +6,7 @@ use supplant_loader::layout::words::{about, size};
 use supplant_loader::layout::{Content, File, Layout, Owner, Region};
 
 use super::picture::{self, Form, title};
-use super::style::{BOLD, DIM, LOUD, Line, PLAIN, fit, of_permissions, paragraph, width};
+use super::style::{BOLD, LOUD, Line, PLAIN, fit, of_permissions, paragraph, width};
 
 /// The whole page.
 pub(super) fn page(layout: &Layout, form: Form) -> String {
@@ -201,12 +201,15 @@ fn anchors(layout: &Layout, columns: usize) -> String {
                     .map(|window| format!("{:x} to {:x}", window.start(), window.end()));
                 format!("by {}: {}", about(span), window.unwrap_or_default())
             }
-            None => "with what it goes by".to_owned(),
+            None => String::new(),
         };
-        let mut line = Line::default();
-        line.push(PLAIN, &format!(" {:10} {:x} ", anchor.name, anchor.address))
-            .push(DIM, &span);
-        text += &line.end();
+        let head = format!(" {:10} {:x} ", anchor.name, anchor.address);
+        if width(&head) + width(&span) <= columns {
+            let _ = writeln!(text, "{}", format!("{head}{span}").trim_end());
+        } else {
+            let _ = writeln!(text, "{}", head.trim_end());
+            text += &paragraph(&span, 3, columns);
+        }
         text += &paragraph(&anchor.why, 3, columns);
     }
     text

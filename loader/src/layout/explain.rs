@@ -34,8 +34,13 @@ fn reason(evidence: &Evidence, layout: &Layout, region: &Region) -> String {
         (Role::File, ..) if !region.permissions.read => {
             "a hole between the segments of a library: reserved by the interpreter, without access".to_owned()
         }
-        (Role::File, ..) => "mapped by mmap(2) after the start, in the highest hole of that time: a file, or a part of \
-                             one, that is no segment"
+        (Role::File, ..) if evidence.binaries.contains_key(&region.name) => {
+            "a part of an ELF file that is none of its segments as they are now: mapped by mmap(2) after the start, or the \
+             file has changed"
+                .to_owned()
+        }
+        (Role::File, ..) => "a file that is no ELF file, or cannot be read any more: mapped by execve, or by mmap(2) after \
+                             the start"
             .to_owned(),
         _ if evidence.origin.is_fresh() => "anonymous memory that execve mapped: a part of a segment, or a page at \
                                             address 0 for old personalities"
@@ -135,26 +140,28 @@ fn bss(file: &File, number: usize) -> String {
 }
 
 fn heap(layout: &Layout, region: &Region) -> String {
-    let start = layout.anchors.iter().find(|anchor| anchor.name == "brk");
-    let start = start.map_or_else(
-        || "where the heap starts, a random distance above the program".to_owned(),
-        |anchor| format!("{:#x}, {}", anchor.address, anchor.why),
-    );
-    format!(
-        "from brk, {start}; grown to {:#x} by brk(2)",
-        region.range.end
-    )
+    let end = region.range.end;
+    match layout.anchors.iter().find(|anchor| anchor.name == "brk") {
+        Some(anchor) => format!(
+            "from brk, {}; brk(2) has moved its end to {end:#x}",
+            anchor.why
+        ),
+        None => format!(
+            "above the program, by chance up to 1 GiB; brk(2) has moved its end to {end:#x}"
+        ),
+    }
 }
 
 fn stack(evidence: &Evidence, region: &Region) -> String {
     let top = evidence.machine.stack_top();
-    let below = size(top.saturating_sub(region.range.end));
+    let place = match top.saturating_sub(region.range.end) {
+        0 => "at the highest user address".to_owned(),
+        below => format!("by chance {} below the highest user address", size(below)),
+    };
     let limit = match evidence.stack_limit {
         Some(u64::MAX) => ", without a limit".to_owned(),
         Some(limit) => format!(", to at most {}", size(limit)),
         None => String::new(),
     };
-    format!(
-        "{below} of chance below the highest user address; it is filled from the top and grows down by faults{limit}"
-    )
+    format!("{place}; it is filled from the top and grows down by faults{limit}")
 }

@@ -184,7 +184,7 @@ fn anchor_row(canvas: &mut Canvas, anchor: &Anchor, area: Area) {
     let words = match span {
         Some(0) => "never moved".to_owned(),
         Some(span) => about(span),
-        None => "with its neighbours".to_owned(),
+        None => String::new(),
     };
     canvas.text("size", bar.right() + 10.0, area.y + 11.0, &words);
     let room = letters(area.width - LABEL);
