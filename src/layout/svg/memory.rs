@@ -111,7 +111,7 @@ impl<'a> Column<'a> {
             title(region)
         ));
         canvas.raw(format_args!(
-            r#"<g class="region {class}" id="{side}{index}" data-side="{side}" data-index="{index}" tabindex="-1" aria-label="{label}"><title>{label}
+            r#"<g class="region {class}" id="{side}{index}" data-side="{side}" data-index="{index}" data-start="{start:#x}" tabindex="-1" aria-label="{label}"><title>{label}
 {why}</title>"#,
             class = class(region),
         ));
