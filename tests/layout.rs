@@ -5,7 +5,6 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -63,22 +62,15 @@ fn json(arguments: &[&str]) -> Value {
     serde_json::from_str(&text).expect("it is JSON")
 }
 
-/// Without randomisation, so that two runs can be compared; `None` where the personality may not be changed.
+/// Without randomisation, so that two runs can be compared; `None` where that cannot be switched off.
 fn fixed(arguments: &[&str]) -> Option<Value> {
-    let mut command = command(&[&["--json", "-"], arguments].concat());
-    // SAFETY: personality(2) is a plain system call.
-    #[allow(unsafe_code, reason = "brings a child into a state")]
-    unsafe {
-        command.pre_exec(|| {
-            const ADDR_NO_RANDOMIZE: libc::c_ulong = 0x004_0000;
-            match libc::personality(ADDR_NO_RANDOMIZE) {
-                -1 => Err(std::io::Error::last_os_error()),
-                _ => Ok(()),
-            }
-        });
-    }
-    let output = command.output().ok()?;
-    serde_json::from_slice(&output.stdout).ok()
+    let output = Command::new("setarch")
+        .arg("-R")
+        .arg(builds().remove(0))
+        .args(["layout", "--json", "-"])
+        .args(arguments)
+        .output();
+    serde_json::from_slice(&output.ok()?.stdout).ok()
 }
 
 /// A kernel may forbid tracing altogether.

@@ -116,7 +116,7 @@ impl<'a> Picture<'a> {
             line,
         });
         let mut above: Option<u64> = None;
-        for item in band.items.iter().rev() {
+        for (place, item) in band.items.iter().enumerate().rev() {
             match item {
                 Item::Region(index) => {
                     let range = &self.layout.regions[*index].range;
@@ -125,11 +125,8 @@ impl<'a> Picture<'a> {
                     }
                     self.region(*index, rows);
                     above = Some(range.start);
-                    let below = index
-                        .checked_sub(1)
-                        .filter(|below| band.items.contains(&Item::Region(*below)));
-                    let touches = below
-                        .is_some_and(|below| self.layout.regions[below].range.end == range.start);
+                    let below = place.checked_sub(1).map(|below| &band.items[below]);
+                    let touches = matches!(below, Some(Item::Region(_)));
                     let edge = if touches { Edge::Between } else { Edge::Bottom };
                     rows.push(self.edge(range.start, edge));
                 }
