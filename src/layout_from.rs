@@ -3,18 +3,16 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context as _, bail};
-use nix::errno::Errno;
 use supplant_loader::auxv::{AT_RANDOM, Auxv};
 use supplant_loader::core_file::CoreFile;
 use supplant_loader::maps;
 use supplant_loader::plan::{Choices, Observed};
 
-use crate::subject::Subject;
+use crate::subject::{Subject, told};
 
 /// The choices that a subject gives.
 pub(crate) fn choices(text: &OsStr) -> anyhow::Result<Choices> {
@@ -43,11 +41,6 @@ fn of_core(path: &OsStr) -> anyhow::Result<Observed> {
     let file = File::open(path).map_err(|error| told(&error))?;
     let core = CoreFile::parse(&file)?;
     Ok(Observed::of_core(&core, &file))
-}
-
-fn told(error: &io::Error) -> anyhow::Error {
-    let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
-    anyhow::anyhow!("{} ({errno:?})", errno.desc())
 }
 
 /// Only looks: the process is not stopped.

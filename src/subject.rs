@@ -7,7 +7,7 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use anyhow::{Context as _, bail};
@@ -140,6 +140,12 @@ fn refused(errno: Errno) -> anyhow::Error {
         }
         errno => anyhow::anyhow!("tracing: {}", errno.desc()),
     }
+}
+
+/// An error of a file with its errno.
+pub(crate) fn told(error: &io::Error) -> anyhow::Error {
+    let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+    anyhow::anyhow!("{} ({errno:?})", errno.desc())
 }
 
 /// What the kernel starts: the program and its arguments as typed, in this environment.

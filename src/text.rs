@@ -70,14 +70,7 @@ impl Page {
 
 /// Control characters, as they may stand in file names, in a form that does nothing to a terminal.
 pub(crate) fn printable(text: &str) -> String {
-    let characters = text.chars().map(|character| {
-        if character.is_control() {
-            character.escape_default().to_string()
-        } else {
-            character.to_string()
-        }
-    });
-    characters.collect()
+    supplant_loader::layout::printable(text.as_bytes())
 }
 
 /// To standard output, in colour where it shows colours. A closed pipe ends the printing, and nothing else.

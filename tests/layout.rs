@@ -35,6 +35,7 @@ fn command(arguments: &[&str]) -> Command {
     command
         .arg("layout")
         .args(arguments)
+        .env_remove("COLUMNS")
         .env_remove("NO_COLOR")
         .env_remove("CLICOLOR_FORCE");
     command.stdin(Stdio::null());

@@ -16,7 +16,7 @@ use supplant_loader::layout::from_snapshot::of_snapshot;
 use supplant_loader::layout::{Binary, Evidence, Layout, Origin, printable};
 use supplant_loader::trace::{Started, by_us};
 
-use crate::subject::{self, Subject, ending, start_by_kernel, traced};
+use crate::subject::{self, Subject, ending, start_by_kernel, told, traced};
 
 /// More than a process may have: 65,530 mappings (`vm.max_map_count`) with paths of usual length.
 const MAPS_LIMIT: u64 = 64 << 20;
@@ -62,7 +62,7 @@ fn evidence(text: &OsStr, arguments: &[OsString]) -> anyhow::Result<Evidence> {
             } else {
                 File::open(&file).and_then(limited)
             };
-            let mut evidence = of_maps(&name, &text.map_err(named)?)?;
+            let mut evidence = of_maps(&name, &text.map_err(|error| told(&error))?)?;
             read_binaries(&mut evidence, None);
             Ok(evidence)
         }
@@ -92,7 +92,7 @@ fn of_pid(name: &str, origin: Origin, pid: i32) -> anyhow::Result<Evidence> {
     let bytes = |file: &str| File::open(format!("/proc/{pid}/{file}")).and_then(limited);
     let text = |file: &str| String::from_utf8_lossy(&bytes(file).unwrap_or_default()).into_owned();
     let maps = bytes("maps")
-        .map_err(named)
+        .map_err(|error| told(&error))
         .with_context(|| format!("/proc/{pid}/maps"))?;
     if maps.is_empty() {
         bail!("it has no memory: it has ended, or is a thread of the kernel");
@@ -114,9 +114,9 @@ fn of_pid(name: &str, origin: Origin, pid: i32) -> anyhow::Result<Evidence> {
 }
 
 fn of_core_file(name: &str, path: &OsStr) -> anyhow::Result<Evidence> {
-    let file = File::open(path).map_err(named)?;
-    if file.metadata().map_err(named)?.is_dir() {
-        return Err(named(io::Error::from_raw_os_error(libc::EISDIR)));
+    let file = File::open(path).map_err(|error| told(&error))?;
+    if file.metadata().map_err(|error| told(&error))?.is_dir() {
+        return Err(told(&io::Error::from_raw_os_error(libc::EISDIR)));
     }
     let core = CoreFile::parse(&file)?;
     let mut evidence = of_core(name, &core)?;
@@ -128,14 +128,6 @@ fn limited(reader: impl io::Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader.take(MAPS_LIMIT).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// The reason with its errno.
-fn named(error: io::Error) -> anyhow::Error {
-    match error.raw_os_error().map(Errno::from_raw) {
-        Some(errno) => anyhow::anyhow!("{} ({errno:?})", errno.desc()),
-        None => error.into(),
-    }
 }
 
 /// Reads the headers of the mapped ELF files, of a process that runs through its own root directory.

@@ -208,13 +208,21 @@ fn look_up(
     })
 }
 
-/// How wide the text may be.
+/// How wide the text may be: as asked, as `COLUMNS` says, as the terminal is, or 80.
 fn columns(asked: Option<usize>) -> usize {
     const USUAL: usize = 80;
     const LEAST: usize = 40;
-    let terminal =
-        || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
-    asked.or_else(terminal).unwrap_or(USUAL).max(LEAST)
+    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let terminal = || {
+        Some(usize::from(
+            terminal_size::terminal_size_of(io::stdout())?.0.0,
+        ))
+    };
+    asked
+        .or_else(said)
+        .or_else(terminal)
+        .unwrap_or(USUAL)
+        .max(LEAST)
 }
 
 /// Writes one form to where it goes: with colours only to a terminal.

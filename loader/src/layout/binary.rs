@@ -13,7 +13,7 @@ use goblin::elf64::program_header::{ProgramHeader, SIZEOF_PHDR};
 use goblin::elf64::section_header::{SIZEOF_SHDR, SectionHeader};
 use serde::Serialize;
 
-use crate::image::{Kind, Permissions, ReadAt};
+use crate::image::{Kind, Permissions, ReadAt, header_in};
 
 use super::evidence::printable;
 use super::letters;
@@ -108,7 +108,7 @@ impl Binary {
         if &bytes[..4] != ELFMAG || bytes[4] == 1 {
             return None;
         }
-        let header = FileHeader::from_bytes(&bytes);
+        let header = &header_in(bytes);
         let headers = program_headers(file, header);
         let kind = kind(header.e_type);
         Some(Self {
