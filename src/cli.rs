@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser};
 
 use crate::check::CheckOptions;
+use crate::compare::CompareOptions;
 use crate::layout::LayoutOptions;
 use crate::placement::Placement;
 
@@ -43,7 +44,7 @@ impl Cli {
 pub(crate) enum Subcommand {
     /// Become another program
     Run(RunOptions),
-    /// Start a program by the kernel and by us, and compare the two before the first instruction
+    /// Start a program by the kernel and by us, and compare the two
     Compare(CompareOptions),
     /// Say whether execve would start files, and what deserves a look
     Check(CheckOptions),
@@ -128,41 +129,6 @@ pub(crate) struct RunOptions {
     /// The program: a path, a name that is searched in PATH, or - for standard input; then its arguments
     #[arg(value_name = "PROGRAM", num_args = 0.., trailing_var_arg = true)]
     pub(crate) program: Vec<OsString>,
-}
-
-const COMPARE_EXAMPLES: &str = "\
-No instruction of the program runs. Options of run that stand before PROGRAM are for our side
-alone, and show up as differences; -C and --log are for both.
-
-Examples:
-  supplant compare /bin/ls
-  setarch -R supplant compare -v ./program arg
-  supplant compare --each --json /usr/bin/* >report.jsonl
-
-Status: 0 when nothing differs but what is known and listed in PARITY.md, 1 when something
-differs, 2 when it could not be compared.";
-
-/// Start a program by the kernel and by us, and compare the two before the first instruction.
-#[derive(Debug, Args)]
-#[command(after_help = COMPARE_EXAMPLES)]
-pub(crate) struct CompareOptions {
-    /// Print one line of JSON for each program
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Compare the kernel with itself: nothing may differ
-    #[arg(long)]
-    pub(crate) control: bool,
-    /// Compare each of several programs, all without arguments and without options of run
-    #[arg(long)]
-    pub(crate) each: bool,
-    /// The same with the programs listed in this file, one a line (- is standard input)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) files_from: Option<PathBuf>,
-    /// How many are compared at the same time
-    #[arg(short = 'j', long, value_name = "N")]
-    pub(crate) jobs: Option<usize>,
-    #[command(flatten)]
-    pub(crate) run: RunOptions,
 }
 
 const SUBJECTS: &str = "\

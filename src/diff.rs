@@ -5,34 +5,32 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use supplant_loader::snapshot::diff::diff as compare;
+use supplant_loader::trace::explain;
 
 use crate::cli::{CaptureOptions, DiffOptions};
-use crate::compare::{Comparison, DIFFERENT, EQUAL, NOT_COMPARED, Outcome};
+use crate::compare::{Comparison, EQUAL, NOT_COMPARED, Outcome, section};
 use crate::subject::Subject;
 use crate::{complain, render};
 
 /// Compares two subjects; the status to exit with.
 pub(crate) fn diff(options: &DiffOptions) -> i32 {
     let look = |text: &OsStr| {
-        let snapshot =
-            Subject::parse(text).and_then(|subject| subject.snapshot(&options.arguments));
+        let snapshot = Subject::parse(text).and_then(|subject| subject.stopped(&options.arguments));
         snapshot.with_context(|| text.to_string_lossy().into_owned())
     };
     let both = look(&options.left).and_then(|left| Ok((left, look(&options.right)?)));
     match both {
-        Ok((left, right)) => {
-            let outcome = Outcome::Started {
-                report: compare(&left, &right),
-            };
+        Ok(((left, one), (right, other))) => {
+            let mut report = compare(&left, &right);
+            if let Some((one, other)) = one.zip(other) {
+                explain(&mut report, (&left, &one), (&right, &other), &[], &section);
+            }
+            let outcome = Outcome::Started { report };
             let sides =
                 [&options.left, &options.right].map(|side| side.to_string_lossy().into_owned());
             let comparison = Comparison::new(sides[0].clone(), sides, outcome);
             render::comparison(&comparison, options.json, options.verbose);
-            if comparison.is_clean() {
-                EQUAL
-            } else {
-                DIFFERENT
-            }
+            comparison.status()
         }
         Err(error) => {
             complain("diff", &format_args!("{error:#}"));

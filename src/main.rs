@@ -6,7 +6,6 @@ mod check;
 mod cli;
 mod compare;
 mod diff;
-mod each;
 mod layout;
 mod layout_from;
 mod logging;

@@ -16,7 +16,7 @@ use supplant_loader::Command;
 use supplant_loader::arguments::Arguments;
 use supplant_loader::search;
 use supplant_loader::snapshot::{Facts, Snapshot, VERSION};
-use supplant_loader::trace::{Started, Stopped, by_kernel, by_us, capture};
+use supplant_loader::trace::{Started, Stopped, Streams, by_kernel_with, by_us, capture};
 
 /// One thing to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,28 +62,38 @@ impl Subject {
 
     /// Looks at it. Programs get `arguments`.
     pub(crate) fn snapshot(&self, arguments: &[OsString]) -> anyhow::Result<Snapshot> {
-        let mut snapshot = self.look(arguments)?;
-        snapshot.number_pipes();
-        Ok(snapshot)
+        Ok(self.stopped(arguments)?.0)
     }
 
-    fn look(&self, arguments: &[OsString]) -> anyhow::Result<Snapshot> {
+    /// The same; a program that was started for it stays stopped with what is returned.
+    pub(crate) fn stopped(
+        &self,
+        arguments: &[OsString],
+    ) -> anyhow::Result<(Snapshot, Option<Stopped>)> {
+        let (mut snapshot, stopped) = self.look(arguments)?;
+        snapshot.number_pipes();
+        Ok((snapshot, stopped))
+    }
+
+    fn look(&self, arguments: &[OsString]) -> anyhow::Result<(Snapshot, Option<Stopped>)> {
         match self {
             Self::Ours(program) => {
                 let mut command = Command::new(program);
                 command.args(arguments);
-                let snapshot = seen(traced(by_us(&command))?)?;
-                Ok(Snapshot {
-                    facts: facts(&command),
-                    ..snapshot
-                })
+                let (snapshot, stopped) = seen(traced(by_us(&command))?)?;
+                let facts = facts(&command);
+                Ok((Snapshot { facts, ..snapshot }, Some(stopped)))
             }
-            Self::Kernel(program) => seen(start_by_kernel(program, arguments)?),
+            Self::Kernel(program) => {
+                let (snapshot, stopped) = seen(start_by_kernel(program, arguments)?)?;
+                Ok((snapshot, Some(stopped)))
+            }
+            // A process goes on at once: it may be both subjects.
             Self::Process(pid) => {
                 let stopped = Stopped::attach(*pid).map_err(refused)?;
-                Ok(capture(stopped).map_err(refused)?.0)
+                Ok((capture(stopped).map_err(refused)?.0, None))
             }
-            Self::Capture(file) => read(file),
+            Self::Capture(file) => Ok((read(file)?, None)),
             Self::Plan(_) => {
                 bail!("a plan: layout can show it, but there is no process to look into")
             }
@@ -112,9 +122,9 @@ pub(crate) fn read(file: &OsStr) -> anyhow::Result<Snapshot> {
     Ok(snapshot)
 }
 
-fn seen(started: Started) -> anyhow::Result<Snapshot> {
+fn seen(started: Started) -> anyhow::Result<(Snapshot, Stopped)> {
     match started {
-        Started::Stopped(stopped) => Ok(capture(stopped).map_err(refused)?.0),
+        Started::Stopped(stopped) => capture(stopped).map_err(refused),
         other => bail!("the program does not start: it is {}", ending(&other)),
     }
 }
@@ -125,6 +135,10 @@ pub(crate) fn ending(started: &Started) -> String {
         Started::Stopped(_) => "started".to_owned(),
         Started::Refused { errno, .. } => format!("refused with {:?}", Errno::from_raw(*errno)),
         Started::Killed { signal, .. } => format!("killed by signal {signal}"),
+        Started::Exited { status } => format!("ended with status {status} before that"),
+        Started::TimedOut { limit } => {
+            format!("not there after {} seconds", limit.as_secs_f64())
+        }
     }
 }
 
@@ -150,6 +164,15 @@ pub(crate) fn told(error: &io::Error) -> anyhow::Error {
 
 /// What the kernel starts: the program and its arguments as typed, in this environment.
 pub(crate) fn start_by_kernel(program: &OsStr, arguments: &[OsString]) -> anyhow::Result<Started> {
+    start_by_kernel_with(program, arguments, None)
+}
+
+/// The same with other standard streams.
+pub(crate) fn start_by_kernel_with(
+    program: &OsStr,
+    arguments: &[OsString],
+    streams: Option<&Streams>,
+) -> anyhow::Result<Started> {
     let path = std::env::var_os("PATH");
     let string = |text: &OsStr| CString::new(text.as_bytes()).context("a NUL byte in an argument");
     let paths = search::candidates(program, path.as_deref());
@@ -166,14 +189,12 @@ pub(crate) fn start_by_kernel(program: &OsStr, arguments: &[OsString]) -> anyhow
         string(&OsString::from_vec(entry))
     });
     let envp = envp.collect::<anyhow::Result<Vec<_>>>()?;
-    traced(by_kernel(
-        &paths,
-        &Arguments {
-            execfn: paths[0].clone(),
-            argv,
-            envp,
-        },
-    ))
+    let arguments = Arguments {
+        execfn: paths[0].clone(),
+        argv,
+        envp,
+    };
+    traced(by_kernel_with(&paths, &arguments, streams))
 }
 
 /// What the known differences depend on.

@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "forks, and calls execve raw")]
 
 pub mod alike;
+pub mod comparing;
 pub mod elf;
 pub mod refused;
 pub mod system;

@@ -7,6 +7,10 @@ pub(crate) type Registers = libc::user_regs_struct;
 
 /// The trap flag and the resume flag: set by the processor where a tracer steps or has set a breakpoint.
 const FLAGS_OF_DEBUGGING: u64 = 0x1_0100;
+/// Carry, parity, auxiliary carry, zero, sign, overflow.
+const FLAGS_OF_ARITHMETIC: u64 = 0x8d5;
+/// The bit that is always set, and interrupts.
+const FLAGS_OF_USERS: u64 = 0x202;
 const ROW_NEXT: u64 = 56;
 const PAGE: u64 = 0x1000;
 
@@ -26,10 +30,20 @@ pub(crate) fn stack_pointer(registers: &Registers) -> u64 {
     registers.rsp
 }
 
-/// Each register by its key.
-pub(crate) fn values(registers: &Registers) -> Vec<(&'static str, Value)> {
-    let addresses = [("reg.rip", registers.rip), ("reg.rsp", registers.rsp)];
-    let numbers = [
+/// Each register by its key: any may hold an address. `ran`: the flags are what the last comparison left, in r11 as well,
+/// where the last system call saved them.
+pub(crate) fn values(registers: &Registers, ran: bool) -> Vec<(&'static str, Value)> {
+    let settled = |flags: u64| {
+        let are_flags = flags & !FLAGS_OF_ARITHMETIC == FLAGS_OF_USERS;
+        if ran && are_flags {
+            FLAGS_OF_USERS
+        } else {
+            flags
+        }
+    };
+    [
+        ("reg.rip", registers.rip),
+        ("reg.rsp", registers.rsp),
         ("reg.rax", registers.rax),
         ("reg.rbx", registers.rbx),
         ("reg.rcx", registers.rcx),
@@ -40,12 +54,15 @@ pub(crate) fn values(registers: &Registers) -> Vec<(&'static str, Value)> {
         ("reg.r8", registers.r8),
         ("reg.r9", registers.r9),
         ("reg.r10", registers.r10),
-        ("reg.r11", registers.r11),
+        ("reg.r11", settled(registers.r11)),
         ("reg.r12", registers.r12),
         ("reg.r13", registers.r13),
         ("reg.r14", registers.r14),
         ("reg.r15", registers.r15),
-        ("reg.eflags", registers.eflags & !FLAGS_OF_DEBUGGING),
+        (
+            "reg.eflags",
+            settled(registers.eflags & !FLAGS_OF_DEBUGGING),
+        ),
         ("reg.cs", registers.cs),
         ("reg.ss", registers.ss),
         ("reg.ds", registers.ds),
@@ -55,12 +72,9 @@ pub(crate) fn values(registers: &Registers) -> Vec<(&'static str, Value)> {
         ("reg.fs_base", registers.fs_base),
         ("reg.gs_base", registers.gs_base),
         ("reg.orig_rax", registers.orig_rax),
-    ];
-    let addresses = addresses.map(|(key, value)| (key, Value::Address(value)));
-    addresses
-        .into_iter()
-        .chain(numbers.map(|(key, value)| (key, Value::Number(value))))
-        .collect()
+    ]
+    .map(|(key, value)| (key, Value::Address(value)))
+    .to_vec()
 }
 
 /// The floating-point and vector state, in XSAVE's layout: control and status words, and how many bytes of registers are
@@ -111,6 +125,23 @@ pub(crate) fn with_call(
         registers.r9,
     ] = arguments;
     registers
+}
+
+/// At the start of a system call: its number.
+pub(crate) fn call_number(registers: &Registers) -> u64 {
+    registers.orig_rax
+}
+
+/// At the start of a system call: its arguments.
+pub(crate) fn call_arguments(registers: &Registers) -> [u64; 6] {
+    [
+        registers.rdi,
+        registers.rsi,
+        registers.rdx,
+        registers.r10,
+        registers.r8,
+        registers.r9,
+    ]
 }
 
 /// What a system call returned.

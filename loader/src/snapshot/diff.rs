@@ -1,12 +1,15 @@
 //! Comparing two snapshots: pure, by keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::detail::Detail;
 use super::known::{self, Known};
 use super::symbols::Symbols;
 use super::{Region, Snapshot, Value};
+
+const PAGE: u64 = 0x1000;
 
 /// One key with two values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +22,12 @@ pub struct Entry {
     pub right: Option<String>,
     /// Why this is no surprise.
     pub known: Option<Known>,
+    /// Whether it also differs between two runs of the kernel's.
+    #[serde(default)]
+    pub noise: bool,
+    /// More about it.
+    #[serde(default)]
+    pub detail: Option<Detail>,
 }
 
 /// How much was compared, so that an empty comparison does not look like a clean one.
@@ -32,8 +41,11 @@ pub struct Counts {
     pub mappings: usize,
     /// Pages whose contents were compared.
     pub pages: usize,
-    /// The same in bytes.
+    /// The same in bytes, or the bytes of output.
     pub bytes: usize,
+    /// System calls.
+    #[serde(default)]
+    pub calls: usize,
 }
 
 /// The outcome of a comparison.
@@ -48,14 +60,23 @@ pub struct Report {
 }
 
 impl Report {
-    /// The differences that are not known.
+    /// The differences that are neither known nor noise.
     pub fn different(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.known.is_none())
+        self.entries
+            .iter()
+            .filter(|entry| entry.known.is_none() && !entry.noise)
     }
 
     /// The known ones.
     pub fn known(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.known.is_some())
+    }
+
+    /// Those that the kernel's own runs differ by too.
+    pub fn noise(&self) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.known.is_none() && entry.noise)
     }
 
     /// Whether there is nothing that a person has to look at.
@@ -66,20 +87,22 @@ impl Report {
 
 /// Compares two snapshots.
 pub fn diff(left: &Snapshot, right: &Snapshot) -> Report {
-    let (left_keys, right_keys) = (flatten(left), flatten(right));
-    let mut entries = Vec::new();
-    let keys: std::collections::BTreeSet<_> = left_keys.keys().chain(right_keys.keys()).collect();
-    for key in keys {
-        let (left_value, right_value) = (left_keys.get(key), right_keys.get(key));
-        if left_value != right_value {
-            entries.push(Entry {
-                key: key.clone(),
-                left: left_value.cloned(),
-                right: right_value.cloned(),
-                known: known::reason(key, left, right),
-            });
-        }
-    }
+    let symbols = [left, right].map(Symbols::new);
+    let values = differing_values(&flatten(left, &symbols[0]), &flatten(right, &symbols[1]));
+    let pages = differing_pages(&pages(left, &symbols[0]), &pages(right, &symbols[1]));
+    let mut entries: Vec<_> = values
+        .into_iter()
+        .chain(pages)
+        .map(|(key, left_value, right_value)| Entry {
+            known: known::reason(&key, left, right),
+            key,
+            left: left_value,
+            right: right_value,
+            noise: false,
+            detail: None,
+        })
+        .collect();
+    entries.sort_by(|one, other| one.key.cmp(&other.key));
     let missing = known::missing(&entries, left, right);
     Report {
         entries,
@@ -88,9 +111,61 @@ pub fn diff(left: &Snapshot, right: &Snapshot) -> Report {
     }
 }
 
+/// A key with a value on either side.
+type Difference = (String, Option<String>, Option<String>);
+
+fn differing_values(
+    left: &BTreeMap<String, String>,
+    right: &BTreeMap<String, String>,
+) -> Vec<Difference> {
+    let keys: BTreeSet<_> = left.keys().chain(right.keys()).collect();
+    keys.into_iter()
+        .map(|key| (key.clone(), left.get(key).cloned(), right.get(key).cloned()))
+        .filter(|(_, left, right)| left != right)
+        .collect()
+}
+
+type Pages<'a> = BTreeMap<String, (u64, &'a [Option<u64>])>;
+
+/// The pages of each region, by what its keys start with, and how far above its start the first one lies.
+fn pages<'a>(snapshot: &'a Snapshot, symbols: &Symbols) -> Pages<'a> {
+    let regions = snapshot.regions.iter().map(|region| {
+        let first = region.pages_from.saturating_sub(region.start);
+        (first, &region.pages[..])
+    });
+    symbols.prefixes().into_iter().zip(regions).collect()
+}
+
+/// Only pages that both sides have: a region that is not there, or has another size, is found by its other keys.
+fn differing_pages(left: &Pages<'_>, right: &Pages<'_>) -> Vec<Difference> {
+    let both = left
+        .iter()
+        .filter_map(|(prefix, pages)| Some((prefix, pages, right.get(prefix)?)));
+    both.flat_map(|(prefix, left, right)| {
+        let start = left.0.max(right.0);
+        let from = |(first, pages): &(u64, &'_ [Option<u64>])| {
+            let skipped = usize::try_from((start - first) / PAGE).unwrap_or(usize::MAX);
+            pages.get(skipped..).unwrap_or_default().to_vec()
+        };
+        let pairs = from(left).into_iter().zip(from(right));
+        let differing = pairs.zip((start..).step_by(PAGE as usize));
+        let differing = differing.filter(|((left, right), _)| left != right);
+        differing
+            .map(|((left, right), at)| {
+                let key = format!("{prefix}.page+{at:#x}");
+                (key, Some(hash(left)), Some(hash(right)))
+            })
+            .collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+fn hash(page: Option<u64>) -> String {
+    page.map_or_else(|| "unreadable".to_owned(), |hash| format!("{hash:016x}"))
+}
+
 /// Every key with its symbolised value.
-fn flatten(snapshot: &Snapshot) -> BTreeMap<String, String> {
-    let symbols = Symbols::new(snapshot);
+fn flatten(snapshot: &Snapshot, symbols: &Symbols) -> BTreeMap<String, String> {
     let shown = |key: &str, value: &Value| match value {
         Value::Address(address) if key.ends_with("AT_ENTRY") || key.ends_with("AT_PHDR") => {
             symbols.of_program(*address)
@@ -105,13 +180,8 @@ fn flatten(snapshot: &Snapshot) -> BTreeMap<String, String> {
         .iter()
         .map(|(key, value)| (key.clone(), shown(key, value)))
         .collect();
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for (index, region) in snapshot.regions.iter().enumerate() {
-        let label = symbols.label(index);
-        let number = seen.entry(label).or_default();
-        let prefix = format!("region.{label}.{number}");
-        *number += 1;
-        region_keys(&mut flat, &prefix, region, &symbols);
+    for (prefix, region) in symbols.prefixes().iter().zip(&snapshot.regions) {
+        region_keys(&mut flat, prefix, region, symbols);
     }
     flat
 }
@@ -137,10 +207,7 @@ fn region_keys(
     put("file", format!("{major:x}:{minor:x} {inode}"));
     put("name", region.name.clone());
     put("flags", region.flags.clone());
-    for (index, page) in region.pages.iter().enumerate() {
-        let hash = page.map_or_else(|| "unreadable".to_owned(), |hash| format!("{hash:016x}"));
-        put(&format!("page+{:#x}", index * 0x1000), hash);
-    }
+    put("attributes", region.attributes.clone());
 }
 
 fn counts(left: &Snapshot, right: &Snapshot) -> Counts {
@@ -154,6 +221,7 @@ fn counts(left: &Snapshot, right: &Snapshot) -> Counts {
             .count(),
         mappings: left.regions.len().min(right.regions.len()),
         pages,
-        bytes: pages * 0x1000,
+        bytes: pages * PAGE as usize,
+        calls: 0,
     }
 }

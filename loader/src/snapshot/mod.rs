@@ -3,10 +3,14 @@
 //! Two snapshots are compared by [`diff`](diff::diff). Values that are addresses are turned into names relative to what
 //! they point to first ([`symbols`]), so that two randomised processes compare as well as two fixed ones.
 
+pub mod calls;
+pub mod detail;
 pub mod diff;
 pub mod known;
+pub mod noise;
 mod observed;
 pub mod symbols;
+pub mod words;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::difference::Difference;
 
 /// The version of this form; a reader refuses others.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A process at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +30,10 @@ pub struct Snapshot {
     pub values: BTreeMap<String, Value>,
     /// The mappings, from low to high.
     pub regions: Vec<Region>,
+    /// Whether instructions of the new program have run: then what they leave is compared, not what execve leaves.
+    pub ran: bool,
+    /// Device and inode of the program's file, where it is known otherwise than by the auxiliary vector.
+    pub program: Option<(u32, u32, u64)>,
     /// The facts that [`known`] differences depend on.
     pub facts: Facts,
     /// The 16 bytes of `AT_RANDOM`, as hexadecimal digits. They are not compared.
@@ -68,8 +76,13 @@ pub struct Region {
     pub name: String,
     /// `VmFlags` of /proc/PID/smaps.
     pub flags: String,
+    /// Other lines of smaps that do not depend on what was touched.
+    pub attributes: String,
     /// How much of it is anonymous memory, in KiB.
     pub anonymous: u64,
+    /// Where the first of `pages` is.
+    #[serde(with = "hex")]
+    pub pages_from: u64,
     /// A hash for each page; `None` for one that cannot be read. Empty where contents do not count.
     pub pages: Vec<Option<u64>>,
 }

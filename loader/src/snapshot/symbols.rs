@@ -4,9 +4,13 @@
 //! when addresses are randomised. The stack moves in two parts: strings at its top, and what lies below a random gap,
 //! named from the stack pointer.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{Region, Snapshot};
+
+/// An address that is farther from all memory is no address.
+const NEAR: u64 = 16 << 20;
 
 /// What the mappings of one snapshot are called.
 #[derive(Clone, Debug)]
@@ -68,6 +72,60 @@ impl Symbols {
     /// The name of the region with this index: `exe`, `exe.bss`, `interp`, `libc.so.6`, `stack`.
     pub fn label(&self, index: usize) -> &str {
         &self.labels[index]
+    }
+
+    /// The names of all regions.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// What the keys of each region start with: its label, and a number among those of one label.
+    pub fn prefixes(&self) -> Vec<String> {
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        let labels = self.labels.iter();
+        labels
+            .map(|label| {
+                let number = seen.entry(label).or_default();
+                *number += 1;
+                format!("region.{label}.{}", *number - 1)
+            })
+            .collect()
+    }
+
+    /// The name of an address that has memory, or lies not far from some, where there may have been memory before.
+    pub fn name_near(&self, address: u64) -> Option<String> {
+        let after = self
+            .mappings
+            .partition_point(|mapping| mapping.start <= address);
+        let below = after.checked_sub(1).map(|index| &self.mappings[index]);
+        if below.is_some_and(|below| address < below.end) {
+            return Some(self.name(address));
+        }
+        if self.heap != 0 && (self.heap..self.heap.saturating_add(NEAR)).contains(&address) {
+            return Some(format!("heap+{:#x}", address - self.heap));
+        }
+        let above = self.mappings.get(after).map(|above| above.start - address);
+        let below = below.map(|below| address - below.end);
+        match (below, above) {
+            (Some(below), above) if below < NEAR && above.is_none_or(|above| below <= above) => {
+                let label = &self.labels[after - 1];
+                Some(format!("behind {label}+{below:#x}"))
+            }
+            (_, Some(above)) if above < NEAR => {
+                let label = &self.labels[after];
+                Some(format!("before {label}-{above:#x}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// How far an address lies above the first page of what its region belongs to, and the region's index.
+    pub fn distance(&self, address: u64) -> Option<(usize, u64)> {
+        let index = self
+            .mappings
+            .iter()
+            .position(|mapping| mapping.contains(&address))?;
+        Some((index, address - self.own_anchor(address)?.base))
     }
 
     /// The name of an address. An end is named by what it ends: one past the last byte still belongs to a mapping.
@@ -147,7 +205,7 @@ impl Files {
         };
         let [headers, entry] =
             ["auxv.AT_PHDR", "auxv.AT_ENTRY"].map(|key| file_at(snapshot.number(key)));
-        let program = headers.or(entry);
+        let program = snapshot.program.or(headers).or(entry);
         let [base, rip] = ["auxv.AT_BASE", "reg.rip"].map(|key| file_at(snapshot.number(key)));
         let interpreter = base.or(rip).filter(|file| Some(*file) != program);
         Self {

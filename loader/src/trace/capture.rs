@@ -8,41 +8,31 @@ use nix::errno::Errno;
 use crate::arch;
 use crate::auxv::{self, Auxv};
 use crate::host::personality::ADDR_NO_RANDOMIZE;
-use crate::maps::{self, Mapping};
-use crate::snapshot::symbols::Symbols;
-use crate::snapshot::{Region, Snapshot, Value};
+use crate::maps;
+use crate::snapshot::{Snapshot, Value};
+use crate::stack::DecodedStack;
 
 use super::memory::Memory;
 use super::tracee::Stopped;
-use super::{inject, stack};
+use super::{inject, places, regions, stack};
 
 /// Looks at a stopped process. A child of ours is used up by it: questions that only it can ask are put into it.
 ///
 /// Errors: it is gone, or may not be read.
 pub fn capture(stopped: Stopped) -> Result<(Snapshot, Stopped), Errno> {
-    let mut snapshot = Snapshot::new();
+    let Outline {
+        mut snapshot,
+        fixed,
+        stack,
+    } = Outline::new(&stopped)?;
     let pid = stopped.pid();
     let memory = Memory::of(pid)?;
-    registers(&mut snapshot, &stopped)?;
-    let mappings = maps::parse(&read(pid, "maps")?).ok_or(Errno::EIO)?;
-    let fixed = is_fixed(pid);
-    stat(&mut snapshot, &String::from_utf8_lossy(&read(pid, "stat")?));
     status(
         &mut snapshot,
         &String::from_utf8_lossy(&read(pid, "status")?),
     );
-    files(&mut snapshot, pid)?;
+    files(&mut snapshot, pid);
     descriptors(&mut snapshot, pid);
-    regions(
-        &mut snapshot,
-        &mappings,
-        &memory,
-        &String::from_utf8_lossy(&read(pid, "smaps")?),
-    );
-    let sp = arch::trace::stack_pointer(&stopped.registers()?);
-    if let Some(region) = mappings.iter().find(|mapping| mapping.name == b"[stack]") {
-        stack::record(&mut snapshot, &memory, sp, region.range.end, fixed);
-    }
     // Later than at the first instruction the stack pointer does not lead there.
     if snapshot.random.is_none() {
         let at = snapshot.number("saved_auxv.AT_RANDOM");
@@ -50,15 +40,11 @@ pub fn capture(stopped: Stopped) -> Result<(Snapshot, Stopped), Errno> {
         let read = at.is_some_and(|at| memory.read(at, &mut bytes));
         snapshot.random = read.then(|| hex(bytes));
     }
-    places(&mut snapshot, fixed);
-    let (address, size, signature) = stopped.rseq().unwrap_or_default();
-    snapshot.set(
-        "thread.rseq",
-        Value::Text(format!("{address:#x} size {size} signature {signature:#x}")),
-    );
+    regions::pages(&mut snapshot, &memory, pid, stack.as_ref(), fixed);
+    places::record(&mut snapshot, fixed);
     // Somebody else's process is only looked at.
     let stopped = if stopped.is_child() {
-        inject::ask(stopped, &mappings, &mut snapshot)?
+        inject::ask(stopped, &mut snapshot)?
     } else {
         stopped
     };
@@ -67,6 +53,54 @@ pub fn capture(stopped: Stopped) -> Result<(Snapshot, Stopped), Errno> {
 
 pub(super) fn hex(bytes: [u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(bytes))
+}
+
+/// Registers, mappings and the stack's items, without what is in the pages.
+pub(super) struct Outline {
+    pub(super) snapshot: Snapshot,
+    /// Nothing is random.
+    pub(super) fixed: bool,
+    pub(super) stack: Option<DecodedStack>,
+}
+
+impl Outline {
+    pub(super) fn new(stopped: &Stopped) -> Result<Self, Errno> {
+        let mut snapshot = Snapshot::new();
+        let pid = stopped.pid();
+        snapshot.ran = stopped.has_run();
+        registers(&mut snapshot, stopped)?;
+        rseq(&mut snapshot, stopped);
+        let mappings = maps::parse(&read(pid, "maps")?).ok_or(Errno::EIO)?;
+        let fixed = is_fixed(pid);
+        stat(&mut snapshot, &String::from_utf8_lossy(&read(pid, "stat")?));
+        let smaps = read(pid, "smaps")?;
+        let smaps = String::from_utf8_lossy(&smaps);
+        regions::record(&mut snapshot, &mappings, &smaps, fixed);
+        saved_auxv(&mut snapshot, pid)?;
+        let stack = on_stack(&mut snapshot, stopped, fixed)?;
+        Ok(Self {
+            snapshot,
+            fixed,
+            stack,
+        })
+    }
+}
+
+fn on_stack(
+    snapshot: &mut Snapshot,
+    stopped: &Stopped,
+    fixed: bool,
+) -> Result<Option<DecodedStack>, Errno> {
+    let sp = arch::trace::stack_pointer(&stopped.registers()?);
+    let region = snapshot
+        .regions
+        .iter()
+        .find(|region| region.name == "[stack]");
+    let Some(top) = region.map(|region| region.end) else {
+        return Ok(None);
+    };
+    let memory = Memory::of(stopped.pid())?;
+    Ok(stack::record(snapshot, &memory, sp, top, fixed))
 }
 
 fn read(pid: i32, name: &str) -> Result<Vec<u8>, Errno> {
@@ -83,14 +117,25 @@ fn is_fixed(pid: i32) -> bool {
             .is_ok_and(|text| text.trim() == "0")
 }
 
+/// At the first instruction all vector registers are clear. Later they hold what the last copying of strings left, parts
+/// of addresses among it: then only the control words count.
 fn registers(snapshot: &mut Snapshot, stopped: &Stopped) -> Result<(), Errno> {
-    for (key, value) in arch::trace::values(&stopped.registers()?) {
+    for (key, value) in arch::trace::values(&stopped.registers()?, snapshot.ran) {
         snapshot.set(key, value);
     }
     for (key, value) in arch::trace::xstate_values(&stopped.xstate()?) {
-        snapshot.set(key, value);
+        if !snapshot.ran || !key.ends_with("_bytes") {
+            snapshot.set(key, value);
+        }
     }
     Ok(())
+}
+
+fn rseq(snapshot: &mut Snapshot, stopped: &Stopped) {
+    let (address, size, signature) = stopped.rseq().unwrap_or_default();
+    snapshot.set("thread.rseq", Value::Address(address));
+    let text = format!("size {size} signature {signature:#x}");
+    snapshot.set("thread.rseq.form", Value::Text(text));
 }
 
 /// The fields of /proc/PID/stat that an exec sets; counted from the name's closing parenthesis, as names may hold any.
@@ -164,7 +209,7 @@ fn status(snapshot: &mut Snapshot, text: &str) {
 }
 
 /// Small files with one value each, and the links.
-fn files(snapshot: &mut Snapshot, pid: i32) -> Result<(), Errno> {
+fn files(snapshot: &mut Snapshot, pid: i32) {
     const FILES: [&str; 10] = [
         "cmdline",
         "environ",
@@ -190,6 +235,10 @@ fn files(snapshot: &mut Snapshot, pid: i32) -> Result<(), Errno> {
         );
         snapshot.set(name, Value::Text(target));
     }
+}
+
+/// The auxiliary vector as the kernel keeps it.
+fn saved_auxv(snapshot: &mut Snapshot, pid: i32) -> Result<(), Errno> {
     let saved = Auxv::from_bytes(&read(pid, "auxv")?);
     for &(tag, value) in saved.pairs() {
         snapshot.set(
@@ -225,110 +274,4 @@ fn descriptors(snapshot: &mut Snapshot, pid: i32) {
             }
         }
     }
-}
-
-/// The mappings with their pages. The stack is compared item by item, and the vDSO's data changes by itself.
-fn regions(snapshot: &mut Snapshot, mappings: &[Mapping], memory: &Memory, smaps: &str) {
-    let mut details = smaps.split("VmFlags:").map(|part| part.lines());
-    let mut flags = details
-        .by_ref()
-        .skip(1)
-        .map(|mut lines| lines.next().unwrap_or_default().trim().to_owned());
-    let mut anonymous = smaps
-        .lines()
-        .filter_map(|line| line.strip_prefix("Anonymous:"))
-        .map(|kib| kib.trim().trim_end_matches(" kB").parse().unwrap_or(0));
-    for mapping in mappings {
-        let (start, end) = (mapping.range.start, mapping.range.end);
-        let flag = |yes: bool, letter: char| if yes { letter } else { '-' };
-        let permissions = mapping.permissions;
-        let name = String::from_utf8_lossy(&mapping.name).into_owned();
-        let without_contents =
-            mapping.is_vsyscall() || name == "[stack]" || name.starts_with("[vvar");
-        let pages = if without_contents {
-            Vec::new()
-        } else {
-            memory.hashes(start, end, mapping.inode == 0 && name.is_empty())
-        };
-        snapshot.regions.push(Region {
-            start,
-            end,
-            permissions: [
-                flag(permissions.read, 'r'),
-                flag(permissions.write, 'w'),
-                flag(permissions.execute, 'x'),
-                if mapping.shared { 's' } else { 'p' },
-            ]
-            .iter()
-            .collect(),
-            offset: mapping.offset,
-            file: (mapping.device.0, mapping.device.1, mapping.inode),
-            name,
-            flags: flags.next().unwrap_or_default(),
-            anonymous: anonymous.next().unwrap_or(0),
-            pages,
-        });
-    }
-}
-
-/// How the parts lie to each other; the addresses themselves where nothing is random.
-fn places(snapshot: &mut Snapshot, fixed: bool) {
-    let symbols = Symbols::new(snapshot);
-    let by_chance = !fixed && vdso_lies_by_chance(snapshot, &symbols);
-    let mut order = String::new();
-    let mut end = 0;
-    for (index, region) in snapshot.regions.iter().enumerate() {
-        if by_chance && ["vdso", "vvar", "vvar_vclock"].contains(&symbols.label(index)) {
-            continue;
-        }
-        order.push_str(if region.start == end { "+" } else { " " });
-        order.push_str(symbols.label(index));
-        end = region.end;
-    }
-    let labels: Vec<_> = (0..snapshot.regions.len())
-        .map(|index| symbols.label(index).to_owned())
-        .collect();
-    snapshot.set("place.order", Value::Text(order.trim().to_owned()));
-    heap_distance(snapshot, &labels, fixed);
-    if fixed {
-        let starts: Vec<_> = snapshot.regions.iter().map(|region| region.start).collect();
-        for (label, start) in labels.iter().zip(starts).rev() {
-            snapshot.set(format!("place.{label}"), Value::Text(format!("{start:#x}")));
-        }
-    }
-}
-
-/// A program without interpreter lies where mappings lie; one that is large or aligned is moved down from the random
-/// base, and then it depends on that base whether the vDSO finds room above it.
-fn vdso_lies_by_chance(snapshot: &Snapshot, symbols: &Symbols) -> bool {
-    const NEAR: u64 = 1 << 40;
-    let start = |label: &str| {
-        let index = (0..snapshot.regions.len()).find(|&index| symbols.label(index) == label)?;
-        Some(snapshot.regions[index].start)
-    };
-    let near = |(program, vdso): (u64, u64)| program.abs_diff(vdso) < NEAR;
-    start("interp").is_none() && start("exe").zip(start("vdso")).is_some_and(near)
-}
-
-/// From the end of the program to the start of the heap: random below 1 GiB and a page, or nothing.
-fn heap_distance(snapshot: &mut Snapshot, labels: &[String], fixed: bool) {
-    const RANGE: u64 = (1 << 30) + 0x1000;
-    let Some(heap) = snapshot.number("stat.start_brk") else {
-        return;
-    };
-    let program = snapshot
-        .regions
-        .iter()
-        .zip(labels)
-        .filter(|(_, label)| label.starts_with("exe"));
-    let end = program
-        .map(|(region, _)| region.end)
-        .filter(|&end| end <= heap)
-        .max();
-    let value = match end.map(|end| heap - end) {
-        Some(distance) if !fixed && distance < RANGE => Value::Random("distance".to_owned()),
-        Some(distance) => Value::Number(distance),
-        None => Value::Text("elsewhere".to_owned()),
-    };
-    snapshot.set("heap.distance", value);
 }

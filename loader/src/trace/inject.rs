@@ -1,9 +1,10 @@
 //! What only the process itself can ask: system calls made in a stopped process, its registers restored afterwards.
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 
 use crate::arch::trace::{SYSCALL, result, stack_pointer, with_call};
-use crate::maps::Mapping;
+use crate::snapshot::symbols::Symbols;
 use crate::snapshot::{Snapshot, Value};
 
 use super::memory::Memory;
@@ -11,13 +12,9 @@ use super::tracee::Stopped;
 
 /// Asks everything. The bytes that the answers are written to lie far below the stack pointer, where a program has
 /// nothing; the snapshot's memory is taken before.
-pub(super) fn ask(
-    stopped: Stopped,
-    mappings: &[Mapping],
-    snapshot: &mut Snapshot,
-) -> Result<Stopped, Errno> {
+pub(super) fn ask(stopped: Stopped, snapshot: &mut Snapshot) -> Result<Stopped, Errno> {
     let memory = Memory::of(stopped.pid())?;
-    let Some(instruction) = syscall_instruction(mappings, &memory) else {
+    let Some(instruction) = syscall_instruction(snapshot, &memory) else {
         return Ok(stopped);
     };
     let buffer = (stack_pointer(&stopped.registers()?) - 0x800) & !15;
@@ -29,10 +26,8 @@ pub(super) fn ask(
     };
     asking.signals(snapshot)?;
     asking.thread(snapshot)?;
-    for (key, option) in PRCTLS {
-        let answer = asking.call(libc::SYS_prctl, [option as u64, 0, 0, 0, 0, 0])?;
-        snapshot.set(key, Value::Text(answer.to_string()));
-    }
+    asking.timers(snapshot)?;
+    asking.controls(snapshot)?;
     let brk = asking.call(libc::SYS_brk, [0; 6])?;
     snapshot.set("heap.brk", Value::Address(brk as u64));
     Ok(asking.stopped)
@@ -48,6 +43,7 @@ struct Asking {
 
 impl Asking {
     fn signals(&mut self, snapshot: &mut Snapshot) -> Result<(), Errno> {
+        let symbols = Symbols::new(snapshot);
         for signal in (1..=64).filter(|&signal| signal != libc::SIGKILL && signal != libc::SIGSTOP)
         {
             self.call(
@@ -55,15 +51,16 @@ impl Asking {
                 [signal as u64, 0, self.buffer, 8, 0, 0],
             )?;
             let [handler, flags, restorer, mask] = [0, 8, 16, 24].map(|at| self.answer(at));
-            let text = format!(
-                "handler {handler:#x} flags {flags:#x} restorer {restorer:#x} mask {mask:#x}"
-            );
-            snapshot.set(format!("signal.{signal:02}"), Value::Text(text));
+            let [handler, restorer] = [handler, restorer].map(|address| symbols.name(address));
+            let text =
+                format!("handler {handler} flags {flags:#x} restorer {restorer} mask {mask:#x}");
+            snapshot.set(format!("signal.{}", signal_name(signal)), Value::Text(text));
         }
         self.call(libc::SYS_sigaltstack, [0, self.buffer, 0, 0, 0, 0])?;
         let [address, flags, size] = [0, 8, 16].map(|at| self.answer(at));
         let text = format!(
-            "address {address:#x} flags {:#x} size {size:#x}",
+            "address {} flags {:#x} size {size:#x}",
+            symbols.name(address),
             flags as u32
         );
         snapshot.set("signal.stack", Value::Text(text));
@@ -79,6 +76,39 @@ impl Asking {
         let option = libc::PR_GET_TID_ADDRESS as u64;
         self.call(libc::SYS_prctl, [option, self.buffer, 0, 0, 0, 0])?;
         snapshot.set("thread.tid_address", Value::Address(self.answer(0)));
+        Ok(())
+    }
+
+    /// Interval timers: their intervals, and whether they run; what is left of them is never the same.
+    fn timers(&mut self, snapshot: &mut Snapshot) -> Result<(), Errno> {
+        for (number, name) in ["real", "virtual", "prof"].iter().enumerate() {
+            self.call(
+                libc::SYS_getitimer,
+                [number as u64, self.buffer, 0, 0, 0, 0],
+            )?;
+            let [seconds, micros, left, left_micros] = [0, 8, 16, 24].map(|at| self.answer(at));
+            let runs = left != 0 || left_micros != 0;
+            let text = format!("interval {seconds}.{micros:06} running {runs}");
+            snapshot.set(format!("timer.{name}"), Value::Text(text));
+        }
+        Ok(())
+    }
+
+    /// What prctl(2) tells, by its return value or in an `int`, and the priority of input and output.
+    fn controls(&mut self, snapshot: &mut Snapshot) -> Result<(), Errno> {
+        for (key, option) in PRCTLS {
+            let answer = self.call(libc::SYS_prctl, [option as u64, 0, 0, 0, 0, 0])?;
+            snapshot.set(key, Value::Text(answer.to_string()));
+        }
+        for (key, option) in PRCTLS_BY_POINTER {
+            self.memory.clear_word(self.buffer);
+            let answer = self.call(libc::SYS_prctl, [option as u64, self.buffer, 0, 0, 0, 0])?;
+            let text = format!("{} ({answer})", self.answer(0) as u32);
+            snapshot.set(key, Value::Text(text));
+        }
+        let own_process = 1;
+        let answer = self.call(libc::SYS_ioprio_get, [own_process, 0, 0, 0, 0, 0])?;
+        snapshot.set("process.io_priority", Value::Text(answer.to_string()));
         Ok(())
     }
 
@@ -99,27 +129,48 @@ impl Asking {
 }
 
 /// Options of prctl(2) that answer by their return value.
-const PRCTLS: [(&str, i32); 7] = [
+const PRCTLS: [(&str, i32); 9] = [
     ("process.dumpable", libc::PR_GET_DUMPABLE),
     ("process.keepcaps", libc::PR_GET_KEEPCAPS),
     ("process.securebits", libc::PR_GET_SECUREBITS),
     ("process.timer_slack", libc::PR_GET_TIMERSLACK),
     ("process.thp_disable", libc::PR_GET_THP_DISABLE),
     ("process.no_new_privs", libc::PR_GET_NO_NEW_PRIVS),
-    ("process.mdwe", 66),
+    ("process.mdwe", PR_GET_MDWE),
+    ("process.memory_merge", PR_GET_MEMORY_MERGE),
+    ("process.machine_check_kill", libc::PR_MCE_KILL_GET),
 ];
 
+/// Those that write an `int`.
+const PRCTLS_BY_POINTER: [(&str, i32); 3] = [
+    ("process.death_signal", libc::PR_GET_PDEATHSIG),
+    ("process.child_subreaper", libc::PR_GET_CHILD_SUBREAPER),
+    ("process.time_stamp_counter", libc::PR_GET_TSC),
+];
+
+const PR_GET_MDWE: i32 = 66;
+const PR_GET_MEMORY_MERGE: i32 = 68;
+
+/// `INT`; those for real time have numbers only.
+fn signal_name(number: i32) -> String {
+    match Signal::try_from(number) {
+        Ok(signal) => signal.as_str().trim_start_matches("SIG").to_owned(),
+        Err(_) => format!("{number:02}"),
+    }
+}
+
 /// One that the vDSO has; it need not return, since one step is all that is made.
-fn syscall_instruction(mappings: &[Mapping], memory: &Memory) -> Option<u64> {
-    let vdso = mappings
+fn syscall_instruction(snapshot: &Snapshot, memory: &Memory) -> Option<u64> {
+    let vdso = snapshot
+        .regions
         .iter()
-        .find(|mapping| mapping.is_vdso() && mapping.permissions.execute)?;
-    let mut code = vec![0; (vdso.range.end - vdso.range.start) as usize];
-    if !memory.read(vdso.range.start, &mut code) {
+        .find(|region| region.name == "[vdso]" && region.permissions.contains('x'))?;
+    let mut code = vec![0; (vdso.end - vdso.start) as usize];
+    if !memory.read(vdso.start, &mut code) {
         return None;
     }
     let at = code
         .windows(SYSCALL.len())
         .position(|window| window == SYSCALL)?;
-    Some(vdso.range.start + at as u64)
+    Some(vdso.start + at as u64)
 }

@@ -1,6 +1,7 @@
 //! Another process's memory, read without stopping at what is not there.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use nix::errno::Errno;
@@ -13,11 +14,17 @@ pub(super) struct Memory {
 }
 
 pub(super) const PAGE: u64 = 0x1000;
+/// Bits of an entry of /proc/PID/pagemap.
+const PRESENT_OR_SWAPPED: u64 = 3 << 62;
+const OF_FILE: u64 = 1 << 61;
 
 impl Memory {
     pub(super) fn of(pid: i32) -> Result<Self, Errno> {
         let open = |name: &str| File::open(format!("/proc/{pid}/{name}"));
-        let file = open("mem")
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(format!("/proc/{pid}/mem"))
             .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
         Ok(Self {
             file,
@@ -35,40 +42,76 @@ impl Memory {
             .then(|| u64::from_ne_bytes(bytes))
     }
 
-    /// A hash of each page from `start` to `end`. Pages of anonymous memory that nobody touched are zero, and are not
-    /// read, since that would touch them.
-    pub(super) fn hashes(&self, start: u64, end: u64, anonymous: bool) -> Vec<Option<u64>> {
+    /// A string up to its NUL, of at most `limit` bytes; read page by page, since it may end where memory ends.
+    pub(super) fn text(&self, address: u64, limit: usize) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        while text.len() < limit {
+            let at = address.checked_add(text.len() as u64)?;
+            let mut piece = vec![0; (PAGE - at % PAGE) as usize];
+            if !self.read(at, &mut piece) {
+                return None;
+            }
+            let end = piece.iter().position(|&byte| byte == 0);
+            text.extend_from_slice(&piece[..end.unwrap_or(piece.len())]);
+            if end.is_some() {
+                break;
+            }
+        }
+        text.truncate(limit);
+        Some(text)
+    }
+
+    /// The first bytes of a buffer, at most `limit`.
+    pub(super) fn bytes(&self, address: u64, size: usize, limit: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; size.min(limit)];
+        self.read(address, &mut bytes).then_some(bytes)
+    }
+
+    /// Sets a word to zero; where it cannot be written it stays.
+    pub(super) fn clear_word(&self, address: u64) {
+        let _ = self.file.write_all_at(&[0; 8], address);
+    }
+
+    /// A hash of each page of a range. Pages of anonymous memory that nobody touched are zero, and are not read, since
+    /// that would touch them. A page of its own, which is not a file's, goes through `settle` first, with its address.
+    pub(super) fn hashes(
+        &self,
+        range: Range<u64>,
+        anonymous: bool,
+        settle: impl Fn(u64, &mut [u8]),
+    ) -> Vec<Option<u64>> {
         let zero = Some(hash(&[0; PAGE as usize]));
         let mut page = vec![0; PAGE as usize];
-        let touched = if anonymous {
-            self.touched(start, end)
-        } else {
-            None
-        };
-        (start..end)
+        let entries = self.pagemap(&range);
+        let entry = |index: usize| entries.as_ref().and_then(|entries| entries.get(index));
+        range
             .step_by(PAGE as usize)
             .enumerate()
-            .map(
-                |(index, address)| match touched.as_ref().and_then(|touched| touched.get(index)) {
-                    Some(false) => zero,
-                    _ => self.read(address, &mut page).then(|| hash(&page)),
-                },
-            )
+            .map(|(index, address)| match entry(index) {
+                Some(entry) if anonymous && entry & PRESENT_OR_SWAPPED == 0 => zero,
+                entry => self.read(address, &mut page).then(|| {
+                    let own = |entry| entry & PRESENT_OR_SWAPPED != 0 && entry & OF_FILE == 0;
+                    if entry.is_none_or(|&entry| own(entry)) {
+                        settle(address, &mut page);
+                    }
+                    hash(&page)
+                }),
+            })
             .collect()
     }
 
-    /// Whether each page is present or swapped, as /proc/PID/pagemap says.
-    fn touched(&self, start: u64, end: u64) -> Option<Vec<bool>> {
-        const PRESENT_OR_SWAPPED: u64 = 3 << 62;
-        let mut bytes = vec![0; ((end - start) / PAGE * 8) as usize];
+    /// What /proc/PID/pagemap says of each page.
+    fn pagemap(&self, range: &Range<u64>) -> Option<Vec<u64>> {
+        let count = (range.end - range.start) / PAGE;
+        let mut bytes = vec![0; usize::try_from(count * 8).ok()?];
         self.pagemap
             .as_ref()?
-            .read_exact_at(&mut bytes, start / PAGE * 8)
+            .read_exact_at(&mut bytes, range.start / PAGE * 8)
             .ok()?;
         let words = bytes
             .chunks_exact(8)
             .map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()));
-        Some(words.map(|word| word & PRESENT_OR_SWAPPED != 0).collect())
+        Some(words.collect())
     }
 }
 

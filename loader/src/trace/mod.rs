@@ -3,13 +3,28 @@
 //! [`by_kernel`] and [`by_us`] make [`Stopped`] processes; [`capture()`] turns one into a
 //! [`Snapshot`](crate::snapshot::Snapshot).
 
+mod breakpoint;
+mod calls;
 mod capture;
+mod contents;
 mod inject;
 mod memory;
+mod places;
+mod program;
+mod regions;
+mod released;
 mod stack;
+mod stack_item;
 mod start;
+mod streams;
 mod tracee;
+mod watchdog;
 
+pub use calls::{Followed, follow};
 pub use capture::capture;
-pub use start::{Started, by_kernel, by_us};
+pub use contents::{NameOfPlace, explain};
+pub use program::to_program;
+pub use released::{Ending, Released};
+pub use start::{Started, by_kernel, by_kernel_with, by_us, by_us_with};
+pub use streams::Streams;
 pub use tracee::{Event, Running, Stop, Stopped};

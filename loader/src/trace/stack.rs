@@ -8,18 +8,23 @@ use super::memory::Memory;
 
 /// How far below the stack pointer is looked for what should not be there.
 const BELOW: u64 = 0x1000;
+/// More is not read.
+const LARGEST: u64 = 64 << 20;
 /// The random gap below the strings, with what alignment adds.
 const GAP: u64 = 8192 + 16;
 
 /// Records what the stack from `sp` to `top` says. `fixed`: nothing is random.
-pub(super) fn record(snapshot: &mut Snapshot, memory: &Memory, sp: u64, top: u64, fixed: bool) {
-    let mut bytes = vec![0; top.saturating_sub(sp).min(64 << 20) as usize];
-    if !memory.read(sp, &mut bytes) {
-        return;
-    }
+pub(super) fn record(
+    snapshot: &mut Snapshot,
+    memory: &Memory,
+    sp: u64,
+    top: u64,
+    fixed: bool,
+) -> Option<DecodedStack> {
+    let bytes = bytes(memory, sp, top)?;
     let Some(stack) = DecodedStack::new(sp, &bytes) else {
         snapshot.set("stack.decodes", Value::Text("no".to_owned()));
-        return;
+        return None;
     };
     snapshot.set("stack.alignment", Value::Number(sp % 16));
     strings(snapshot, &stack);
@@ -39,7 +44,20 @@ pub(super) fn record(snapshot: &mut Snapshot, memory: &Memory, sp: u64, top: u64
         },
     );
     gap(snapshot, &stack, &bytes, sp, fixed);
-    below(snapshot, memory, sp);
+    if !snapshot.ran {
+        below(snapshot, memory, sp);
+    }
+    Some(stack)
+}
+
+fn bytes(memory: &Memory, sp: u64, top: u64) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; top.checked_sub(sp)?.min(LARGEST) as usize];
+    memory.read(sp, &mut bytes).then_some(bytes)
+}
+
+/// Reads what stands on the stack.
+pub(super) fn decode(memory: &Memory, sp: u64, top: u64) -> Option<DecodedStack> {
+    DecodedStack::new(sp, &bytes(memory, sp, top)?)
 }
 
 fn strings(snapshot: &mut Snapshot, stack: &DecodedStack) {

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd};
 use std::ptr;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -19,7 +20,9 @@ use crate::arch;
 use crate::arguments::Arguments;
 use crate::command::Command;
 
+use super::breakpoint::{Reached, run_to};
 use super::memory::Memory;
+use super::streams::Streams;
 use super::tracee::{Event, Running, Stop, Stopped};
 
 /// How starting a program ended.
@@ -41,14 +44,33 @@ pub enum Started {
         /// Our error's text; empty for the kernel.
         reason: String,
     },
+    /// It started, and ended before it was where it should be stopped.
+    Exited {
+        /// With this status.
+        status: i32,
+    },
+    /// It started, and was not there after this time.
+    TimedOut {
+        /// The time limit.
+        limit: Duration,
+    },
 }
 
 const NOT_STARTED: i32 = 125;
 
 /// Starts a program by execve, trying `paths` in order as execvp does.
 pub fn by_kernel(paths: &[CString], arguments: &Arguments) -> Result<Started, Errno> {
+    by_kernel_with(paths, arguments, None)
+}
+
+/// The same with other standard streams, in a process group of its own.
+pub fn by_kernel_with(
+    paths: &[CString],
+    arguments: &Arguments,
+    streams: Option<&Streams>,
+) -> Result<Started, Errno> {
     let (argv, envp) = (pointers(&arguments.argv), pointers(&arguments.envp));
-    let (running, report) = child(|| {
+    let (running, report) = child(streams, || {
         let mut best = libc::ENOENT;
         for path in paths {
             // SAFETY: terminated strings in terminated arrays.
@@ -84,7 +106,12 @@ pub fn by_kernel(paths: &[CString], arguments: &Arguments) -> Result<Started, Er
 
 /// Starts a program by `command`.
 pub fn by_us(command: &Command) -> Result<Started, Errno> {
-    let (running, report) = child(|| {
+    by_us_with(command, None)
+}
+
+/// The same with other standard streams, in a process group of its own.
+pub fn by_us_with(command: &Command, streams: Option<&Streams>) -> Result<Started, Errno> {
+    let (running, report) = child(streams, || {
         let error = match command.prepare() {
             Ok(prepared) => prepared.exec(),
             Err(error) => error,
@@ -99,7 +126,7 @@ pub fn by_us(command: &Command) -> Result<Started, Errno> {
     loop {
         match running.wait()? {
             Event::Stopped(stopped, Stop::Syscall) => match entry_after_last_row(&stopped)? {
-                Some(entry) => return run_to(stopped, entry).map(Started::Stopped),
+                Some(entry) => return to_entry(stopped, entry),
                 None => running = stopped.to_syscall()?,
             },
             Event::Stopped(stopped, _) => running = stopped.to_syscall()?,
@@ -114,14 +141,28 @@ pub fn by_us(command: &Command) -> Result<Started, Errno> {
     }
 }
 
+/// The few instructions that are left, the last munmap among them.
+fn to_entry(stopped: Stopped, entry: u64) -> Result<Started, Errno> {
+    match run_to(stopped, entry)? {
+        Reached::Stopped(stopped) => Ok(Started::Stopped(stopped)),
+        Reached::Exited(_) | Reached::Killed(_) => Err(Errno::EIO),
+    }
+}
+
 /// Forks a child that stops, runs `body` when it is let go, and reports what that returns: errno, signal, text.
-fn child(body: impl FnOnce() -> (i32, i32, String)) -> Result<(Running, OwnedFd), Errno> {
+fn child(
+    streams: Option<&Streams>,
+    body: impl FnOnce() -> (i32, i32, String),
+) -> Result<(Running, OwnedFd), Errno> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     // SAFETY: the caller has one thread, or allocates nothing that another one holds: glibc's malloc survives fork.
     match unsafe { fork() }? {
         ForkResult::Child => {
             drop(reader);
-            let traced = ptrace::traceme().and_then(|()| raise(Signal::SIGSTOP));
+            let led = streams.map_or(Ok(()), Streams::lead);
+            let traced = led
+                .and_then(|()| ptrace::traceme())
+                .and_then(|()| raise(Signal::SIGSTOP));
             let (errno, signal, text) = match traced {
                 Ok(()) => body(),
                 Err(errno) => (errno as i32, 0, "ptrace".to_owned()),
@@ -189,39 +230,6 @@ fn entry_after_last_row(stopped: &Stopped) -> Result<Option<u64>, Errno> {
     Ok(arch::trace::entry_after_last_row(&registers, |address| {
         memory.word(address)
     }))
-}
-
-/// The few instructions that are left, the last munmap among them: to a breakpoint in hardware, since one in software
-/// would change the page; in single steps where there is none.
-fn run_to(stopped: Stopped, entry: u64) -> Result<Stopped, Errno> {
-    if stopped.set_breakpoint(Some(entry)).is_err() {
-        return step_to(stopped, entry);
-    }
-    let mut running = stopped.cont(0)?;
-    loop {
-        match running.wait()? {
-            Event::Stopped(stopped, _)
-                if arch::trace::instruction(&stopped.registers()?) == entry =>
-            {
-                stopped.set_breakpoint(None)?;
-                return Ok(stopped);
-            }
-            Event::Stopped(stopped, Stop::Signal(signal)) => running = stopped.cont(signal)?,
-            Event::Stopped(stopped, _) => running = stopped.cont(0)?,
-            Event::Exited(_) | Event::Killed(_) => return Err(Errno::EIO),
-        }
-    }
-}
-
-fn step_to(mut stopped: Stopped, entry: u64) -> Result<Stopped, Errno> {
-    const MOST: usize = 200;
-    for _ in 0..MOST {
-        stopped.step()?;
-        if arch::trace::instruction(&stopped.registers()?) == entry {
-            return Ok(stopped);
-        }
-    }
-    Err(Errno::EIO)
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const c_char> {

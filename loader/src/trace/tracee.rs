@@ -14,6 +14,8 @@ use nix::unistd::Pid;
 
 use crate::arch::trace::Registers;
 
+use super::released::Released;
+
 /// A traced process that runs.
 #[derive(Debug)]
 pub struct Running(Tracee);
@@ -27,6 +29,8 @@ struct Tracee {
     pid: Pid,
     /// Somebody else's child, which lives on.
     attached: bool,
+    /// Whether instructions of the new program have run.
+    ran: bool,
 }
 
 /// What a running tracee did next.
@@ -68,6 +72,13 @@ impl Drop for Tracee {
     }
 }
 
+impl Tracee {
+    fn kill_without_waiting(self) {
+        let _ = kill(self.pid, Signal::SIGKILL);
+        mem::forget(self);
+    }
+}
+
 fn wait(pid: Pid) -> Result<WaitStatus, Errno> {
     loop {
         match waitpid(pid, Some(WaitPidFlag::__WALL)) {
@@ -78,24 +89,31 @@ fn wait(pid: Pid) -> Result<WaitStatus, Errno> {
 }
 
 impl Running {
-    /// A child that asks to be traced.
+    /// A child that asks to be traced, or one that a tracee made.
     pub(super) fn child(pid: Pid) -> Self {
         Self(Tracee {
             pid,
             attached: false,
+            ran: false,
         })
     }
 
     /// Waits for what it does next.
     pub fn wait(self) -> Result<Event, Errno> {
-        let stop = match wait(self.0.pid)? {
+        let status = wait(self.0.pid)?;
+        Ok(self.event(status))
+    }
+
+    /// What a status of wait(2) says that is about it.
+    pub(super) fn event(self, status: WaitStatus) -> Event {
+        let stop = match status {
             WaitStatus::Exited(_, status) => {
                 mem::forget(self);
-                return Ok(Event::Exited(status));
+                return Event::Exited(status);
             }
             WaitStatus::Signaled(_, signal, _) => {
                 mem::forget(self);
-                return Ok(Event::Killed(signal as i32));
+                return Event::Killed(signal as i32);
             }
             WaitStatus::Stopped(_, signal) => Stop::Signal(signal as i32),
             WaitStatus::PtraceSyscall(_) => Stop::Syscall,
@@ -103,7 +121,17 @@ impl Running {
             WaitStatus::PtraceEvent(_, _, event) => Stop::Event(event),
             _ => Stop::Event(0),
         };
-        Ok(Event::Stopped(Stopped(self.0), stop))
+        Event::Stopped(Stopped(self.0), stop)
+    }
+
+    /// Its process or thread id.
+    pub(super) fn pid(&self) -> i32 {
+        self.0.pid.as_raw()
+    }
+
+    /// Ends it without waiting: somebody else does that.
+    pub(super) fn kill_without_waiting(self) {
+        self.0.kill_without_waiting();
     }
 }
 
@@ -115,6 +143,7 @@ impl Stopped {
         let tracee = Tracee {
             pid,
             attached: true,
+            ran: true,
         };
         ptrace::interrupt(pid)?;
         match Running(tracee).wait()? {
@@ -133,6 +162,16 @@ impl Stopped {
         !self.0.attached
     }
 
+    /// Whether instructions of the new program have run.
+    pub(super) fn has_run(&self) -> bool {
+        self.0.ran
+    }
+
+    /// From now on they have.
+    pub(super) fn mark_as_run(&mut self) {
+        self.0.ran = true;
+    }
+
     pub(super) fn set_options(&self) -> Result<(), Errno> {
         use ptrace::Options;
         let options = Options::PTRACE_O_EXITKILL
@@ -149,8 +188,45 @@ impl Stopped {
 
     /// Lets it run to the start or end of the next system call.
     pub fn to_syscall(self) -> Result<Running, Errno> {
-        ptrace::syscall(self.0.pid, None)?;
-        Ok(Running(self.0))
+        self.resume_to_syscall(0)
+    }
+
+    /// The same, with a signal if there is one to deliver. One that was killed meanwhile runs to its end.
+    pub(super) fn resume_to_syscall(self, signal: i32) -> Result<Running, Errno> {
+        match ptrace::syscall(self.0.pid, Signal::try_from(signal).ok()) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(Running(self.0)),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// From now on what it forks or clones is traced too.
+    pub(super) fn follow_children(&self) -> Result<(), Errno> {
+        use ptrace::Options;
+        let options = Options::PTRACE_O_EXITKILL
+            | Options::PTRACE_O_TRACEEXEC
+            | Options::PTRACE_O_TRACESYSGOOD
+            | Options::PTRACE_O_TRACEFORK
+            | Options::PTRACE_O_TRACEVFORK
+            | Options::PTRACE_O_TRACECLONE;
+        ptrace::setoptions(self.0.pid, options)
+    }
+
+    /// Ends it without waiting: somebody else does that.
+    pub(super) fn kill_without_waiting(self) {
+        self.0.kill_without_waiting();
+    }
+
+    /// What an event is about: the id of a new process or thread.
+    pub(super) fn event_message(&self) -> Result<i32, Errno> {
+        Ok(ptrace::getevent(self.0.pid)? as i32)
+    }
+
+    /// Lets it go: it runs on untraced.
+    pub fn release(self) -> Result<Released, Errno> {
+        ptrace::detach(self.0.pid, None)?;
+        let pid = self.0.pid;
+        mem::forget(self);
+        Ok(Released::new(pid))
     }
 
     /// Runs one instruction, and waits for its end. Errors: the process ended with it.
@@ -160,6 +236,12 @@ impl Stopped {
             WaitStatus::Exited(..) | WaitStatus::Signaled(..) => Err(Errno::ESRCH),
             _ => Ok(()),
         }
+    }
+
+    /// Lets it run one instruction, with a signal if there is one to deliver.
+    pub(super) fn step_with(self, signal: i32) -> Result<Running, Errno> {
+        ptrace::step(self.0.pid, Signal::try_from(signal).ok())?;
+        Ok(Running(self.0))
     }
 
     /// Its general registers.

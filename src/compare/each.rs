@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cli::CompareOptions;
 use crate::complain;
+
+use super::CompareOptions;
 
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 

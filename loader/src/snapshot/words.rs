@@ -1,0 +1,112 @@
+//! Pages of a program that ran a little, so that they can be compared: what is drawn for every process becomes the same.
+//!
+//! A relocated page holds addresses, among them such as point to memory that is gone by now; thread-local storage holds
+//! the stack protector's value, which comes from the bytes at `AT_RANDOM`, the process id, and the rseq area, into which
+//! the kernel writes the processor's number. Each such word is replaced by one that stands for what it means.
+
+use super::symbols::Symbols;
+
+/// Below this no program has memory, and every small number would be an address.
+const LOWEST: u64 = 0x1_0000;
+/// What the kernel writes to there.
+const RSEQ_SIZE: u64 = 32;
+/// Bytes that a C library takes out of its stack protector: the lowest (glibc) or the second one (musl).
+const TAKEN_OUT: [u64; 3] = [0, 0xff, 0xff00];
+
+/// What words of one process mean.
+#[derive(Clone, Debug)]
+pub struct Words<'a> {
+    symbols: &'a Symbols,
+    random: [u64; 2],
+    pid: u64,
+    rseq: u64,
+}
+
+impl<'a> Words<'a> {
+    /// By the names of its mappings, the bytes at `AT_RANDOM`, its process id, and where its rseq area is.
+    pub fn new(symbols: &'a Symbols, random: [u8; 16], pid: u64, rseq: u64) -> Self {
+        let half = |start: usize| {
+            random[start..start + 8]
+                .iter()
+                .rev()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte))
+        };
+        Self {
+            symbols,
+            random: [half(0), half(8)],
+            pid,
+            rseq,
+        }
+    }
+
+    /// Replaces them in the page at `address`.
+    pub fn settle(&self, address: u64, page: &mut [u8]) {
+        for (bytes, at) in page.chunks_exact_mut(8).zip((address..).step_by(8)) {
+            let word = u64::from_ne_bytes(bytes.as_ref().try_into().unwrap_or_default());
+            if self.rseq != 0 && (self.rseq..self.rseq + RSEQ_SIZE).contains(&at) {
+                bytes.fill(0);
+            } else if let Some(meaning) = self.meaning(word) {
+                bytes.copy_from_slice(&hash(meaning.as_bytes()).to_ne_bytes());
+            }
+        }
+    }
+
+    fn meaning(&self, word: u64) -> Option<String> {
+        if word == self.pid {
+            return Some("process id".to_owned());
+        }
+        if word < LOWEST {
+            return None;
+        }
+        if let Some(name) = self.symbols.name_near(word) {
+            return Some(name);
+        }
+        let is_random =
+            |random: &u64| *random != 0 && TAKEN_OUT.iter().any(|out| random & !out == word & !out);
+        let half = self.random.iter().position(is_random)?;
+        Some(format!("random {half}"))
+    }
+}
+
+/// FNV-1a.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Region, Snapshot};
+
+    fn process(base: u64) -> Snapshot {
+        let mut snapshot = Snapshot::new();
+        snapshot.regions.push(Region {
+            start: base,
+            end: base + 0x2000,
+            name: "/lib/libx.so".to_owned(),
+            file: (1, 1, 1),
+            ..Region::default()
+        });
+        snapshot
+    }
+
+    fn page(words: [u64; 4]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    #[test]
+    fn addresses_the_stack_protector_and_the_process_id_do_not_count() {
+        let settled = |base: u64, random: u8, pid: u64, number: u64| {
+            let symbols = Symbols::new(&process(base));
+            let protector = u64::from_ne_bytes([random; 8]) & !0xff;
+            let mut page = page([base + 0x18, protector, pid, number]);
+            Words::new(&symbols, [random; 16], pid, 0).settle(0, &mut page);
+            page
+        };
+        let one = settled(0x7f00_0000_0000, 0x11, 77, 5);
+        assert_eq!(one, settled(0x7e00_0000_0000, 0x22, 88, 5));
+        assert_ne!(one, settled(0x7e00_0000_0000, 0x22, 88, 6));
+    }
+}

@@ -1,0 +1,233 @@
+//! A traced process with all its descendants.
+
+use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::snapshot::calls::{Call, Trail};
+
+use super::super::released::Ending;
+use super::super::tracee::{Event, Running, Stop, Stopped};
+use super::names::Names;
+use super::text::Begun;
+
+/// How long what a program left running is followed after its end.
+const AFTERWARDS: Duration = Duration::from_secs(1);
+/// More calls are not recorded, together.
+const MOST_CALLS: usize = 200_000;
+
+/// Dropping it kills all of it.
+pub(super) struct Family {
+    first: i32,
+    members: BTreeMap<i32, Member>,
+    /// Stopped before the event that says whose they are.
+    unknown: Vec<Stopped>,
+    trails: Vec<Trail>,
+    recorded: usize,
+}
+
+/// One process or thread, which runs.
+struct Member {
+    running: Running,
+    /// Its place among the trails.
+    trail: usize,
+    names: Names,
+    /// The call that it is in, without its result.
+    inside: Option<Begun>,
+    children: usize,
+}
+
+impl Family {
+    /// Of a process that stands before its first instruction.
+    pub(super) fn new(stopped: Stopped) -> Result<Self, Errno> {
+        stopped.follow_children()?;
+        let names = Names::of(&stopped)?;
+        let first = stopped.pid();
+        let mut family = Self {
+            first,
+            members: BTreeMap::new(),
+            unknown: Vec::new(),
+            trails: Vec::new(),
+            recorded: 0,
+        };
+        family.add(stopped, "1".to_owned(), names)?;
+        Ok(family)
+    }
+
+    /// Follows it to the end of the first process, and a moment longer.
+    pub(super) fn follow(mut self) -> Result<(Ending, Vec<Trail>), Errno> {
+        let mut ending = None;
+        let mut until = None;
+        while !self.members.is_empty() {
+            let Some(status) = next_status(until)? else {
+                break;
+            };
+            let Some(pid) = status.pid().map(Pid::as_raw) else {
+                continue;
+            };
+            if !self.members.contains_key(&pid) {
+                self.stranger(pid, status);
+                continue;
+            }
+            let end = self.event(pid, status)?;
+            if let Some(end) = end.filter(|_| pid == self.first && ending.is_none()) {
+                ending = Some(end);
+                until = Some(Instant::now() + AFTERWARDS);
+            }
+        }
+        let trails = std::mem::take(&mut self.trails);
+        Ok((ending.ok_or(Errno::ECHILD)?, trails))
+    }
+
+    fn add(&mut self, stopped: Stopped, label: String, names: Names) -> Result<(), Errno> {
+        names.know(stopped.pid(), &label);
+        self.trails.push(Trail {
+            label,
+            calls: Vec::new(),
+        });
+        let member = Member {
+            trail: self.trails.len() - 1,
+            names,
+            inside: None,
+            children: 0,
+            running: stopped.to_syscall()?,
+        };
+        self.members.insert(member.running.pid(), member);
+        Ok(())
+    }
+
+    /// What a member did; its end, if that was it.
+    fn event(&mut self, pid: i32, status: WaitStatus) -> Result<Option<Ending>, Errno> {
+        let Some(Member {
+            running,
+            trail,
+            mut names,
+            mut inside,
+            mut children,
+        }) = self.members.remove(&pid)
+        else {
+            return Ok(None);
+        };
+        let (stopped, stop) = match running.event(status) {
+            Event::Stopped(stopped, stop) => (stopped, stop),
+            Event::Exited(status) => {
+                self.push(trail, inside.map(Begun::without_result));
+                return Ok(Some(Ending::Exited(status)));
+            }
+            Event::Killed(signal) => {
+                self.push(trail, inside.map(Begun::without_result));
+                return Ok(Some(Ending::Killed(signal)));
+            }
+        };
+        let mut signal = 0;
+        match stop {
+            Stop::Signal(number) => signal = number,
+            Stop::Exec => names = names.renewed(&stopped)?,
+            Stop::Syscall => match inside.take() {
+                Some(begun) if begun.is_chance() => (),
+                Some(begun) => self.push(trail, begun.with_result(&stopped, &names)),
+                None => inside = Begun::new(&stopped, &names),
+            },
+            Stop::Event(event) => {
+                if let Some(child) = self.born(event, &stopped)? {
+                    children += 1;
+                    let label = format!("{}.{children}", self.trails[trail].label);
+                    let shares = shares_memory(&child, pid);
+                    self.add(child, label, names.for_child(shares))?;
+                }
+            }
+        }
+        let member = Member {
+            running: stopped.resume_to_syscall(signal)?,
+            trail,
+            names,
+            inside,
+            children,
+        };
+        self.members.insert(pid, member);
+        Ok(None)
+    }
+
+    fn push(&mut self, trail: usize, call: Option<Call>) {
+        if let Some(call) = call.filter(|_| self.recorded < MOST_CALLS) {
+            self.trails[trail].calls.push(call);
+            self.recorded += 1;
+        }
+    }
+
+    /// The new process or thread that an event is about; it stops by itself, before the event or after.
+    fn born(&mut self, event: i32, stopped: &Stopped) -> Result<Option<Stopped>, Errno> {
+        const BIRTHS: [i32; 3] = [
+            libc::PTRACE_EVENT_FORK,
+            libc::PTRACE_EVENT_VFORK,
+            libc::PTRACE_EVENT_CLONE,
+        ];
+        if !BIRTHS.contains(&event) {
+            return Ok(None);
+        }
+        let pid = stopped.event_message()?;
+        if let Some(index) = self.unknown.iter().position(|other| other.pid() == pid) {
+            return Ok(Some(self.unknown.swap_remove(index)));
+        }
+        match Running::child(Pid::from_raw(pid)).wait()? {
+            Event::Stopped(stopped, _) => Ok(Some(stopped)),
+            Event::Exited(_) | Event::Killed(_) => Ok(None),
+        }
+    }
+
+    /// One of which nothing is known yet.
+    fn stranger(&mut self, pid: i32, status: WaitStatus) {
+        if let Event::Stopped(stopped, _) = Running::child(Pid::from_raw(pid)).event(status) {
+            self.unknown.push(stopped);
+        }
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        for (_, member) in std::mem::take(&mut self.members) {
+            member.running.kill_without_waiting();
+        }
+        for stopped in self.unknown.drain(..) {
+            stopped.kill_without_waiting();
+        }
+        // The first of several threads is reaped last: each in the order in which they end.
+        let until = Instant::now() + AFTERWARDS;
+        while let Ok(Some(_)) = next_status(Some(until)) {}
+    }
+}
+
+/// What any child of this thread did, no later than `until`; `None` where there is none left, or time is up.
+fn next_status(until: Option<Instant>) -> Result<Option<WaitStatus>, Errno> {
+    const PAUSE: Duration = Duration::from_millis(1);
+    let mut flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
+    flags.set(WaitPidFlag::WNOHANG, until.is_some());
+    loop {
+        match waitpid(None, Some(flags)) {
+            Ok(WaitStatus::StillAlive) => {
+                if until.is_some_and(|until| Instant::now() >= until) {
+                    return Ok(None);
+                }
+                sleep(PAUSE);
+            }
+            Ok(status) => return Ok(Some(status)),
+            Err(Errno::EINTR) => (),
+            Err(Errno::ECHILD) => return Ok(None),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// A thread has its process's memory.
+fn shares_memory(child: &Stopped, parent: i32) -> bool {
+    let group = |pid: i32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("Tgid:"))?;
+        Some(line.to_owned())
+    };
+    group(child.pid()) == group(parent)
+}

@@ -1,0 +1,64 @@
+//! From the first instruction on to the program's own entry point: by then the dynamic linker has mapped and relocated the
+//! libraries, and has run their initialisers.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use crate::arch;
+use crate::auxv::AT_ENTRY;
+use crate::maps;
+
+use super::breakpoint::{Reached, run_to};
+use super::memory::Memory;
+use super::stack;
+use super::start::Started;
+use super::tracee::Stopped;
+use super::watchdog::Watchdog;
+
+/// Lets a program that stands before its first instruction run on to the address in `AT_ENTRY`. One without an
+/// interpreter is there already. What ends before, or takes longer than `limit`, is [`Started::Exited`],
+/// [`Started::Killed`] or [`Started::TimedOut`].
+///
+/// Errors: it cannot be traced.
+pub fn to_program(stopped: Stopped, limit: Duration) -> Result<Started, Errno> {
+    let at = arch::trace::instruction(&stopped.registers()?);
+    match entry(&stopped)? {
+        Some(entry) if entry != at => to_address(stopped, entry, limit),
+        _ => Ok(Started::Stopped(stopped)),
+    }
+}
+
+/// Lets it run to an address, for no longer than `limit`.
+pub(super) fn to_address(
+    stopped: Stopped,
+    address: u64,
+    limit: Duration,
+) -> Result<Started, Errno> {
+    let watchdog = Watchdog::new(stopped.pid(), limit)?;
+    let reached = run_to(stopped, address);
+    let is_up = watchdog.has_bitten();
+    Ok(match reached? {
+        Reached::Stopped(mut stopped) => {
+            stopped.mark_as_run();
+            Started::Stopped(stopped)
+        }
+        _ if is_up => Started::TimedOut { limit },
+        Reached::Exited(status) => Started::Exited { status },
+        Reached::Killed(signal) => Started::Killed {
+            signal,
+            reason: String::new(),
+        },
+    })
+}
+
+/// What the auxiliary vector on the stack says: /proc/PID/auxv may be the old program's.
+fn entry(stopped: &Stopped) -> Result<Option<u64>, Errno> {
+    let memory = Memory::of(stopped.pid())?;
+    let sp = arch::trace::stack_pointer(&stopped.registers()?);
+    let text = std::fs::read(format!("/proc/{}/maps", stopped.pid())).map_err(|_| Errno::ESRCH)?;
+    let mappings = maps::parse(&text).ok_or(Errno::EIO)?;
+    let region = mappings.iter().find(|mapping| mapping.range.contains(&sp));
+    let decoded = region.and_then(|region| stack::decode(&memory, sp, region.range.end));
+    Ok(decoded.and_then(|stack| stack.auxv.get(AT_ENTRY)))
+}

@@ -1,0 +1,188 @@
+//! `supplant compare`: the program by the kernel and by us, both stopped at the same point.
+
+mod each;
+mod finished;
+mod outcome;
+mod output;
+mod refusal;
+mod section;
+mod stopped;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
+use nix::unistd::Pid;
+use supplant_loader::snapshot::Facts;
+use supplant_loader::trace::{Streams, by_us_with};
+
+use crate::cli::RunOptions;
+use crate::subject::{facts, start_by_kernel_with, traced};
+use crate::{complain, render, run};
+
+pub(crate) use outcome::{Comparison, EQUAL, NOT_COMPARED, Outcome};
+use refusal::known_refusal;
+pub(crate) use section::section;
+use stopped::{At, Side};
+
+const EXAMPLES: &str = "\
+Without --at program and --to-exit no instruction of the program runs. With --at program its
+dynamic linker and the initialisers of its libraries do. WITH --to-exit THE PROGRAM ACTS TWICE:
+whatever it writes, sends or deletes happens once for each side, and more often with --repeat.
+
+Options of run that stand before PROGRAM are for our side alone, and show up as differences; -C
+and --log are for both.
+
+Examples:
+  supplant compare /bin/ls
+  setarch -R supplant compare -v ./program arg
+  supplant compare --at program --repeat 3 /usr/bin/python3
+  supplant compare --to-exit --syscalls /bin/ls -l
+  supplant compare --each --json /usr/bin/* >report.jsonl
+
+Status: 0 when nothing differs but what is known and listed in PARITY.md, 1 when something
+differs, 2 when it could not be compared.";
+
+/// Start a program by the kernel and by us, and compare the two.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CompareOptions {
+    /// Print one line of JSON for each program
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Compare the kernel with itself: nothing may differ
+    #[arg(long)]
+    pub(crate) control: bool,
+    /// Where both are stopped; at the program's own entry its libraries have been loaded and initialised
+    #[arg(long, value_enum, value_name = "POINT", default_value = "start")]
+    pub(crate) at: At,
+    /// Let both run to their end instead, one after the other, and compare output and status
+    #[arg(long, conflicts_with = "at")]
+    pub(crate) to_exit: bool,
+    /// With --to-exit: compare the system calls as well
+    #[arg(long, requires = "to_exit")]
+    pub(crate) syscalls: bool,
+    /// With --to-exit: both read this file (- is standard input) instead of nothing
+    #[arg(long, requires = "to_exit", value_name = "FILE")]
+    pub(crate) stdin: Option<PathBuf>,
+    /// Start the kernel's side N times; what differs between its own runs is noise [default: 1, and 3 at the program's entry]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) repeat: Option<u16>,
+    /// How long a program may take to its end, or to where it is stopped
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub(crate) time_limit: Duration,
+    /// Compare each of several programs, all without arguments
+    #[arg(long)]
+    pub(crate) each: bool,
+    /// The same with the programs listed in this file, one a line (- is standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) files_from: Option<PathBuf>,
+    /// How many are compared at the same time
+    #[arg(short = 'j', long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// Compares one program, or each of many; the status to exit with.
+pub(crate) fn compare(options: &CompareOptions) -> i32 {
+    if options.each || options.files_from.is_some() {
+        return each::compare(options);
+    }
+    let name = options
+        .run
+        .program
+        .first()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    match compare_one(options) {
+        Ok(comparison) => {
+            render::comparison(&comparison, options.json, options.run.verbose);
+            comparison.status()
+        }
+        Err(error) => {
+            complain(&name, &format_args!("cannot compare: {error:#}"));
+            NOT_COMPARED
+        }
+    }
+}
+
+fn compare_one(options: &CompareOptions) -> anyhow::Result<Comparison> {
+    run::surroundings(&options.run)?;
+    let (program, arguments) = options.run.program.split_first().context("no program")?;
+    if program == "-" || options.run.fd.is_some() {
+        bail!("only programs with a path can be compared");
+    }
+    let (outcome, right) = by_both(options, program, arguments)?;
+    Ok(Comparison::new(
+        program.to_string_lossy().into_owned(),
+        ["kernel", right].map(str::to_owned),
+        outcome,
+    ))
+}
+
+/// By the kernel and by us, or by the kernel twice; and what the right one is called.
+fn by_both(
+    options: &CompareOptions,
+    program: &OsStr,
+    arguments: &[OsString],
+) -> anyhow::Result<(Outcome, &'static str)> {
+    let by_kernel = |streams: Option<&Streams>| start_by_kernel_with(program, arguments, streams);
+    let kernel = Side {
+        start: &by_kernel,
+        facts: Facts::default(),
+        refusal: None,
+    };
+    let command = run::command(&options.run)?;
+    let by_us = |streams: Option<&Streams>| traced(by_us_with(&command, streams));
+    let ours = Side {
+        start: &by_us,
+        facts: facts(&command),
+        refusal: known_refusal(&command),
+    };
+    let (right, name) = if options.control {
+        (&kernel, "kernel")
+    } else {
+        (&ours, "ours")
+    };
+    Ok((outcome(options, program, [&kernel, right])?, name))
+}
+
+fn outcome(
+    options: &CompareOptions,
+    program: &OsStr,
+    sides: [&Side<'_>; 2],
+) -> anyhow::Result<Outcome> {
+    let at_program = options.at == At::Program;
+    let usual = if at_program { 3 } else { 1 };
+    let repeat = options.repeat.map_or(usual, usize::from);
+    if options.to_exit {
+        let how = finished::How {
+            limit: options.time_limit,
+            syscalls: options.syscalls,
+            input: options.stdin.as_deref(),
+        };
+        return finished::compare(program, sides, &how, repeat);
+    }
+    if at_program {
+        stay_on_one_processor();
+    }
+    let point = (options.at, options.time_limit);
+    stopped::compare(program, sides, point, repeat)
+}
+
+/// The dynamic linker notes what the processor tells of itself, its number among that: both sides are to ask the same one.
+fn stay_on_one_processor() {
+    let mut set = CpuSet::new();
+    let one = sched_getcpu().and_then(|number| set.set(number));
+    // Where that is not permitted a number may differ, and then it is seen.
+    let _ = one.and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
+}

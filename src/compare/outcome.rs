@@ -1,0 +1,74 @@
+//! What a comparison gave, as it is printed and as it is written in JSON (docs/compare-json.md).
+
+use serde::Serialize;
+use supplant_loader::snapshot::diff::Report;
+use supplant_loader::snapshot::known::Known;
+
+pub(crate) const EQUAL: i32 = 0;
+pub(crate) const DIFFERENT: i32 = 1;
+pub(crate) const NOT_COMPARED: i32 = 2;
+
+/// The version of the JSON form.
+const SCHEMA: u32 = 2;
+
+/// What comparing one program gave.
+#[derive(Debug, Serialize)]
+pub(crate) struct Comparison {
+    pub(crate) schema: u32,
+    pub(crate) program: String,
+    /// What is on the left and on the right.
+    pub(crate) sides: [String; 2],
+    #[serde(flatten)]
+    pub(crate) outcome: Outcome,
+}
+
+/// How the two attempts ended.
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    /// Both are where they were to be stopped, or ran to their end.
+    Started {
+        /// What differs.
+        report: Report,
+    },
+    /// Both ended the same way before that.
+    Alike {
+        /// How.
+        ending: String,
+        /// The check that failed, in our words.
+        reason: String,
+    },
+    /// They ended in different ways.
+    Apart {
+        /// Why that is no surprise.
+        known: Option<Known>,
+        /// The left one's and the right one's.
+        endings: [String; 2],
+        /// In our words.
+        reason: String,
+    },
+}
+
+impl Comparison {
+    pub(crate) fn new(program: String, sides: [String; 2], outcome: Outcome) -> Self {
+        Self {
+            schema: SCHEMA,
+            program,
+            sides,
+            outcome,
+        }
+    }
+
+    fn is_clean(&self) -> bool {
+        match &self.outcome {
+            Outcome::Started { report } => report.is_clean(),
+            Outcome::Alike { .. } => true,
+            Outcome::Apart { known, .. } => known.is_some(),
+        }
+    }
+
+    /// What a command exits with that made it.
+    pub(crate) fn status(&self) -> i32 {
+        if self.is_clean() { EQUAL } else { DIFFERENT }
+    }
+}

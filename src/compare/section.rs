@@ -1,0 +1,24 @@
+//! Which section of a file a place in memory belongs to.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+
+use supplant_loader::layout::Binary;
+use supplant_loader::snapshot::Region;
+
+const PAGE: u64 = 0x1000;
+
+/// `.got+0x18`, of a place that lies `distance` above the first page of the file that a mapping shows. `None` where the
+/// file is not there any more, or has no sections.
+pub(crate) fn section(region: &Region, distance: u64) -> Option<String> {
+    let file = File::open(&region.name).ok()?;
+    let metadata = file.metadata().ok()?;
+    if metadata.ino() != region.file.2 {
+        return None;
+    }
+    let binary = Binary::read(&file, &region.name, metadata.len())?;
+    let lowest = binary.loads().map(|header| header.vaddr).min()?;
+    let vaddr = (lowest & !(PAGE - 1)).checked_add(distance)?;
+    let section = binary.sections_at(vaddr).next()?;
+    Some(format!("{}+{:#x}", section.name, vaddr - section.vaddr))
+}

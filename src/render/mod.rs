@@ -1,0 +1,36 @@
+//! Comparisons for people and for programs, over any writer.
+
+mod entry;
+mod family;
+mod text;
+
+use std::io::{self, Write};
+
+use crate::compare::Comparison;
+
+/// How wide text is where nobody says: printed to a file or a pipe.
+const USUAL_WIDTH: usize = 120;
+
+/// Prints one comparison to standard output: as one line of JSON, or as text, coloured on a terminal.
+pub(crate) fn comparison(comparison: &Comparison, json: bool, verbose: bool) {
+    let mut stdout = anstream::stdout().lock();
+    // A closed pipe ends the printing, and nothing else.
+    let _ = if json {
+        as_json(&mut stdout, comparison)
+    } else {
+        text::write(&mut stdout, comparison, width(), verbose)
+    };
+}
+
+fn as_json(out: &mut dyn Write, comparison: &Comparison) -> io::Result<()> {
+    let text = serde_json::to_string(comparison)?;
+    writeln!(out, "{text}")
+}
+
+fn width() -> usize {
+    let columns = || std::env::var("COLUMNS").ok()?.parse().ok();
+    terminal_size::terminal_size()
+        .map(|(width, _)| usize::from(width.0))
+        .or_else(columns)
+        .unwrap_or(USUAL_WIDTH)
+}
