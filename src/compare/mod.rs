@@ -164,6 +164,9 @@ fn outcome(
     let at_program = options.at == At::Program;
     let usual = if at_program { 3 } else { 1 };
     let repeat = options.repeat.map_or(usual, usize::from);
+    if options.to_exit || at_program {
+        make_a_thread();
+    }
     if options.to_exit {
         let how = finished::How {
             limit: options.time_limit,
@@ -185,4 +188,10 @@ fn stay_on_one_processor() {
     let one = sched_getcpu().and_then(|number| set.set(number));
     // Where that is not permitted a number may differ, and then it is seen.
     let _ = one.and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
+}
+
+/// The C library changes the disposition of one of its own signals when the first thread is made, which is done for time
+/// limits and for reading output: before the first program is started, or the second would start with another.
+fn make_a_thread() {
+    let _ = std::thread::spawn(|| ()).join();
 }

@@ -92,6 +92,17 @@ impl Symbols {
             .collect()
     }
 
+    /// Whether a word that may be anything is taken for an address. Below 4 GiB many a number looks like one: there it
+    /// must be where memory is, and aligned as what is allocated is.
+    pub fn is_address(&self, word: u64) -> bool {
+        const LOW: u64 = 1 << 32;
+        const ALIGNMENT: u64 = 8;
+        word >= LOW
+            || word == self.heap
+            || word.is_multiple_of(ALIGNMENT)
+                && self.mappings.iter().any(|mapping| mapping.contains(&word))
+    }
+
     /// The name of an address that has memory, or lies not far from some, where there may have been memory before.
     pub fn name_near(&self, address: u64) -> Option<String> {
         let after = self
@@ -101,7 +112,8 @@ impl Symbols {
         if below.is_some_and(|below| address < below.end) {
             return Some(self.name(address));
         }
-        if self.heap != 0 && (self.heap..self.heap.saturating_add(NEAR)).contains(&address) {
+        let heap = self.heap..self.heap.saturating_add(NEAR);
+        if self.heap != 0 && heap.contains(&address) {
             return Some(format!("heap+{:#x}", address - self.heap));
         }
         let above = self.mappings.get(after).map(|above| above.start - address);

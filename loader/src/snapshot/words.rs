@@ -10,6 +10,8 @@ use super::symbols::Symbols;
 const LOWEST: u64 = 0x1_0000;
 /// What the kernel writes to there.
 const RSEQ_SIZE: u64 = 32;
+/// The process id is looked for in so much of what a C library knows of a thread; elsewhere it is any number.
+const THREAD_SIZE: u64 = 0x1000;
 /// Bytes that a C library takes out of its stack protector: the lowest (glibc) or the second one (musl).
 const TAKEN_OUT: [u64; 3] = [0, 0xff, 0xff00];
 
@@ -19,12 +21,14 @@ pub struct Words<'a> {
     symbols: &'a Symbols,
     random: [u64; 2],
     pid: u64,
+    thread: u64,
     rseq: u64,
 }
 
 impl<'a> Words<'a> {
-    /// By the names of its mappings, the bytes at `AT_RANDOM`, its process id, and where its rseq area is.
-    pub fn new(symbols: &'a Symbols, random: [u8; 16], pid: u64, rseq: u64) -> Self {
+    /// By the names of its mappings, the bytes at `AT_RANDOM`, and its process id; `thread` is where the C library keeps
+    /// what it knows of the first thread, `rseq` the rseq area.
+    pub fn new(symbols: &'a Symbols, random: [u8; 16], pid: u64, thread: u64, rseq: u64) -> Self {
         let half = |start: usize| {
             random[start..start + 8]
                 .iter()
@@ -35,6 +39,7 @@ impl<'a> Words<'a> {
             symbols,
             random: [half(0), half(8)],
             pid,
+            thread,
             rseq,
         }
     }
@@ -43,7 +48,9 @@ impl<'a> Words<'a> {
     pub fn settle(&self, address: u64, page: &mut [u8]) {
         for (bytes, at) in page.chunks_exact_mut(8).zip((address..).step_by(8)) {
             let word = u64::from_ne_bytes(bytes.as_ref().try_into().unwrap_or_default());
-            if self.rseq != 0 && (self.rseq..self.rseq + RSEQ_SIZE).contains(&at) {
+            let within = |start: u64, size: u64| start != 0 && start <= at && at - start < size;
+            if within(self.rseq, RSEQ_SIZE) || word == self.pid && within(self.thread, THREAD_SIZE)
+            {
                 bytes.fill(0);
             } else if let Some(meaning) = self.meaning(word) {
                 bytes.copy_from_slice(&hash(meaning.as_bytes()).to_ne_bytes());
@@ -52,13 +59,12 @@ impl<'a> Words<'a> {
     }
 
     fn meaning(&self, word: u64) -> Option<String> {
-        if word == self.pid {
-            return Some("process id".to_owned());
-        }
         if word < LOWEST {
             return None;
         }
-        if let Some(name) = self.symbols.name_near(word) {
+        if self.symbols.is_address(word)
+            && let Some(name) = self.symbols.name_near(word)
+        {
             return Some(name);
         }
         let is_random =
@@ -102,7 +108,7 @@ mod tests {
             let symbols = Symbols::new(&process(base));
             let protector = u64::from_ne_bytes([random; 8]) & !0xff;
             let mut page = page([base + 0x18, protector, pid, number]);
-            Words::new(&symbols, [random; 16], pid, 0).settle(0, &mut page);
+            Words::new(&symbols, [random; 16], pid, 0x1000, 0).settle(0x1000, &mut page);
             page
         };
         let one = settled(0x7f00_0000_0000, 0x11, 77, 5);

@@ -118,11 +118,13 @@ pub(super) fn pages(
 pub(super) fn words<'a>(symbols: &'a Symbols, snapshot: &Snapshot, pid: i32) -> Option<Words<'a>> {
     let random = snapshot.random.as_deref();
     let random = random.and_then(|digits| u128::from_str_radix(digits, 16).ok());
-    let rseq = snapshot.number("thread.rseq").unwrap_or(0);
+    let [rseq, thread] =
+        ["thread.rseq", "reg.fs_base"].map(|key| snapshot.number(key).unwrap_or(0));
     Some(Words::new(
         symbols,
         random.map_or([0; 16], u128::to_be_bytes),
         u64::try_from(pid).ok()?,
+        thread,
         rseq,
     ))
 }
