@@ -135,10 +135,6 @@ pub(crate) fn ending(started: &Started) -> String {
         Started::Stopped(_) => "started".to_owned(),
         Started::Refused { errno, .. } => format!("refused with {:?}", Errno::from_raw(*errno)),
         Started::Killed { signal, .. } => format!("killed by signal {signal}"),
-        Started::Exited { status } => format!("ended with status {status} before that"),
-        Started::TimedOut { limit } => {
-            format!("not there after {} seconds", limit.as_secs_f64())
-        }
     }
 }
 

@@ -275,7 +275,7 @@ fn joined(snapshot: &Snapshot) -> Snapshot {
 
 fn ending(started: &Started) -> (i32, i32) {
     match started {
-        Started::Stopped(_) | Started::Exited { .. } | Started::TimedOut { .. } => (0, 0),
+        Started::Stopped(_) => (0, 0),
         Started::Refused { errno, .. } => (*errno, 0),
         Started::Killed { signal, .. } => (0, *signal),
     }

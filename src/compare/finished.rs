@@ -67,7 +67,7 @@ pub(super) fn compare(
                 Err(started) => ending(started),
             };
             let endings = [&left, &right].map(name);
-            return Ok(apart(program, endings, right.err(), sides[1]));
+            return Ok(apart(endings, right.err(), sides[1]));
         }
     };
     Ok(report(program, left, right, others, sides[1]))

@@ -8,9 +8,9 @@ use supplant_loader::snapshot::diff::diff;
 use supplant_loader::snapshot::known::Known;
 use supplant_loader::snapshot::noise::Noise;
 use supplant_loader::snapshot::{Facts, Snapshot};
-use supplant_loader::trace::{Started, Stopped, Streams, capture, explain, to_program};
+use supplant_loader::trace::{Ending, Started, Stopped, Streams, capture, explain, to_program};
 
-use crate::subject::{ending, traced};
+use crate::subject::ending;
 
 use super::outcome::Outcome;
 use super::refusal::known_early_end;
@@ -37,7 +37,9 @@ pub(super) struct Side<'a> {
 /// What was found where it was to be stopped.
 enum Seen {
     Stopped(Box<Snapshot>, Stopped),
-    Ended(Started),
+    NotStarted(Started),
+    /// It ended on its way there.
+    Early(Ending),
 }
 
 /// Starts both, the left one `repeat` times, and compares.
@@ -72,17 +74,21 @@ pub(super) fn compare(
             );
             Outcome::Started { report }
         }
-        (left, right) => endings(program, &left, right, sides[1]),
+        (left, right) => endings(program, &left, right, sides[1], limit),
     })
 }
 
 fn look(side: &Side<'_>, at: At, limit: Duration) -> anyhow::Result<Seen> {
-    let started = match (side.start)(None)? {
-        Started::Stopped(stopped) if at == At::Program => traced(to_program(stopped, limit))?,
-        started => started,
+    let stopped = match (side.start)(None)? {
+        Started::Stopped(stopped) => stopped,
+        other => return Ok(Seen::NotStarted(other)),
     };
-    let Started::Stopped(stopped) = started else {
-        return Ok(Seen::Ended(started));
+    let stopped = match at {
+        At::Start => stopped,
+        At::Program => match to_program(stopped, limit)? {
+            Ok(stopped) => stopped,
+            Err(ending) => return Ok(Seen::Early(ending)),
+        },
     };
     let (snapshot, stopped) = capture(stopped)?;
     let snapshot = Snapshot {
@@ -93,26 +99,37 @@ fn look(side: &Side<'_>, at: At, limit: Duration) -> anyhow::Result<Seen> {
 }
 
 /// At least one of them is not there.
-fn endings(program: &OsStr, left: &Seen, right: Seen, side: &Side<'_>) -> Outcome {
-    let endings = [left, &right].map(Seen::ending);
+fn endings(program: &OsStr, left: &Seen, right: Seen, side: &Side<'_>, limit: Duration) -> Outcome {
+    let endings = [left, &right].map(|seen| seen.ending(limit));
     match right {
-        Seen::Ended(right) => apart(program, endings, Some(right), side),
-        Seen::Stopped(..) => apart(program, endings, None, side),
+        Seen::NotStarted(right) => apart(endings, Some(right), side),
+        Seen::Early(_) => {
+            let known = known_early_end(program, side.facts);
+            with_known(apart(endings, None, side), known)
+        }
+        Seen::Stopped(..) => apart(endings, None, side),
+    }
+}
+
+fn with_known(outcome: Outcome, because: Option<Known>) -> Outcome {
+    match outcome {
+        Outcome::Apart {
+            endings, reason, ..
+        } => Outcome::Apart {
+            known: because,
+            endings,
+            reason,
+        },
+        other => other,
     }
 }
 
 /// How two attempts ended of which at least one did not start; `right` is the right one, if that is it.
-pub(super) fn apart(
-    program: &OsStr,
-    endings: [String; 2],
-    right: Option<Started>,
-    side: &Side<'_>,
-) -> Outcome {
+pub(super) fn apart(endings: [String; 2], right: Option<Started>, side: &Side<'_>) -> Outcome {
     let (reason, known) = match right {
         Some(Started::Refused { reason, .. } | Started::Killed { reason, .. }) => {
             (reason, side.refusal.clone())
         }
-        Some(Started::Exited { .. }) => (String::new(), known_early_end(program, side.facts)),
         _ => (String::new(), None),
     };
     if endings[0] == endings[1] {
@@ -127,10 +144,19 @@ pub(super) fn apart(
 }
 
 impl Seen {
-    fn ending(&self) -> String {
+    fn ending(&self, limit: Duration) -> String {
         match self {
             Self::Stopped(..) => "started".to_owned(),
-            Self::Ended(started) => ending(started),
+            Self::NotStarted(started) => ending(started),
+            Self::Early(Ending::Exited(status)) => {
+                format!("ended with status {status} before that")
+            }
+            Self::Early(Ending::Killed(signal)) => {
+                format!("killed by signal {signal} before that")
+            }
+            Self::Early(Ending::TimedOut) => {
+                format!("not there after {} seconds", limit.as_secs_f64())
+            }
         }
     }
 }

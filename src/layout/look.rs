@@ -85,9 +85,6 @@ fn of_started(name: &str, origin: Origin, started: Started) -> anyhow::Result<Ev
                 ending(&started)
             )
         }
-        Started::Exited { .. } | Started::TimedOut { .. } => {
-            bail!("the program does not start: {}", ending(&started))
-        }
     }
 }
 

@@ -11,21 +11,20 @@ use crate::maps;
 
 use super::breakpoint::{Reached, run_to};
 use super::memory::Memory;
+use super::released::Ending;
 use super::stack;
-use super::start::Started;
 use super::tracee::Stopped;
 use super::watchdog::Watchdog;
 
 /// Lets a program that stands before its first instruction run on to the address in `AT_ENTRY`. One without an
-/// interpreter is there already. What ends before, or takes longer than `limit`, is [`Started::Exited`],
-/// [`Started::Killed`] or [`Started::TimedOut`].
+/// interpreter is there already. What ends before, or takes longer than `limit`, is told by its ending.
 ///
 /// Errors: it cannot be traced.
-pub fn to_program(stopped: Stopped, limit: Duration) -> Result<Started, Errno> {
+pub fn to_program(stopped: Stopped, limit: Duration) -> Result<Result<Stopped, Ending>, Errno> {
     let at = arch::trace::instruction(&stopped.registers()?);
     match entry(&stopped)? {
         Some(entry) if entry != at => to_address(stopped, entry, limit),
-        _ => Ok(Started::Stopped(stopped)),
+        _ => Ok(Ok(stopped)),
     }
 }
 
@@ -34,21 +33,18 @@ pub(super) fn to_address(
     stopped: Stopped,
     address: u64,
     limit: Duration,
-) -> Result<Started, Errno> {
+) -> Result<Result<Stopped, Ending>, Errno> {
     let watchdog = Watchdog::new(stopped.pid(), limit)?;
     let reached = run_to(stopped, address);
     let is_up = watchdog.has_bitten();
     Ok(match reached? {
         Reached::Stopped(mut stopped) => {
             stopped.mark_as_run();
-            Started::Stopped(stopped)
+            Ok(stopped)
         }
-        _ if is_up => Started::TimedOut { limit },
-        Reached::Exited(status) => Started::Exited { status },
-        Reached::Killed(signal) => Started::Killed {
-            signal,
-            reason: String::new(),
-        },
+        _ if is_up => Err(Ending::TimedOut),
+        Reached::Exited(status) => Err(Ending::Exited(status)),
+        Reached::Killed(signal) => Err(Ending::Killed(signal)),
     })
 }
 

@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd};
 use std::ptr;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -43,16 +42,6 @@ pub enum Started {
         signal: i32,
         /// Our error's text; empty for the kernel.
         reason: String,
-    },
-    /// It started, and ended before it was where it should be stopped.
-    Exited {
-        /// With this status.
-        status: i32,
-    },
-    /// It started, and was not there after this time.
-    TimedOut {
-        /// The time limit.
-        limit: Duration,
     },
 }
 
