@@ -40,9 +40,9 @@ impl Observed {
             distance.is_some_and(|distance| distance <= machine.brk_random_range())
         };
         let is_heap = |mapping: &&Mapping| {
-            let memory = mapping.name.is_empty() && mapping.permissions.write;
+            // Any permissions: musl's malloc begins with a page without.
             let behind = near(mapping, end) && mapping.range.start != end;
-            memory && (behind || near(mapping, machine.et_dyn_base()))
+            mapping.name.is_empty() && (behind || near(mapping, machine.et_dyn_base()))
         };
         let heap = self.mappings.iter().find(is_heap)?;
         Some(heap.range.start)
