@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory as _, Parser};
 
 use crate::check::CheckOptions;
 use crate::compare::CompareOptions;
+use crate::debug::DebugOptions;
 use crate::layout::LayoutOptions;
 use crate::placement::Placement;
 
@@ -26,6 +27,7 @@ impl Cli {
         let cli = Self::try_parse_from(words)?;
         let (program, elsewhere) = match &cli.subcommand {
             Subcommand::Run(options) => (&options.program, options.fd.is_some()),
+            Subcommand::Debug(options) => (&options.run.program, options.run.fd.is_some()),
             Subcommand::Compare(options) => (&options.run.program, options.files_from.is_some()),
             Subcommand::Check(_)
             | Subcommand::Diff(_)
@@ -48,6 +50,8 @@ pub(crate) enum Subcommand {
     Compare(CompareOptions),
     /// Say whether execve would start files, and what deserves a look
     Check(CheckOptions),
+    /// Debug a program from its first instruction, or a process
+    Debug(DebugOptions),
     /// Compare two subjects: programs, processes, captures
     Diff(DiffOptions),
     /// Write down what can be seen of a program before its first instruction
@@ -66,7 +70,7 @@ Names:
 Examples:
   supplant run /bin/ls -l
   supplant run -i -e HOME=/tmp bash -c 'echo $$; cat /proc/$$/maps'
-  supplant run -R --stop ./program & gdb -p $!
+  supplant run -R --stop ./program & supplant debug pid:$!
   supplant run --seed 7 cat /proc/self/maps
   supplant run --layout-from core:core ./program
   supplant run - one two <./program
@@ -79,7 +83,7 @@ SUPPLANT_LOG=debug logs the decisions with their numbers, SUPPLANT_LOG=trace eve
 of the point of no return too.";
 
 /// Become another program: same process, its exit status.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = RUN_EXAMPLES)]
 pub(crate) struct RunOptions {
     /// Set the program's `argv[0]`

@@ -2,16 +2,16 @@
 //! too.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::os::unix::ffi::OsStrExt as _;
+use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context as _, bail};
-use supplant_loader::auxv::{AT_RANDOM, Auxv};
+use supplant_loader::auxv::AT_RANDOM;
 use supplant_loader::core_file::CoreFile;
-use supplant_loader::maps;
+use supplant_loader::layout::{Evidence, Origin};
 use supplant_loader::plan::{Choices, Observed};
 
+use crate::layout::look;
 use crate::subject::{Subject, told};
 
 /// The choices that a subject gives.
@@ -28,11 +28,12 @@ pub(crate) fn choices(text: &OsStr) -> anyhow::Result<Choices> {
 }
 
 fn observed(text: &OsStr) -> anyhow::Result<Observed> {
-    if let Some(file) = text.as_bytes().strip_prefix(b"core:") {
-        return of_core(OsStr::from_bytes(file));
-    }
     match Subject::parse(text)? {
-        Subject::Process(pid) => of_process(pid),
+        Subject::Process(pid) => {
+            let evidence = look::process("", Origin::Process, pid)?;
+            of_evidence(pid, &evidence)
+        }
+        Subject::Core(file) => of_core(&file),
         subject => Ok(subject.snapshot(&[])?.observed()),
     }
 }
@@ -44,58 +45,19 @@ fn of_core(path: &OsStr) -> anyhow::Result<Observed> {
 }
 
 /// Only looks: the process is not stopped.
-fn of_process(pid: i32) -> anyhow::Result<Observed> {
-    let path = |name: &str| format!("/proc/{pid}/{name}");
-    let read = |name: &str| {
-        fs::read(path(name))
-            .map_err(|error| told(&error))
-            .with_context(|| path(name))
-    };
-    let mappings = maps::parse(&read("maps")?).with_context(|| path("maps"))?;
-    if mappings.is_empty() {
-        bail!("the process has no memory");
-    }
-    let auxv = Auxv::from_bytes(&read("auxv")?);
-    let stat = read("stat")?;
-    let mut random = [0; 16];
-    let memory = File::open(path("mem"))
+pub(crate) fn of_evidence(pid: i32, evidence: &Evidence) -> anyhow::Result<Observed> {
+    let memory = format!("/proc/{pid}/mem");
+    let file = File::open(&memory)
         .map_err(|error| told(&error))
-        .with_context(|| path("mem"))?;
-    let at = auxv.get(AT_RANDOM).context("it has no AT_RANDOM")?;
-    let has_random = memory.read_exact_at(&mut random, at).is_ok();
+        .context(memory)?;
+    let at = evidence.auxv.get(AT_RANDOM);
+    let mut random = [0; 16];
+    let has_random = at.is_some_and(|at| file.read_exact_at(&mut random, at).is_ok());
     Ok(Observed {
-        mappings,
-        auxv,
-        stack_pointer: stat_field(&stat, START_STACK),
-        brk: stat_field(&stat, START_BRK),
+        mappings: evidence.mappings.clone(),
+        auxv: evidence.auxv.clone(),
+        stack_pointer: evidence.notes.start_stack,
+        brk: evidence.notes.start_brk,
         random: has_random.then_some(random),
     })
-}
-
-/// Numbers of fields in /proc/PID/stat (proc_pid_stat(5)).
-const START_STACK: usize = 28;
-const START_BRK: usize = 47;
-
-/// An address in /proc/PID/stat; who may not see it gets 0 or 1.
-fn stat_field(stat: &[u8], number: usize) -> Option<u64> {
-    const FIRST: usize = 3;
-    let text = String::from_utf8_lossy(stat);
-    // The name in parentheses may hold blanks and parentheses.
-    let fields = text.rsplit_once(") ")?.1;
-    let field = fields.split_whitespace().nth(number - FIRST)?;
-    field.parse().ok().filter(|&address| address > 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_counted_from_behind_the_name() {
-        let numbers: Vec<_> = (4..53).map(|number| (number * 10).to_string()).collect();
-        let stat = format!("7 (a) b) S {}", numbers.join(" "));
-        assert_eq!(stat_field(stat.as_bytes(), START_STACK), Some(280));
-        assert_eq!(stat_field(stat.as_bytes(), START_BRK), Some(470));
-        assert_eq!(stat_field(b"7 (a", START_BRK), None);
-    }
 }

@@ -5,6 +5,7 @@
 mod check;
 mod cli;
 mod compare;
+mod debug;
 mod diff;
 mod layout;
 mod layout_from;
@@ -56,6 +57,7 @@ fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
         Subcommand::Run(options) => run::run(&options),
         Subcommand::Compare(options) => compare::compare(&options),
         Subcommand::Check(options) => check::check(&options),
+        Subcommand::Debug(options) => debug::debug(&options),
         Subcommand::Diff(options) => diff::diff(&options),
         Subcommand::Capture(options) => diff::capture(&options),
         Subcommand::Layout(options) => layout::layout(&options),

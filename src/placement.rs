@@ -9,7 +9,7 @@ use supplant_loader::auxv::tag_by_name;
 use crate::layout_from;
 
 /// What is chosen of the layout; the rest goes where the kernel would put it.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Layout")]
 pub(crate) struct Placement {
     /// No address randomisation, for the program and what it starts

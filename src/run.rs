@@ -11,8 +11,8 @@ use supplant_loader::{Command, Difference, Error, Prepared, die_by};
 use crate::cli::RunOptions;
 use crate::{WRONG_COMMAND_LINE, complain, logging};
 
-const NOT_FOUND: i32 = 127;
-const CANNOT_RUN: i32 = 126;
+pub(crate) const NOT_FOUND: i32 = 127;
+pub(crate) const CANNOT_RUN: i32 = 126;
 
 /// Becomes the program; the status to exit with where that fails.
 pub(crate) fn run(options: &RunOptions) -> i32 {
@@ -102,7 +102,7 @@ pub(crate) fn command(options: &RunOptions) -> anyhow::Result<Command> {
 }
 
 /// What the error line is about.
-fn name(options: &RunOptions) -> String {
+pub(crate) fn name(options: &RunOptions) -> String {
     match (options.program.first(), options.fd) {
         (Some(name), _) => name.to_string_lossy().into_owned(),
         (None, Some(number)) => format!("/dev/fd/{number}"),
@@ -122,6 +122,11 @@ fn refuse(name: &str, error: &Error) -> i32 {
         name,
         &format_args!("{error} ({:?})", Errno::from_raw(errno)),
     );
+    status(errno)
+}
+
+/// The status to exit with, as a shell has it.
+pub(crate) fn status(errno: i32) -> i32 {
     if errno == libc::ENOENT {
         NOT_FOUND
     } else {

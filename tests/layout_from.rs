@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use libtest_mimic::{Arguments, Failed, Trial};
 use supplant_loader::auxv::{AT_RANDOM, Auxv};
 use support::refused::trial;
+use support::system::no_core_files;
 use support::{Call, Ending, Outcome, builds, scratch, test_binaries};
 
 const FLAVOURS: [&str; 6] = [
@@ -34,26 +35,12 @@ fn main() {
     let reason = no_core_files();
     for flavour in FLAVOURS {
         let program = test_binaries().join(flavour).join("addresses");
-        let missing = (!program.exists()).then(|| format!("{} is not built", program.display()));
+        let missing = (!program.exists()).then_some("the test programs");
         let name = format!("a_fault_that_depends_on_addresses_happens_again_{flavour}");
-        let lacking = reason.clone().or(missing);
-        trials.push(trial(name, lacking.as_deref(), move || {
-            fault_again(&program)
-        }));
+        let lacking = reason.or(missing);
+        trials.push(trial(name, lacking, move || fault_again(&program)));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
-}
-
-/// Why a core file will not be in the directory of the program, if so.
-fn no_core_files() -> Option<String> {
-    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
-    let plain = !pattern.contains(['|', '/', '@']) && !pattern.trim().is_empty();
-    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_CORE);
-    match limit {
-        _ if !plain => Some(format!("kernel.core_pattern is {pattern:?}")),
-        Ok((_, maximum)) if maximum < 64 << 20 => Some("RLIMIT_CORE".to_owned()),
-        _ => None,
-    }
 }
 
 /// cat(1), once it has read and written: from then on it changes nothing.

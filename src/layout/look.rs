@@ -89,6 +89,13 @@ fn of_started(name: &str, origin: Origin, started: Started) -> anyhow::Result<Ev
 }
 
 fn of_pid(name: &str, origin: Origin, pid: i32) -> anyhow::Result<Evidence> {
+    let mut evidence = process(name, origin, pid)?;
+    read_binaries(&mut evidence, Some(pid));
+    Ok(evidence)
+}
+
+/// What a process's own files say, without the files that it has mapped.
+pub(crate) fn process(name: &str, origin: Origin, pid: i32) -> anyhow::Result<Evidence> {
     let bytes = |file: &str| File::open(format!("/proc/{pid}/{file}")).and_then(limited);
     let text = |file: &str| String::from_utf8_lossy(&bytes(file).unwrap_or_default()).into_owned();
     let maps = bytes("maps")
@@ -108,9 +115,7 @@ fn of_pid(name: &str, origin: Origin, pid: i32) -> anyhow::Result<Evidence> {
         randomize_va_space: setting("/proc/sys/kernel/randomize_va_space"),
         mmap_rnd_bits: setting("/proc/sys/vm/mmap_rnd_bits"),
     };
-    let mut evidence = of_process(name, origin, &files)?;
-    read_binaries(&mut evidence, Some(pid));
-    Ok(evidence)
+    Ok(of_process(name, origin, &files)?)
 }
 
 fn of_core_file(name: &str, path: &OsStr) -> anyhow::Result<Evidence> {
@@ -162,7 +167,7 @@ pub(crate) fn open(name: &[u8], pid: Option<i32>) -> Option<File> {
 }
 
 /// maps writes a newline in a name as `\012`.
-fn unescaped(name: &[u8]) -> Vec<u8> {
+pub(crate) fn unescaped(name: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(name.len());
     let mut rest = name;
     while let Some((&first, after)) = rest.split_first() {

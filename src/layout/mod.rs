@@ -5,7 +5,7 @@ mod beside;
 pub(crate) mod html;
 mod json;
 mod lines;
-mod look;
+pub(crate) mod look;
 mod picture;
 mod style;
 mod svg;

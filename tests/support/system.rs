@@ -62,3 +62,15 @@ pub fn forbid(numbers: &[i64], action: u32) -> io::Result<()> {
     let mode = libc::SECCOMP_MODE_FILTER.into();
     prctl(libc::PR_SET_SECCOMP, [mode, address(&program)])
 }
+
+/// Why a core file will not be written to the directory of a program that crashes, if so.
+pub fn no_core_files() -> Option<&'static str> {
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    let plain = !pattern.contains(['|', '/', '@']) && !pattern.trim().is_empty();
+    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_CORE);
+    match limit {
+        _ if !plain => Some("a kernel.core_pattern that is a plain name"),
+        Ok((_, maximum)) if maximum < 64 << 20 => Some("a higher RLIMIT_CORE"),
+        _ => None,
+    }
+}

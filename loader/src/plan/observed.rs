@@ -59,19 +59,28 @@ impl Observed {
         Some(file.start..end)
     }
 
-    /// The mappings of the file that the entry of the auxiliary vector points into: they lie one after the other, with
-    /// nothing of another file between them.
+    /// The first mapping of the file that an entry of the auxiliary vector points into: of the program for `AT_PHDR`, of
+    /// its interpreter for `AT_BASE`.
+    pub fn file(&self, tag: u64) -> Option<&Mapping> {
+        self.mappings_of_file(tag).and_then(<[_]>::first)
+    }
+
     fn file_at(&self, tag: u64) -> Option<Range<u64>> {
+        let mappings = self.mappings_of_file(tag)?;
+        Some(mappings.first()?.range.start..mappings.last()?.range.end)
+    }
+
+    /// They lie one after the other, with nothing of another file between them.
+    fn mappings_of_file(&self, tag: u64) -> Option<&[Mapping]> {
         let address = self.auxv.get(tag).filter(|&value| value != 0)?;
         let holds = |mapping: &Mapping| mapping.range.contains(&address);
         let at = self.mappings.iter().position(holds)?;
         let (before, from) = self.mappings.split_at(at);
-        let mapping = from.first()?;
-        let of_file = |other: &&Mapping| other.name == mapping.name && !other.name.is_empty();
-        let first = before.iter().rev().take_while(of_file).last();
-        let last = from.iter().take_while(of_file).last();
-        let (first, last) = (first.unwrap_or(mapping), last.unwrap_or(mapping));
-        Some(first.range.start..last.range.end)
+        let name = &from.first()?.name;
+        let of_file = |other: &&Mapping| other.name == *name && !name.is_empty();
+        let first = at - before.iter().rev().take_while(of_file).count();
+        let last = at + from.iter().take_while(of_file).count().max(1);
+        self.mappings.get(first..last)
     }
 
     /// The end of the highest mapping below the stack. What cannot be accessed lies there to keep others away.

@@ -25,6 +25,6 @@ pub use capture::capture;
 pub use contents::{NameOfPlace, explain};
 pub use program::to_program;
 pub use released::{Ending, Released};
-pub use start::{Started, by_kernel, by_kernel_with, by_us, by_us_with};
+pub use start::{Started, by_kernel, by_kernel_with, by_us, by_us_with, debuggee};
 pub use streams::Streams;
 pub use tracee::{Event, Running, Stop, Stopped};

@@ -11,6 +11,7 @@ use std::ptr;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};
 use nix::unistd::{ForkResult, fork, pipe2};
@@ -100,7 +101,24 @@ pub fn by_us(command: &Command) -> Result<Started, Errno> {
 
 /// The same with other standard streams, in a process group of its own.
 pub fn by_us_with(command: &Command, streams: Option<&Streams>) -> Result<Started, Errno> {
+    started_by_us(command, streams, || ())
+}
+
+/// The same of one that is killed when this process ends, whatever this process execs to be until then.
+pub fn debuggee(command: &Command) -> Result<Started, Errno> {
+    started_by_us(command, None, || {
+        // What cannot be set leaves a program that has to be ended by hand.
+        let _ = set_pdeathsig(Signal::SIGKILL);
+    })
+}
+
+fn started_by_us(
+    command: &Command,
+    streams: Option<&Streams>,
+    setup: impl Fn(),
+) -> Result<Started, Errno> {
     let (running, report) = child(streams, || {
+        setup();
         let error = match command.prepare() {
             Ok(prepared) => prepared.exec(),
             Err(error) => error,

@@ -172,6 +172,13 @@ impl Stopped {
         self.0.ran = true;
     }
 
+    /// Lets it go, stopped as by `SIGSTOP`: it runs on when a debugger, or somebody's `SIGCONT`, lets it.
+    pub fn leave_stopped(self) -> Result<(), Errno> {
+        ptrace::detach(self.0.pid, Signal::SIGSTOP)?;
+        mem::forget(self);
+        Ok(())
+    }
+
     pub(super) fn set_options(&self) -> Result<(), Errno> {
         use ptrace::Options;
         let options = Options::PTRACE_O_EXITKILL

@@ -1,0 +1,180 @@
+//! `supplant debug`: a program loaded by us, stopped at its first instruction, under gdb or gdbserver; or a process that
+//! runs, with what the debugger cannot find out by itself.
+
+mod script;
+mod start;
+mod target;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use crate::cli::RunOptions;
+use crate::complain;
+
+use crate::run::{CANNOT_RUN, NOT_FOUND};
+use crate::subject::{Subject, told};
+
+use start::Begun;
+use target::Target;
+
+const EXAMPLES: &str = "\
+The program stands at its first instruction, and ends with the debugger. Its standard input is
+its own: where that is no terminal, gdb reads its commands from /dev/tty. What follows the last --
+goes to the debugger. Options stand before PROGRAM; those of run count here too.
+
+Examples:
+  supplant debug ./program one two
+  supplant debug -R ./program <input -- -ex 'break main' -ex continue
+  supplant debug ./program -- -batch -ex 'info proc mappings'
+  supplant debug --gdbserver :2345 ./program
+  supplant debug pid:1234
+  supplant debug --commands pid:1234 >script; gdb -x script
+
+Status: the debugger's own; 127 when program or debugger are not found, 126 when the program
+cannot be run or the process cannot be looked at, 125 for a wrong command line.";
+
+/// Debug a program from its first instruction, or a process.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct DebugOptions {
+    /// Wait for gdb at this address (:PORT, HOST:PORT or a serial line), by gdbserver
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) gdbserver: Option<OsString>,
+    /// Print what the debugger would be told, and end
+    #[arg(long)]
+    pub(crate) commands: bool,
+    /// The debugger to start in place of gdb or gdbserver
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) debugger: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}
+
+/// The status to exit with where the debugger does not take this process over.
+pub(crate) fn debug(options: &DebugOptions) -> i32 {
+    let (words, arguments) = split(&options.run.program);
+    let run = RunOptions {
+        program: words.to_vec(),
+        ..options.run.clone()
+    };
+    let begun = match begin(&run, options.commands) {
+        Ok(Ok(begun)) => begun,
+        Ok(Err(status)) => return status,
+        Err(error) => {
+            complain("debug", &format_args!("{error:#}"));
+            return CANNOT_RUN;
+        }
+    };
+    if options.commands {
+        return print(options, &begun.target);
+    }
+    let error = hand_over(options, &begun, arguments);
+    complain("debug", &format_args!("{error:#}"));
+    NOT_FOUND
+}
+
+/// Program and arguments, and what is for the debugger: what follows the last `--`.
+fn split(words: &[OsString]) -> (&[OsString], &[OsString]) {
+    match words.iter().rposition(|word| word == "--") {
+        Some(at) => (&words[..at], &words[at + 1..]),
+        None => (words, &[]),
+    }
+}
+
+/// The process to be debugged; or the status to exit with, when why there is none has been said.
+fn begin(run: &RunOptions, only_look: bool) -> anyhow::Result<Result<Begun, i32>> {
+    let subject = run.program.first().map(|text| Subject::parse(text));
+    let Some(Subject::Process(pid)) = subject.transpose()? else {
+        return start::start(run, only_look);
+    };
+    if run.program.len() > 1 {
+        bail!("pid:{pid}: a process takes no arguments");
+    }
+    let target = Target::of_process(pid).with_context(|| format!("pid:{pid}"))?;
+    Ok(Ok(Begun::running(target)))
+}
+
+fn print(options: &DebugOptions, target: &Target) -> i32 {
+    let lines = match &options.gdbserver {
+        Some(address) => script::remote(target, address),
+        None => script::local(target),
+    };
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => 0,
+        Err(error) => {
+            complain(
+                "debug",
+                &format_args!("standard output: {:#}", told(&error)),
+            );
+            CANNOT_RUN
+        }
+    }
+}
+
+/// Becomes the debugger; returns only where that fails. As the parent of the program it may trace it also where only
+/// parents may (Yama).
+fn hand_over(options: &DebugOptions, begun: &Begun, arguments: &[OsString]) -> anyhow::Error {
+    let usual = if options.gdbserver.is_some() {
+        "gdbserver"
+    } else {
+        "gdb"
+    };
+    let name = options.debugger.as_deref().unwrap_or(OsStr::new(usual));
+    let mut debugger = Command::new(name);
+    match &options.gdbserver {
+        Some(address) => {
+            say_how_to_connect(&begun.target, address);
+            debugger.args(arguments).arg("--attach").arg(address);
+            debugger.arg(begun.target.pid.to_string());
+        }
+        None => {
+            debugger
+                .args(script::arguments(&begun.target))
+                .args(arguments);
+        }
+    }
+    if begun.shares_input {
+        debugger.stdin(input_for_debugger());
+    }
+    let error = debugger.exec();
+    told(&error).context(name.to_string_lossy().into_owned())
+}
+
+fn say_how_to_connect(target: &Target, address: &OsStr) {
+    let lines = script::remote(target, address);
+    let text: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+    // What cannot be written here is no reason not to debug.
+    let _ = write!(std::io::stderr(), "To connect, tell gdb:\n{text}");
+}
+
+/// Standard input is the program's. On a terminal the two take turns, as they do when gdb starts a program.
+fn input_for_debugger() -> Stdio {
+    if std::io::stdin().is_terminal() {
+        return Stdio::inherit();
+    }
+    File::open("/dev/tty").map_or_else(|_| Stdio::null(), Stdio::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_the_last_two_dashes_is_for_the_debugger() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let all = words("env -- cat -- -batch");
+        assert_eq!(
+            split(&all),
+            (&words("env -- cat")[..], &words("-batch")[..])
+        );
+        let none = words("cat file");
+        assert_eq!(split(&none), (&none[..], &[][..]));
+    }
+}

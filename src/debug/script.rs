@@ -1,0 +1,133 @@
+//! What a debugger is told, in gdb's commands.
+//!
+//! gdb takes the program's file from /proc/PID/exe, which names this program where the kernel did not let it be changed.
+//! Told the right one, it finds the rest by itself: how far the program is moved by AT_ENTRY, the interpreter by AT_BASE,
+//! and the libraries by what the dynamic linker has written down in the program's memory.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use super::target::Target;
+
+/// The stop that a process waits in would be told and passed on once more when it goes on.
+const WITHOUT_STOP: &str = "handle SIGSTOP nostop noprint nopass";
+const WITH_STOP: &str = "handle SIGSTOP stop print pass";
+
+/// To debug on this machine.
+pub(super) fn local(target: &Target) -> Vec<String> {
+    let attach = format!("attach {}", target.pid);
+    let mut lines = files(target);
+    match target.entry_ahead {
+        None => lines.push(attach),
+        Some(entry) => {
+            lines.extend([WITHOUT_STOP.to_owned(), attach]);
+            lines.extend(to_entry(entry));
+            lines.push(WITH_STOP.to_owned());
+        }
+    }
+    lines
+}
+
+/// To debug by gdbserver. Without a host in the address gdb means its own machine.
+pub(super) fn remote(target: &Target, address: &OsStr) -> Vec<String> {
+    let mut lines = files(target);
+    lines.push(WITHOUT_STOP.to_owned());
+    lines.push(format!("target remote {}", address.to_string_lossy()));
+    lines.extend(target.entry_ahead.into_iter().flat_map(to_entry));
+    lines
+}
+
+/// As options of gdb, which takes them in this order and before those of the user.
+pub(super) fn arguments(target: &Target) -> Vec<OsString> {
+    let lines = local(target).into_iter();
+    lines.flat_map(|line| ["-ex".into(), line.into()]).collect()
+}
+
+fn files(target: &Target) -> Vec<String> {
+    let mut lines = vec![
+        // It would offer to load the file that /proc/PID/exe names.
+        "set exec-file-mismatch off".to_owned(),
+        format!("file {}", quoted(&target.program)),
+    ];
+    lines.extend(
+        target
+            .interpreter
+            .as_ref()
+            .map(|(path, bias)| format!("add-symbol-file {} -o {bias:#x}", quoted(path))),
+    );
+    lines
+}
+
+/// A process that was stopped by `run --stop` has a few of our instructions before it. A breakpoint in hardware leaves
+/// memory as it is.
+fn to_entry(entry: u64) -> [String; 2] {
+    [format!("thbreak *{entry:#x}"), "continue".to_owned()]
+}
+
+/// A word as gdb reads it. What would end the line cannot be written at all, and is left to gdb to complain of.
+fn quoted(path: &Path) -> String {
+    let mut text = String::from("\"");
+    for character in String::from_utf8_lossy(path.as_os_str().as_bytes()).chars() {
+        if matches!(character, '"' | '\\') {
+            text.push('\\');
+        }
+        let _ = text.write_char(character);
+    }
+    text.push('"');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target() -> Target {
+        Target {
+            pid: 7,
+            program: "/bin/a \"b".into(),
+            interpreter: Some(("/ld".into(), 0x1000)),
+            entry_ahead: None,
+        }
+    }
+
+    #[test]
+    fn files_come_first_and_their_names_are_quoted() {
+        let expected = [
+            "set exec-file-mismatch off",
+            "file \"/bin/a \\\"b\"",
+            "add-symbol-file \"/ld\" -o 0x1000",
+            "attach 7",
+        ];
+        assert_eq!(local(&target()), expected);
+    }
+
+    #[test]
+    fn what_is_ahead_of_the_first_instruction_is_run() {
+        let target = Target {
+            interpreter: None,
+            entry_ahead: Some(0x2000),
+            ..target()
+        };
+        let lines = local(&target);
+        let expected = [
+            WITHOUT_STOP,
+            "attach 7",
+            "thbreak *0x2000",
+            "continue",
+            WITH_STOP,
+        ];
+        assert_eq!(lines[2..], expected);
+        let lines = remote(&target, OsStr::new(":1"));
+        assert_eq!(
+            lines[2..],
+            [
+                WITHOUT_STOP,
+                "target remote :1",
+                "thbreak *0x2000",
+                "continue"
+            ]
+        );
+    }
+}
