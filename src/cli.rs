@@ -10,6 +10,7 @@ use crate::compare::CompareOptions;
 use crate::debug::DebugOptions;
 use crate::layout::LayoutOptions;
 use crate::placement::Placement;
+use crate::plan::PlanOptions;
 
 /// Replace the program that a process runs, as execve(2) does, without calling execve(2).
 #[derive(Debug, Parser)]
@@ -29,6 +30,10 @@ impl Cli {
             Subcommand::Run(options) => (&options.program, options.fd.is_some()),
             Subcommand::Debug(options) => (&options.run.program, options.run.fd.is_some()),
             Subcommand::Compare(options) => (&options.run.program, options.files_from.is_some()),
+            Subcommand::Plan(options) => (
+                &options.run.program,
+                options.run.fd.is_some() || options.print_host,
+            ),
             Subcommand::Check(_)
             | Subcommand::Diff(_)
             | Subcommand::Capture(_)
@@ -52,6 +57,8 @@ pub(crate) enum Subcommand {
     Check(CheckOptions),
     /// Debug a program from its first instruction, or a process
     Debug(DebugOptions),
+    /// Show what loading a program would do, without doing it
+    Plan(PlanOptions),
     /// Compare two subjects: programs, processes, captures
     Diff(DiffOptions),
     /// Write down what can be seen of a program before its first instruction

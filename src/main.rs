@@ -11,6 +11,7 @@ mod layout;
 mod layout_from;
 mod logging;
 mod placement;
+mod plan;
 mod render;
 mod run;
 mod subject;
@@ -58,6 +59,7 @@ fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
         Subcommand::Compare(options) => compare::compare(&options),
         Subcommand::Check(options) => check::check(&options),
         Subcommand::Debug(options) => debug::debug(&options),
+        Subcommand::Plan(options) => plan::plan(&options),
         Subcommand::Diff(options) => diff::diff(&options),
         Subcommand::Capture(options) => diff::capture(&options),
         Subcommand::Layout(options) => layout::layout(&options),

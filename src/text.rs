@@ -45,6 +45,45 @@ impl Page {
         }
     }
 
+    /// How wide.
+    pub(crate) fn width(self) -> usize {
+        self.width
+    }
+
+    /// Rows with titles above them, in columns as wide as they have to be; indented by two. Where the page is narrower,
+    /// each row has its cells with their titles in a paragraph.
+    pub(crate) fn table<const N: usize>(self, titles: [&str; N], rows: &[[String; N]]) -> String {
+        let widest = |column: usize| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.chain([titles[column].len()]).max().unwrap_or(0)
+        };
+        let widths: [usize; N] = std::array::from_fn(widest);
+        if widths.iter().map(|width| width + 1).sum::<usize>() + 1 > self.width {
+            return rows.iter().map(|row| self.row(titles, row)).collect();
+        }
+        let line = |cells: [&str; N]| {
+            let cells = cells
+                .iter()
+                .zip(widths)
+                .map(|(cell, width)| format!(" {cell:<width$}"));
+            format!(" {}\n", cells.collect::<String>().trim_end())
+        };
+        let mut text = styled(BOLD, &line(titles));
+        text.extend(
+            rows.iter()
+                .map(|row| line(std::array::from_fn(|column| row[column].as_str()))),
+        );
+        text
+    }
+
+    fn row<const N: usize>(self, titles: [&str; N], row: &[String; N]) -> String {
+        let cells = titles
+            .iter()
+            .zip(row)
+            .map(|(title, cell)| format!("{title} {}", cell.trim()));
+        self.paragraph(PLAIN, "  ", &cells.collect::<Vec<_>>().join(", "), 4)
+    }
+
     /// A label and a text behind it, which goes on in lines of its own indented by `indent`. Only the label has a style.
     pub(crate) fn paragraph(self, style: Style, label: &str, text: &str, indent: usize) -> String {
         let mut lines = styled(style, label);
@@ -65,6 +104,18 @@ impl Page {
         }
         lines.push('\n');
         lines
+    }
+}
+
+/// The text in so many columns: where it is longer, its end is left out.
+pub(crate) fn fitted(text: &str, room: usize) -> String {
+    match text.char_indices().nth(room) {
+        None => text.to_owned(),
+        Some(_) => text
+            .chars()
+            .take(room.saturating_sub(1))
+            .chain(['…'])
+            .collect(),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::host::Host;
 use crate::open::{Leniency, memory_file, open_program};
 use crate::plan::Choices;
 use crate::prepared::Prepared;
+#[cfg(feature = "inspect")]
 use crate::preview::Preview;
 use crate::search;
 use crate::source::Source;
@@ -231,6 +232,7 @@ impl Command {
     /// # Errors
     ///
     /// As [`prepare`](Self::prepare), by the rules of that host.
+    #[cfg(feature = "inspect")]
     pub fn preview_on(&self, host: Host) -> Result<Preview, Error> {
         self.prepare_on(host).map(Prepared::preview_elsewhere)
     }

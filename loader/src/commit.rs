@@ -150,6 +150,7 @@ impl<'a> Commit<'a> {
     }
 
     /// The rows, and the last system call, which is none of them: to be looked at once it is [`ready`](Self::ready).
+    #[cfg(feature = "inspect")]
     pub(crate) fn rows(&self, ready: &Ready) -> (Table, Row) {
         let last = last_row(&ready.runner.range, self.host.page_size.get(), self.gadget);
         (self.table.clone(), last)

@@ -28,6 +28,8 @@ pub mod image;
 pub mod layout;
 pub mod machine;
 pub mod maps;
+#[cfg(feature = "inspect")]
+pub mod notation;
 pub mod page;
 pub mod plan;
 pub mod script;
@@ -45,7 +47,8 @@ mod handover;
 mod holes;
 mod open;
 mod prepared;
-mod preview;
+#[cfg(feature = "inspect")]
+pub mod preview;
 mod process;
 mod procfs;
 mod randomness;
@@ -67,5 +70,4 @@ pub use command::Command;
 pub use difference::Difference;
 pub use error::{AddressFault, Cause, ChoiceFault, Error, Field, SegmentFault, Subject};
 pub use prepared::Prepared;
-pub use preview::{Preview, Rows};
 pub use sys::die_by;

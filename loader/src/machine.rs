@@ -33,6 +33,31 @@ impl Machine {
         }
     }
 
+    /// The one with this usual name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "x86-64" | "x86_64" | "amd64" => Some(Self::X86_64),
+            "aarch64" | "arm64" => Some(Self::Aarch64),
+            _ => None,
+        }
+    }
+
+    /// The page sizes that Linux can have on it, in bytes.
+    pub const fn page_sizes(self) -> &'static [u64] {
+        match self {
+            Self::X86_64 => &[4096],
+            Self::Aarch64 => &[4096, 16384, 65536],
+        }
+    }
+
+    /// Its usual name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86-64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+
     /// The value of `e_machine`.
     pub const fn number(self) -> u16 {
         match self {

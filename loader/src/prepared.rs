@@ -6,21 +6,21 @@ use crate::auxv;
 use crate::commit::{self, Commit, Ending};
 use crate::difference::Difference;
 use crate::error::Error;
-use crate::handover;
 use crate::host::Host;
 use crate::open::Opened;
 use crate::plan::{Choices, Plan};
-use crate::preview::{Preview, Rows};
 use crate::stack::InitialStack;
 
 /// A program that is opened and planned, ready to be run.
 #[derive(Debug)]
 pub struct Prepared {
-    ending: Ending,
-    host: Host,
-    opened: Opened,
-    plan: Plan,
-    stack: InitialStack,
+    pub(crate) ending: Ending,
+    #[cfg(feature = "inspect")]
+    pub(crate) choices: Choices,
+    pub(crate) host: Host,
+    pub(crate) opened: Opened,
+    pub(crate) plan: Plan,
+    pub(crate) stack: InitialStack,
 }
 
 impl Prepared {
@@ -52,6 +52,8 @@ impl Prepared {
         let stack = InitialStack::new(frame, &opened.arguments, &auxv, platform, plan.stack.random);
         Ok(Self {
             ending,
+            #[cfg(feature = "inspect")]
+            choices: choices.clone(),
             host,
             opened,
             plan,
@@ -73,28 +75,6 @@ impl Prepared {
     /// The bytes of the new stack.
     pub fn stack(&self) -> &InitialStack {
         &self.stack
-    }
-
-    /// All of it as plain data, with the system calls that [`exec`](Self::exec) would make. To find out what these are,
-    /// everything is staged that they need, and then removed again.
-    pub fn preview(self) -> Preview {
-        let rows = || -> Result<Rows, Error> {
-            let mut commit = self.ready_to_commit(self.ending)?;
-            let ready = commit.ready()?;
-            let (table, last) = commit.rows(&ready);
-            Ok(Rows { table, last })
-        };
-        let handover = rows();
-        Preview::new(self.host, &self.opened, self.plan, self.stack, handover)
-    }
-
-    /// The same for another process on `host`, which this was prepared for.
-    pub(crate) fn preview_elsewhere(self) -> Preview {
-        let rows = handover::table_elsewhere(&self.host, &self.plan, &self.stack, &self.opened);
-        let handover = rows
-            .map(|(table, last)| Rows { table, last })
-            .map_err(Error::from);
-        Preview::new(self.host, &self.opened, self.plan, self.stack, handover)
     }
 
     /// What it was planned for, and from which files.
@@ -131,7 +111,7 @@ impl Prepared {
         commit.run().map_err(Error::from)
     }
 
-    fn ready_to_commit(&self, ending: Ending) -> Result<Commit<'_>, Error> {
+    pub(crate) fn ready_to_commit(&self, ending: Ending) -> Result<Commit<'_>, Error> {
         let (host, plan) = (&self.host, &self.plan);
         Commit::new(host, plan, &self.stack, &self.opened, ending)
     }

@@ -23,7 +23,7 @@ use crate::sys;
 
 use super::finding::Finding;
 use super::looks::{BINFMT_MISC, KERNEL_DISAGREES};
-use super::{Check, Setting, Severity, elsewhere, explain, findings, misc, rights};
+use super::{Check, Headers, Setting, Severity, elsewhere, explain, findings, misc, rights};
 
 /// What execve would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -301,6 +301,26 @@ impl Chain {
         let path = path.to_string_lossy();
         self.links.iter().any(|link| link.interpreter == path)
     }
+}
+
+/// The ELF files that starting this one would read, as far as they are there: of a script, its last interpreter; then the
+/// file that `PT_INTERP` names.
+pub fn elf_files(path: &Path) -> Vec<(String, Headers)> {
+    let mut files = Vec::new();
+    let chain = Chain::follow(path);
+    let Some(program) = chain.files.last() else {
+        return files;
+    };
+    let Some(headers) = Headers::read(&program.file, program.size()) else {
+        return files;
+    };
+    let interpreter = headers.interpreter(&program.file);
+    files.push((text(&program.path), headers));
+    if let Some(looked) = interpreter.and_then(|path| Looked::open(&path)) {
+        let headers = Headers::read(&looked.file, looked.size());
+        files.extend(headers.map(|headers| (text(&looked.path), headers)));
+    }
+    files
 }
 
 fn text(string: &CStr) -> String {

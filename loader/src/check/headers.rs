@@ -1,6 +1,9 @@
 //! The tables of an ELF file as they are written, as far as they are there: for showing, nothing is checked.
 
+use std::ffi::{CStr, CString};
+
 use goblin::elf::header::{EI_CLASS, EI_DATA, ELFCLASS32, ELFDATA2MSB, ELFMAG};
+use goblin::elf::program_header::PT_INTERP;
 use goblin::elf64::header::{Header, SIZEOF_EHDR};
 use goblin::elf64::program_header::{ProgramHeader, SIZEOF_PHDR};
 use goblin::elf64::section_header::{SIZEOF_SHDR, SectionHeader};
@@ -10,6 +13,8 @@ use crate::image::{ReadAt, header_in};
 
 /// The kernel takes no more.
 const PROGRAM_HEADERS: usize = 1170;
+/// `PATH_MAX`.
+const PATH_SIZE: u64 = 4096;
 /// More are not looked at.
 const SECTIONS: u64 = 1 << 16;
 
@@ -96,6 +101,15 @@ impl Headers {
     pub fn of_type(&self, kind: u32) -> impl DoubleEndedIterator<Item = (usize, &ProgramHeader)> {
         let headers = self.program_headers.iter().enumerate();
         headers.filter(move |(_, header)| header.p_type == kind)
+    }
+
+    /// The path that the first `PT_INTERP` names.
+    pub fn interpreter(&self, file: &(impl ReadAt + ?Sized)) -> Option<CString> {
+        let (_, header) = self.of_type(PT_INTERP).next()?;
+        let mut path = vec![0; header.p_filesz.min(PATH_SIZE) as usize];
+        let count = file.read_at(&mut path, header.p_offset).ok()?;
+        let path = CStr::from_bytes_until_nul(&path[..count]).ok()?;
+        Some(path.to_owned())
     }
 
     /// A field of a program header.

@@ -12,6 +12,7 @@
 //! 7. Ids and capabilities, which take privilege away; the name; the caller's signal mask: a signal that was pending
 //!    meets the default action, as after execve.
 
+#[cfg(feature = "inspect")]
 mod elsewhere;
 mod identity;
 mod layout;
@@ -32,6 +33,7 @@ use crate::process::Process;
 use crate::stack::InitialStack;
 use crate::table::{Table, call};
 
+#[cfg(feature = "inspect")]
 pub(crate) use elsewhere::table_elsewhere;
 pub(crate) use layout::layout_is_legal;
 

@@ -4,6 +4,12 @@
 
 mod current;
 #[cfg(feature = "inspect")]
+mod file;
+#[cfg(feature = "inspect")]
+mod form;
+#[cfg(all(test, feature = "inspect"))]
+mod tests;
+#[cfg(feature = "inspect")]
 mod typical;
 
 use std::ops::Range;
@@ -15,6 +21,8 @@ use crate::maps::Mapping;
 use crate::page::PageSize;
 pub use crate::randomness::Randomness;
 use crate::space::MmapArea;
+#[cfg(feature = "inspect")]
+pub use file::HostFileError;
 
 /// What execve lowers a higher stack limit to where the program gets other rights than its user has.
 pub(crate) const SECURE_STACK_LIMIT: u64 = 8 << 20;

@@ -16,6 +16,8 @@ use crate::space::MmapArea;
 
 use super::{Host, Ids, Limit, Overcommit, Randomize, Randomness};
 
+/// Where x86-64 has the page for legacy system calls.
+const VSYSCALL: Range<u64> = 0xffff_ffff_ff60_0000..0xffff_ffff_ff60_1000;
 /// Pages of the vDSO: the data that the kernel shows with it, and its code.
 const VVAR_PAGES: u64 = 4;
 const VDSO_PAGES: u64 = 2;
@@ -79,10 +81,19 @@ impl Host {
             special(data, readable, b"[vvar]"),
             special(code, executable, b"[vdso]"),
         ];
+        // The usual configuration: it may be called, not read.
+        let vsyscall = Permissions {
+            read: false,
+            ..executable
+        };
+        if self.machine == Machine::X86_64 {
+            self.mappings
+                .push(special(VSYSCALL, vsyscall, b"[vsyscall]"));
+        }
     }
 }
 
-fn special(range: Range<u64>, permissions: Permissions, name: &[u8]) -> Mapping {
+pub(super) fn special(range: Range<u64>, permissions: Permissions, name: &[u8]) -> Mapping {
     Mapping {
         range,
         permissions,

@@ -84,7 +84,8 @@ pub fn of_plan(
     Ok(evidence)
 }
 
-fn mappings(plan: &Plan, host: &Host, names: &[Vec<u8>; 2]) -> Vec<Mapping> {
+/// What a plan leaves mapped, as /proc/PID/maps would list it.
+pub(crate) fn mappings(plan: &Plan, host: &Host, names: &[Vec<u8>; 2]) -> Vec<Mapping> {
     let mut space = AddressSpace::default();
     space.place(
         plan.stack.range.clone(),

@@ -27,7 +27,9 @@ use layout::Layout;
 pub use limits::MemoryKind;
 pub use observed::Observed;
 #[cfg(feature = "inspect")]
-pub(crate) use place::outermost_area;
+pub(crate) use place::{area, effective_host, outermost_area};
+#[cfg(feature = "inspect")]
+pub(crate) use segments::{alignment, total_size};
 
 /// A parsed file with what planning needs to know of the file itself.
 #[derive(Clone, Debug)]

@@ -235,7 +235,7 @@ pub(super) fn bounds(image: &Image, bias: u64) -> Bounds {
 }
 
 /// Where the kernel would look for room for the interpreter and what comes after it.
-pub(super) fn area(host: &Host, choices: &Choices, randomize: Randomize) -> MmapArea {
+pub(crate) fn area(host: &Host, choices: &Choices, randomize: Randomize) -> MmapArea {
     let area = if randomize == Randomize::Nothing {
         unrandomized_area(host, 0)
     } else if choices.seed.is_some() {
@@ -292,6 +292,14 @@ fn seeded_area(host: &Host) -> MmapArea {
             base: base.saturating_add(drawn),
         },
     }
+}
+
+/// The host with what the choices draw in its place.
+#[cfg(feature = "inspect")]
+pub(crate) fn effective_host(host: &Host, choices: &Choices) -> Host {
+    choices
+        .seed
+        .map_or_else(|| host.clone(), |seed| seeded(host, seed))
 }
 
 /// `host` with everything drawn from a seed, whatever is randomised on it.

@@ -10,7 +10,7 @@ use crate::page::PageSize;
 use super::{File, MemoryKind, Operation};
 
 /// The distance from the first page of the lowest segment to the end of the highest; 0 without a segment.
-pub(super) fn total_size(image: &Image, page: PageSize) -> u64 {
+pub(crate) fn total_size(image: &Image, page: PageSize) -> u64 {
     let start = image
         .segments
         .iter()
@@ -25,7 +25,7 @@ pub(super) fn total_size(image: &Image, page: PageSize) -> u64 {
 }
 
 /// The largest alignment a segment asks for, at least a page; what is no power of two does not count.
-pub(super) fn alignment(image: &Image, page: PageSize) -> u64 {
+pub(crate) fn alignment(image: &Image, page: PageSize) -> u64 {
     let asked = image
         .segments
         .iter()

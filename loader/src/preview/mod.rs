@@ -1,0 +1,134 @@
+//! [`Preview`]: a load that is not done, as plain data.
+
+mod choice;
+mod items;
+
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+
+use crate::arguments::Arguments;
+use crate::check::Headers;
+use crate::error::Error;
+use crate::handover;
+use crate::host::Host;
+use crate::layout::{from_plan, printable};
+use crate::maps::Mapping;
+use crate::open::OpenFile;
+use crate::plan::{Choices, Loadable, Plan};
+use crate::prepared::Prepared;
+use crate::stack::InitialStack;
+use crate::table::{Row, Table};
+
+pub use choice::Choice;
+pub use items::Item;
+
+/// Everything that a load would do: the files as execve reads them, every address, the stack, every system call.
+#[derive(Debug)]
+pub struct Preview {
+    /// The machine and the process that it is planned for.
+    pub host: Host,
+    /// What was asked for.
+    pub choices: Choices,
+    /// The program: of a script, its last interpreter.
+    pub program: ElfFile,
+    /// The file that its `PT_INTERP` names.
+    pub interpreter: Option<ElfFile>,
+    /// As they will be on the stack: scripts have rewritten them.
+    pub arguments: Arguments,
+    /// Where everything goes.
+    pub plan: Plan,
+    /// The bytes of the new stack.
+    pub stack: InitialStack,
+    /// The memory before the first instruction, as /proc/PID/maps would list it.
+    pub mappings: Vec<Mapping>,
+    /// The point of no return; an error is what stands in its way in this process.
+    pub handover: Result<Rows, Error>,
+}
+
+/// One of the files.
+#[derive(Debug)]
+pub struct ElfFile {
+    /// Its path as the kernel knows it.
+    pub path: String,
+    /// What execve takes from it.
+    pub loadable: Loadable,
+    /// Its tables, for showing; `None` where they cannot be read any more.
+    pub headers: Option<Headers>,
+}
+
+/// The system calls of the point of no return.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// One by one, with the bytes that they point to.
+    pub table: Table,
+    /// The one that removes the loader, after which the program starts.
+    pub last: Row,
+}
+
+impl Preview {
+    fn new(prepared: Prepared, handover: Result<Rows, Error>) -> Self {
+        let opened = &prepared.opened;
+        let program = ElfFile::new(&opened.program);
+        let interpreter = opened.interpreter.as_ref().map(ElfFile::new);
+        let paths = [Some(&program), interpreter.as_ref()];
+        let paths = paths.map(|file| {
+            file.map(|file| file.path.clone().into_bytes())
+                .unwrap_or_default()
+        });
+        Self {
+            mappings: from_plan::mappings(&prepared.plan, &prepared.host, &paths),
+            program,
+            interpreter,
+            arguments: opened.arguments.clone(),
+            host: prepared.host,
+            choices: prepared.choices,
+            plan: prepared.plan,
+            stack: prepared.stack,
+            handover,
+        }
+    }
+
+    /// The addresses that were chosen, from high to low, each with the reason.
+    pub fn chosen(&self) -> Vec<Choice> {
+        choice::chosen(self)
+    }
+
+    /// What stands on the new stack, from high to low.
+    pub fn stack_items(&self) -> Vec<Item> {
+        items::items(&self.stack, &self.arguments)
+    }
+}
+
+impl ElfFile {
+    fn new(opened: &OpenFile) -> Self {
+        let link = format!("/proc/self/fd/{}", opened.file.as_raw_fd());
+        let path = std::fs::read_link(Path::new(&link)).unwrap_or_default();
+        Self {
+            path: printable(path.as_os_str().as_encoded_bytes()),
+            loadable: opened.loadable.clone(),
+            headers: Headers::read(&opened.file, opened.loadable.file_size),
+        }
+    }
+}
+
+impl Prepared {
+    /// All of it as plain data, with the system calls that [`exec`](Self::exec) would make. To find out what these are,
+    /// everything is staged that they need, and then removed again.
+    pub fn preview(self) -> Preview {
+        let rows = || -> Result<Rows, Error> {
+            let mut commit = self.ready_to_commit(self.ending)?;
+            let ready = commit.ready()?;
+            let (table, last) = commit.rows(&ready);
+            Ok(Rows { table, last })
+        };
+        let handover = rows();
+        Preview::new(self, handover)
+    }
+
+    /// The same for another process on the host that this was prepared for.
+    pub(crate) fn preview_elsewhere(self) -> Preview {
+        let rows = handover::table_elsewhere(&self.host, &self.plan, &self.stack, &self.opened);
+        let rows = rows.map(|(table, last)| Rows { table, last });
+        Preview::new(self, rows.map_err(Error::from))
+    }
+}

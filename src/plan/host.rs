@@ -1,0 +1,51 @@
+//! The host that is planned for.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use supplant_loader::host::Host;
+use supplant_loader::machine::Machine;
+
+use super::named;
+
+/// More is no host.
+const LIMIT: u64 = 1 << 20;
+
+/// From a file, standard input, or as machines of a kind usually are.
+pub(super) fn read(file: &Path) -> anyhow::Result<Host> {
+    if let Some(name) = file.to_str().and_then(|name| name.strip_prefix("typical:")) {
+        return typical(name);
+    }
+    let mut json = Vec::new();
+    if file == Path::new("-") {
+        io::stdin()
+            .lock()
+            .take(LIMIT)
+            .read_to_end(&mut json)
+            .context("standard input")?;
+    } else {
+        // To open a FIFO may take for ever, and a device has no end.
+        let regular = named(file, std::fs::metadata(file))?.is_file();
+        ensure!(regular, "{}: not a regular file", file.display());
+        let opened = named(file, File::open(file))?;
+        named(file, opened.take(LIMIT).read_to_end(&mut json))?;
+    }
+    named(file, Host::from_json(&json))
+}
+
+fn typical(name: &str) -> anyhow::Result<Host> {
+    let (name, size) = name.split_once(':').unwrap_or((name, "4096"));
+    let machine = Machine::from_name(name)
+        .with_context(|| format!("typical:{name}: known are x86-64 and aarch64"))?;
+    let size: u64 = size
+        .parse()
+        .context("typical:MACHINE:PAGESIZE: the page size is a number")?;
+    let json = format!(
+        r#"{{"schema": 1, "machine": "{}", "page_size": {size}}}"#,
+        machine.name()
+    );
+    // Read like a file, so that its random words are drawn.
+    Ok(Host::from_json(json.as_bytes())?)
+}

@@ -1,0 +1,211 @@
+//! `supplant plan`: the load of a program, without doing it.
+
+mod addresses;
+mod calls;
+mod files;
+mod host;
+mod json;
+mod stack;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use nix::errno::Errno;
+use supplant_loader::check::{Headers, elf_files};
+use supplant_loader::host::Host;
+use supplant_loader::preview::{ElfFile, Preview};
+use supplant_loader::{Command, Error, search};
+
+use crate::cli::RunOptions;
+use crate::text::{BOLD, PLAIN, Page, RED, print, printable};
+use crate::{WRONG_COMMAND_LINE, complain, run};
+
+const PLANNED: i32 = 0;
+const REFUSED: i32 = 1;
+const NOT_PLANNED: i32 = 2;
+
+const EXAMPLES: &str = "\
+Nothing of the program is mapped or run. The options of run that stand before PROGRAM are those of
+the load that is planned; without -R or --seed each plan draws its own random numbers.
+
+Examples:
+  supplant plan /bin/true
+  supplant plan -R --json ./program | jq .mappings
+  supplant plan --print-host >here.json
+  supplant plan --host typical:aarch64 --interpreter ./ld-linux-aarch64.so.1 ./arm-program
+
+Status: 0 when it would start, 1 when it would be refused (what can be told is shown, with the
+reason), 2 when it could not be planned; 125 for a wrong command line.";
+
+/// Show what loading a program would do: the files, the addresses and why, the stack, every system call.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct PlanOptions {
+    /// Plan for another machine or process: a file as --print-host writes it (- is standard input), or typical:MACHINE
+    #[arg(long, value_name = "FILE")]
+    host: Option<PathBuf>,
+    /// Write the host that would be planned for to standard output, as JSON, and plan nothing
+    #[arg(long)]
+    pub(crate) print_host: bool,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}
+
+/// Plans the program; the status to exit with.
+pub(crate) fn plan(options: &PlanOptions) -> i32 {
+    let result = if options.print_host {
+        print_host(options)
+    } else {
+        try_plan(options)
+    };
+    result.unwrap_or_else(|error| {
+        complain("plan", &format_args!("{error:#}"));
+        NOT_PLANNED
+    })
+}
+
+fn print_host(options: &PlanOptions) -> anyhow::Result<i32> {
+    let host = match &options.host {
+        Some(file) => host::read(file)?,
+        None => Host::current()?,
+    };
+    print(&host.to_json());
+    Ok(PLANNED)
+}
+
+fn try_plan(options: &PlanOptions) -> anyhow::Result<i32> {
+    let wrong = |error: anyhow::Error| {
+        complain("plan", &format_args!("{error:#}"));
+        WRONG_COMMAND_LINE
+    };
+    let command = match run::surroundings(&options.run).and_then(|()| run::command(&options.run)) {
+        Ok(command) => command,
+        Err(error) => return Ok(wrong(error)),
+    };
+    let host = options
+        .host
+        .as_ref()
+        .map(|file| host::read(file))
+        .transpose()?;
+    let name = options
+        .run
+        .program
+        .first()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let planned = preview(&command, host).map_err(|error| Refusal {
+        files: elf_files(&place(options)),
+        error,
+    });
+    let text = match (&planned, options.json) {
+        (planned, true) => json::line(&name, planned),
+        (Ok(preview), false) => as_text(Page::current(), preview),
+        (Err(refusal), false) => refusal.as_text(Page::current()),
+    };
+    print(&text);
+    Ok(if planned.is_ok() { PLANNED } else { REFUSED })
+}
+
+fn preview(command: &Command, host: Option<Host>) -> Result<Preview, Error> {
+    match host {
+        None => command.prepare().map(supplant_loader::Prepared::preview),
+        Some(host) => command.preview_on(host),
+    }
+}
+
+/// Where the program would be found.
+fn place(options: &PlanOptions) -> PathBuf {
+    if let Some(number) = options.run.fd {
+        return format!("/proc/self/fd/{number}").into();
+    }
+    let name = options.run.program.first().cloned().unwrap_or_default();
+    let path = std::env::var_os("PATH");
+    let places = search::candidates(&name, path.as_deref());
+    let found = places
+        .iter()
+        .find(|place| std::path::Path::new(place).is_file());
+    found.cloned().unwrap_or_else(OsString::new).into()
+}
+
+/// A program that would be refused, with what can be told of it.
+struct Refusal {
+    files: Vec<(String, Headers)>,
+    error: Error,
+}
+
+impl Refusal {
+    /// As `run` says it.
+    fn reason(&self) -> String {
+        match self.error.signal() {
+            Some(signal) => {
+                let name = nix::sys::signal::Signal::try_from(signal)
+                    .map_or("a signal", |signal| signal.as_str());
+                format!("{} (execve kills: {name})", self.error)
+            }
+            None => format!(
+                "{} ({:?})",
+                self.error,
+                Errno::from_raw(self.error.raw_os_error())
+            ),
+        }
+    }
+
+    fn as_text(&self, page: Page) -> String {
+        let titles = ["program", "interpreter"].into_iter();
+        let files = titles
+            .zip(&self.files)
+            .map(|(title, (path, headers))| files::section(page, title, path, Some(headers)));
+        let files: String = files.collect();
+        files + &page.paragraph(RED, "refused:", &printable(&self.reason()), 2)
+    }
+}
+
+fn as_text(page: Page, preview: &Preview) -> String {
+    let section = |title: &str, file: &ElfFile| {
+        files::section(page, title, &file.path, file.headers.as_ref())
+    };
+    let interpreter = preview
+        .interpreter
+        .as_ref()
+        .map(|file| section("interpreter", file));
+    [
+        section("program", &preview.program),
+        interpreter.unwrap_or_default(),
+        heading(page, "addresses", "and why"),
+        addresses::section(page, preview),
+        heading(page, "memory", "before the first instruction"),
+        addresses::memory(page, preview),
+        heading(page, "stack", "from high to low"),
+        stack::section(page, preview),
+        heading(
+            page,
+            "system calls",
+            "from the point of no return to the first instruction",
+        ),
+        calls::section(page, preview),
+    ]
+    .concat()
+}
+
+fn heading(page: Page, title: &str, more: &str) -> String {
+    page.paragraph(BOLD, title, more, 2)
+}
+
+/// A line for the rest of a section, where it is cut short by a reason.
+fn reason(page: Page, text: &str) -> String {
+    page.paragraph(PLAIN, "  ", &printable(text), 2)
+}
+
+/// Errors of reading a file have its name.
+fn named<T>(
+    file: &std::path::Path,
+    result: Result<T, impl Into<anyhow::Error>>,
+) -> anyhow::Result<T> {
+    result
+        .map_err(Into::into)
+        .with_context(|| file.display().to_string())
+}

@@ -1,0 +1,71 @@
+//! `supplant plan`: what it says is what `run` then does, and the kernel without randomisation.
+
+mod support;
+
+#[path = "plan/hosts.rs"]
+mod hosts;
+#[path = "plan/like_run.rs"]
+mod like_run;
+#[path = "plan/shown.rs"]
+mod shown;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use support::{builds, test_binaries};
+
+const PROGRAMS: [&str; 11] = [
+    "glibc-pie/tell",
+    "glibc-nopie/tell",
+    "glibc-static/tell",
+    "glibc-static-pie/tell",
+    "musl-pie/tell",
+    "musl-static/exec_stack",
+    "bare/align_2m",
+    "bare/two_segments_far",
+    "glibc-pie/huge_bss",
+    "bare/low_address",
+    "bare/uses_exec_interp",
+];
+
+fn programs() -> Vec<PathBuf> {
+    let paths = PROGRAMS.iter().map(|name| test_binaries().join(name));
+    let there: Vec<_> = paths.filter(|path| path.exists()).collect();
+    assert!(!there.is_empty(), "`make test-binaries` builds them");
+    there
+}
+
+/// With the same small environment each time, so that the stack is as large.
+fn supplant(arguments: &[&str]) -> Command {
+    let mut command = Command::new(&builds()[0]);
+    command.args(arguments).env_clear().env("NAME", "value");
+    command
+}
+
+fn plan(options: &[&str], program: &Path) -> Output {
+    supplant(&["plan"])
+        .args(options)
+        .arg(program)
+        .output()
+        .expect("it was built")
+}
+
+fn planned(options: &[&str], program: &Path) -> Value {
+    let output = plan(&[options, &["--json"]].concat(), program);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn address(plan: &Value, name: &str) -> u64 {
+    let addresses = plan["addresses"].as_array().expect("a plan has addresses");
+    let found = addresses
+        .iter()
+        .find(|address| address["name"] == name)
+        .expect(name);
+    let text = found["address"].as_str().expect("an address is a string");
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("in hexadecimal")
+}

@@ -1,0 +1,235 @@
+//! What a plan says is what `run` then does, and the kernel without randomisation.
+
+use std::ffi::CString;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::personality::{Persona, get, set};
+use serde_json::{Value, json};
+use supplant_loader::arguments::Arguments;
+use supplant_loader::trace::{Started, by_kernel};
+
+use crate::support::{scratch, test_binaries};
+use crate::{address, planned, programs, supplant};
+
+/// A process that is stopped before its first instruction; killed with the value.
+struct Stopped(Child);
+
+impl Stopped {
+    fn start(options: &[&str], program: &Path) -> Self {
+        let mut command = supplant(&["run", "--stop"]);
+        let stopped = Self(
+            command
+                .args(options)
+                .arg(program)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("it was built"),
+        );
+        let started = Instant::now();
+        while !stopped.read("stat").contains(") T ") {
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "{}",
+                stopped.read("stat")
+            );
+            thread::sleep(Duration::from_millis(1));
+        }
+        stopped
+    }
+
+    fn read(&self, name: &str) -> String {
+        proc(self.0.id(), name)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn proc(pid: u32, name: &str) -> String {
+    fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default()
+}
+
+/// What maps lists, as a plan has it. Two neighbouring pieces of anonymous memory may be one (M-23).
+fn mappings(maps: &str) -> Vec<Value> {
+    // At the stop the last call is still to come.
+    let lines = maps
+        .lines()
+        .filter(|line| !line.ends_with("/memfd:supplant (deleted)"));
+    let lines = lines.map(|line| {
+        let words: Vec<_> = line.split_ascii_whitespace().collect();
+        let (start, end) = words[0].split_once('-').expect("a line of maps");
+        let offset = u64::from_str_radix(words[2], 16).expect("a line of maps");
+        json!({
+            "start": format!("0x{}", start.trim_start_matches('0')),
+            "end": format!("0x{}", end.trim_start_matches('0')),
+            "permissions": words[1],
+            "offset": format!("{offset:#x}"),
+            "name": words.get(5).copied().unwrap_or_default(),
+        })
+    });
+    joined(lines.collect())
+}
+
+fn joined(lines: Vec<Value>) -> Vec<Value> {
+    let mut joined: Vec<Value> = Vec::new();
+    for line in lines {
+        match joined.last_mut() {
+            Some(last)
+                if last["end"] == line["start"]
+                    && last["name"] == ""
+                    && line["name"] == ""
+                    && last["permissions"] == line["permissions"] =>
+            {
+                last["end"] = line["end"].clone();
+            }
+            _ => joined.push(line),
+        }
+    }
+    joined
+}
+
+fn planned_mappings(plan: &Value) -> Vec<Value> {
+    joined(
+        plan["mappings"]
+            .as_array()
+            .expect("a plan has mappings")
+            .clone(),
+    )
+}
+
+/// Fields of /proc/PID/stat, by their numbers in proc(5).
+fn stat(text: &str, field: usize) -> u64 {
+    let rest = text.rsplit_once(") ").expect("a name in parentheses").1;
+    rest.split(' ')
+        .nth(field - 3)
+        .and_then(|word| word.parse().ok())
+        .expect("a number")
+}
+
+fn same_as_run(options: &[&str], program: &Path) {
+    let (plan, process) = (planned(options, program), Stopped::start(options, program));
+    let about = format!("{} {options:?}", program.display());
+    assert_eq!(
+        planned_mappings(&plan),
+        mappings(&process.read("maps")),
+        "{about}"
+    );
+    let text = process.read("stat");
+    assert_eq!(address(&plan, "stack pointer"), stat(&text, 28), "{about}");
+    if stat(&text, 47) != 0 {
+        assert_eq!(address(&plan, "brk"), stat(&text, 47), "{about}");
+    }
+}
+
+#[test]
+fn without_randomisation_a_plan_is_what_run_does() {
+    for program in programs() {
+        same_as_run(&["-R"], &program);
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_plan_again_and_run_follows_it() {
+    for program in programs() {
+        let both = [(); 2].map(|()| planned(&["--seed", "7"], &program));
+        assert_eq!(both[0]["mappings"], both[1]["mappings"]);
+        assert_eq!(both[0]["addresses"], both[1]["addresses"]);
+        same_as_run(&["--seed", "7"], &program);
+    }
+    let program = &programs()[0];
+    assert_ne!(
+        planned(&["--seed", "7"], program)["mappings"],
+        planned(&["--seed", "8"], program)["mappings"]
+    );
+}
+
+#[test]
+fn without_randomisation_a_plan_is_what_the_kernel_does() {
+    let thread = thread::spawn(|| {
+        // The personality is this thread's, and its children's.
+        unshare(CloneFlags::CLONE_FS).expect("anyone may");
+        set(get().expect("it takes nothing") | Persona::ADDR_NO_RANDOMIZE).expect("anyone may");
+        for program in programs() {
+            let path = CString::new(program.as_os_str().as_encoded_bytes()).expect("no NUL");
+            let arguments = Arguments {
+                execfn: path.clone(),
+                argv: vec![path.clone()],
+                envp: vec![c"NAME=value".to_owned()],
+            };
+            let Ok(Started::Stopped(stopped)) = by_kernel(&[path], &arguments) else {
+                println!("ignored: tracing a child is not permitted here");
+                return;
+            };
+            let pid = u32::try_from(stopped.pid()).expect("a process id");
+            let (maps, text) = (proc(pid, "maps"), proc(pid, "stat"));
+            let plan = planned(&["-R"], &program);
+            assert_eq!(
+                planned_mappings(&plan),
+                mappings(&maps),
+                "{}",
+                program.display()
+            );
+            assert_eq!(
+                address(&plan, "stack pointer"),
+                stat(&text, 28),
+                "{}",
+                program.display()
+            );
+            assert_eq!(
+                address(&plan, "brk"),
+                stat(&text, 47),
+                "{}",
+                program.display()
+            );
+        }
+    });
+    thread.join().expect("it does not panic");
+}
+
+/// The rows of the plan are those of the log, but for places and descriptors that the loader chooses.
+#[test]
+fn the_system_calls_are_those_of_run() {
+    let program = test_binaries().join("glibc-pie/tell");
+    let directory = scratch();
+    let log = directory.path().join("log");
+    let status = supplant(&["run", "-R", "--log"])
+        .arg(&log)
+        .arg(&program)
+        .stdout(Stdio::null())
+        .status();
+    assert_eq!(status.expect("it was built").code(), Some(42));
+    let text = fs::read_to_string(&log).expect("it was written");
+    let names: Vec<_> = text
+        .lines()
+        .filter(|line| line.ends_with("*/"))
+        .map(|line| {
+            let call = line.split('(').next().expect("a call");
+            call.rsplit(' ').next().expect("its name").to_owned()
+        })
+        .collect();
+    // The log is a descriptor more, in both.
+    let other = log.with_extension("other");
+    let plan = planned(&["-R", "--log", other.to_str().expect("UTF-8")], &program);
+    let calls = plan["calls"].as_array().expect("a plan has calls");
+    let planned: Vec<_> = calls
+        .iter()
+        .map(|call| call["name"].as_str().expect("a name").to_owned())
+        .collect();
+    // The last call is no row.
+    assert_eq!(planned[..planned.len() - 1], names[..]);
+    assert!(
+        calls
+            .iter()
+            .all(|call| !call["reason"].as_str().expect("a reason").is_empty())
+    );
+}
