@@ -66,6 +66,11 @@ mutate: test-binaries ## Compare random mutations of real programs: make mutate 
 bench: release ## Compare start times with those of env(1): ratios, measured alternately
 	cargo bench
 
+.PHONY: pictures
+pictures: ## Make the pictures of docs/generated anew
+	cargo build
+	sh docs/pictures.sh $(CURDIR)/target/debug/supplant
+
 .PHONY: doc
 doc: ## The library's documentation
 	cargo doc --workspace --no-deps --open

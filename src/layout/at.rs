@@ -93,6 +93,11 @@ fn mapped(layout: &Layout, found: &Found, index: usize) -> Vec<(&'static str, St
         .file
         .map(|index| layout.files[index].binary.path.clone());
     let path = file.unwrap_or_else(|| region.name.clone());
+    let path = if path == region.label {
+        String::new()
+    } else {
+        path
+    };
     let segment = location
         .header
         .map(|(number, inside)| distance(&format!("PT_LOAD {number}"), inside));

@@ -12,7 +12,7 @@ mod shape;
 use supplant_loader::layout::Layout;
 use supplant_loader::layout::pair::Pair;
 
-use super::style::fit;
+use super::style::{fit, wrap};
 
 use memory::{ADDRESS_WIDTH, BOX_WIDTH, Column, POINTERS_WIDTH};
 use shape::{Area, Canvas, letters};
@@ -24,7 +24,7 @@ pub(super) const STYLE: &str = include_str!("picture.css");
 
 const MARGIN: f64 = 28.0;
 const RIBBON_WIDTH: f64 = 90.0;
-const HEAD: f64 = 84.0;
+const HEAD: f64 = 88.0;
 /// From the left edge of a layout to that of its memory.
 const MEMORY_X: f64 = files::FILE_WIDTH + RIBBON_WIDTH;
 /// One layout alone; of two each goes without what points there, which the page tells otherwise.
@@ -104,8 +104,9 @@ fn title(canvas: &mut Canvas, layout: &Layout, place: Place) {
         &fit(&layout.subject, letters(width * 0.62) - 38),
     );
     canvas.text("subtitle", x, 50.0, layout.origin.words());
-    let room = letters(width * 1.13);
-    canvas.text("legend", x, 68.0, &fit(LEGEND, room));
+    for (number, line) in (0_u8..).zip(wrap(LEGEND, letters(width * 1.13))) {
+        canvas.text("legend", x, 68.0 + 13.0 * f64::from(number), &line);
+    }
     let mut at = x + width - LEGEND_WIDTH;
     for (group, shape, meaning) in MEANINGS {
         let area = Area {
