@@ -161,6 +161,9 @@ pub(crate) struct DiffOptions {
     /// Print one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write one page with both address spaces and what differs here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// Show all entries, and known differences with their values
     #[arg(short = 'v', long)]
     pub(crate) verbose: bool,

@@ -9,34 +9,44 @@ use supplant_loader::trace::explain;
 
 use crate::cli::{CaptureOptions, DiffOptions};
 use crate::compare::{Comparison, EQUAL, NOT_COMPARED, Outcome, section};
+use crate::layout::compared;
 use crate::subject::Subject;
 use crate::{complain, render};
 
 /// Compares two subjects; the status to exit with.
 pub(crate) fn diff(options: &DiffOptions) -> i32 {
-    let look = |text: &OsStr| {
-        let snapshot = Subject::parse(text).and_then(|subject| subject.stopped(&options.arguments));
-        snapshot.with_context(|| text.to_string_lossy().into_owned())
-    };
-    let both = look(&options.left).and_then(|left| Ok((left, look(&options.right)?)));
-    match both {
-        Ok(((left, one), (right, other))) => {
-            let mut report = compare(&left, &right);
-            if let Some((one, other)) = one.zip(other) {
-                explain(&mut report, (&left, &one), (&right, &other), &[], &section);
-            }
-            let outcome = Outcome::Started { report };
-            let sides =
-                [&options.left, &options.right].map(|side| side.to_string_lossy().into_owned());
-            let comparison = Comparison::new(sides[0].clone(), sides, outcome);
-            render::comparison(&comparison, options.json, options.verbose);
-            comparison.status()
-        }
+    match compare_both(options) {
+        Ok(status) => status,
         Err(error) => {
             complain("diff", &format_args!("{error:#}"));
             NOT_COMPARED
         }
     }
+}
+
+fn compare_both(options: &DiffOptions) -> anyhow::Result<i32> {
+    let look = |text: &OsStr| {
+        let snapshot = Subject::parse(text).and_then(|subject| subject.stopped(&options.arguments));
+        snapshot.with_context(|| text.to_string_lossy().into_owned())
+    };
+    let ((left, one), (right, other)) = (look(&options.left)?, look(&options.right)?);
+    let mut report = compare(&left, &right);
+    if let Some((one, other)) = one.zip(other) {
+        explain(&mut report, (&left, &one), (&right, &other), &[], &section);
+    }
+    let seen = Some(Box::new([left, right]));
+    let subjects = [&options.left, &options.right];
+    let sides = subjects.map(|side| side.to_string_lossy().into_owned());
+    let comparison = Comparison::new(sides[0].clone(), sides, Outcome::Started { report, seen });
+    render::comparison(&comparison, options.json, options.verbose);
+    if let Some(path) = &options.html {
+        compared::write(
+            path,
+            &comparison,
+            subjects.map(|side| Subject::origin(side)),
+        )?;
+    }
+    Ok(comparison.status())
 }
 
 /// Writes what can be seen of a program before its first instruction to standard output.

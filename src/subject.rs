@@ -14,6 +14,7 @@ use anyhow::{Context as _, bail};
 use nix::errno::Errno;
 use supplant_loader::Command;
 use supplant_loader::arguments::Arguments;
+use supplant_loader::layout::Origin;
 use supplant_loader::search;
 use supplant_loader::snapshot::{Facts, Snapshot, VERSION};
 use supplant_loader::trace::{Started, Stopped, Streams, by_kernel_with, by_us, capture};
@@ -57,6 +58,19 @@ impl Subject {
                 Ok(Self::Process(number.context("pid: takes a process id")?))
             }
             None => Ok(Self::Ours(text.to_owned())),
+        }
+    }
+
+    /// How a subject, as it is typed, is looked at.
+    pub(crate) fn origin(text: &OsStr) -> Origin {
+        match Self::parse(text) {
+            Ok(Self::Kernel(_)) => Origin::Kernel,
+            Ok(Self::Process(_)) => Origin::Process,
+            Ok(Self::Capture(_)) => Origin::Capture,
+            Ok(Self::Plan(_)) => Origin::Plan,
+            Ok(Self::Core(_)) => Origin::Core,
+            Ok(Self::Maps(_)) => Origin::Maps,
+            Ok(Self::Ours(_)) | Err(_) => Origin::Ours,
         }
     }
 

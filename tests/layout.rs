@@ -449,6 +449,52 @@ fn commands_that_cannot_use_a_subject_say_so() {
 }
 
 #[test]
+fn a_comparison_has_a_page_with_both_sides() {
+    if tracing_is_refused() {
+        return;
+    }
+    let directory = scratch();
+    let page = directory.path().join("page.html");
+    let made = |arguments: &[&str]| {
+        let output = Command::new(builds().remove(0))
+            .arg(arguments[0])
+            .arg("--html")
+            .arg(&page)
+            .args(&arguments[1..])
+            .output()
+            .expect("it was built");
+        let text = fs::read_to_string(&page).expect("it was written");
+        assert!(text.len() < 1 << 20, "{}", text.len());
+        let data = text
+            .split("id=\"data\">")
+            .nth(1)
+            .and_then(|rest| rest.split("</script>").next());
+        let data: Value =
+            serde_json::from_str(data.expect("the data is there")).expect("it is JSON");
+        (output.status.code(), text, data)
+    };
+    let (status, text, data) = made(&["compare", "/bin/true"]);
+    assert_eq!(status, Some(0));
+    assert_eq!(
+        (&data["origin"], &data["with"]["origin"]),
+        (&"kernel".into(), &"ours".into())
+    );
+    assert!(
+        text.contains("known, R-2: "),
+        "a known difference is in the table"
+    );
+    let (status, text, data) = made(&["diff", "kernel:/bin/true", "kernel:/bin/false"]);
+    assert_eq!(
+        (status, &data["subject"]),
+        (Some(1), &"kernel:/bin/true".into())
+    );
+    assert!(
+        text.contains("<td class=\"code\">comm</td>"),
+        "what differs is in the table"
+    );
+}
+
+#[test]
 fn a_process_that_has_ended_is_told() {
     let mut child = Command::new("/bin/true").spawn().expect("it is there");
     std::thread::sleep(std::time::Duration::from_millis(200));

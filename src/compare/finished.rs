@@ -95,7 +95,7 @@ fn report(program: &OsStr, left: Ran, right: Ran, others: Vec<Ran>, side: &Side<
             entry.known = Some(known.clone());
         }
     }
-    Outcome::Started { report }
+    Outcome::Started { report, seen: None }
 }
 
 /// Programs that were ended at the time limit have written and called more or less of the same. The last call of the

@@ -16,10 +16,12 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
+use supplant_loader::layout::Origin;
 use supplant_loader::snapshot::Facts;
 use supplant_loader::trace::{Streams, by_us_with};
 
 use crate::cli::RunOptions;
+use crate::layout::compared;
 use crate::subject::{facts, start_by_kernel_with, traced};
 use crate::{complain, render, run};
 
@@ -41,6 +43,7 @@ Examples:
   setarch -R supplant compare -v ./program arg
   supplant compare --at program --repeat 3 /usr/bin/python3
   supplant compare --to-exit --syscalls /bin/ls -l
+  supplant compare --html ls.html /bin/ls
   supplant compare --each --json /usr/bin/* >report.jsonl
 
 Status: 0 when nothing differs but what is known and listed in PARITY.md, 1 when something
@@ -53,6 +56,9 @@ pub(crate) struct CompareOptions {
     /// Print one line of JSON for each program
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write one page with both address spaces and what differs here
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["each", "files_from", "to_exit"])]
+    pub(crate) html: Option<PathBuf>,
     /// Compare the kernel with itself: nothing may differ
     #[arg(long)]
     pub(crate) control: bool,
@@ -103,11 +109,20 @@ pub(crate) fn compare(options: &CompareOptions) -> i32 {
         .first()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
-    match compare_one(options) {
-        Ok(comparison) => {
-            render::comparison(&comparison, options.json, options.run.verbose);
-            comparison.status()
+    let written = compare_one(options).and_then(|comparison| {
+        render::comparison(&comparison, options.json, options.run.verbose);
+        if let Some(path) = &options.html {
+            let right = if options.control {
+                Origin::Kernel
+            } else {
+                Origin::Ours
+            };
+            compared::write(path, &comparison, [Origin::Kernel, right])?;
         }
+        Ok(comparison.status())
+    });
+    match written {
+        Ok(status) => status,
         Err(error) => {
             complain(&name, &format_args!("cannot compare: {error:#}"));
             NOT_COMPARED

@@ -1,6 +1,7 @@
 //! What a comparison gave, as it is printed and as it is written in JSON (docs/compare-json.md).
 
 use serde::Serialize;
+use supplant_loader::snapshot::Snapshot;
 use supplant_loader::snapshot::diff::Report;
 use supplant_loader::snapshot::known::Known;
 
@@ -30,6 +31,9 @@ pub(crate) enum Outcome {
     Started {
         /// What differs.
         report: Report,
+        /// What was seen of both, where that was memory and registers.
+        #[serde(skip)]
+        seen: Option<Box<[Snapshot; 2]>>,
     },
     /// Both ended the same way before that.
     Alike {
@@ -61,7 +65,7 @@ impl Comparison {
 
     fn is_clean(&self) -> bool {
         match &self.outcome {
-            Outcome::Started { report } => report.is_clean(),
+            Outcome::Started { report, .. } => report.is_clean(),
             Outcome::Alike { .. } => true,
             Outcome::Apart { known, .. } => known.is_some(),
         }

@@ -72,7 +72,8 @@ pub(super) fn compare(
                 &others,
                 &section,
             );
-            Outcome::Started { report }
+            let seen = Some(Box::new([*left, *right]));
+            Outcome::Started { report, seen }
         }
         (left, right) => endings(program, &left, right, sides[1], limit),
     })

@@ -17,17 +17,17 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 
 /// A row of a table of differences that stands on the page with two layouts.
 #[derive(Clone, Debug)]
-pub(crate) struct Difference {
+pub(super) struct Difference {
     /// What differs.
-    pub(crate) key: String,
+    pub(super) key: String,
     /// On the left and on the right.
-    pub(crate) values: [String; 2],
+    pub(super) values: [String; 2],
     /// Why this is no surprise.
-    pub(crate) known: Option<String>,
+    pub(super) known: Option<String>,
 }
 
 /// The page for one layout, or for two with what differs.
-pub(crate) fn page(
+pub(super) fn page(
     layouts: &[&Layout],
     pairs: &[Pair],
     differences: Option<&[Difference]>,
@@ -247,10 +247,7 @@ fn difference_table(rows: &[Difference], subjects: &[String]) -> String {
     let rows: String = rows
         .iter()
         .map(|difference| {
-            let known = difference
-                .known
-                .clone()
-                .map_or(String::new(), |why| format!("known: {why}"));
+            let known = difference.known.clone().unwrap_or_default();
             let [left, right] = difference.values.clone();
             row(
                 None,

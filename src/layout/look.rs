@@ -135,8 +135,14 @@ fn limited(reader: impl io::Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What is the same for all processes of this machine.
+pub(super) fn know_machine(evidence: &mut Evidence) {
+    let bits = fs::read_to_string("/proc/sys/vm/mmap_rnd_bits").unwrap_or_default();
+    evidence.mmap_rnd_bits = bits.trim().parse().ok();
+}
+
 /// Reads the headers of the mapped ELF files, of a process that runs through its own root directory.
-fn read_binaries(evidence: &mut Evidence, pid: Option<i32>) {
+pub(super) fn read_binaries(evidence: &mut Evidence, pid: Option<i32>) {
     let names: Vec<Vec<u8>> = evidence.paths().into_iter().map(<[u8]>::to_vec).collect();
     for name in names.iter().take(FILES_LIMIT) {
         let Some(file) = open(name, pid) else {

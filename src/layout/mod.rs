@@ -2,7 +2,8 @@
 
 mod at;
 mod beside;
-pub(crate) mod html;
+pub(crate) mod compared;
+mod html;
 mod json;
 mod lines;
 pub(crate) mod look;
@@ -97,14 +98,14 @@ impl LayoutOptions {
 }
 
 /// One layout or two, as far as they can be drawn.
-pub(crate) struct Pictures {
+struct Pictures {
     layouts: Vec<Layout>,
     pairs: Vec<Pair>,
 }
 
 impl Pictures {
     /// More mappings than anybody looks at are drawn as fewer, and the page stays below 1 MB.
-    pub(crate) fn new(layout: &Layout, other: Option<&Layout>) -> Self {
+    fn new(layout: &Layout, other: Option<&Layout>) -> Self {
         const MAPPINGS: usize = 240;
         let most = MAPPINGS / (1 + usize::from(other.is_some()));
         let layouts: Vec<Layout> = std::iter::once(layout)
@@ -123,7 +124,7 @@ impl Pictures {
     }
 
     /// `differences`: what else differs, where that was compared.
-    pub(crate) fn html(&self, differences: Option<&[html::Difference]>) -> String {
+    fn html(&self, differences: Option<&[html::Difference]>) -> String {
         html::page(
             &self.layouts.iter().collect::<Vec<_>>(),
             &self.pairs,

@@ -27,7 +27,7 @@ pub(super) fn write(
     verbose: bool,
 ) -> io::Result<()> {
     match &comparison.outcome {
-        Outcome::Started { report } => Page {
+        Outcome::Started { report, .. } => Page {
             out,
             sides: &comparison.sides,
             width,

@@ -21,6 +21,8 @@ pub enum Origin {
     Ours,
     /// Started by execve, stopped before its first instruction.
     Kernel,
+    /// Started by us or by execve, stopped at the program's own entry point: its interpreter has run.
+    Entered,
     /// A process that runs.
     Process,
     /// What `supplant capture` wrote.
@@ -38,6 +40,7 @@ impl Origin {
             Self::Plan => "planned by us, not started",
             Self::Ours => "started by us, before its first instruction",
             Self::Kernel => "started by execve, before its first instruction",
+            Self::Entered => "stopped at the program's own entry point, its libraries loaded",
             Self::Process => "a running process",
             Self::Capture => "captured before",
             Self::Core => "a core file: as it was when it died",

@@ -110,7 +110,8 @@ fn randomize(files: &ProcessFiles) -> Option<Randomize> {
     }
 }
 
-fn stack_limit(limits: &str) -> Option<u64> {
+/// The soft limit in /proc/PID/limits.
+pub(super) fn stack_limit(limits: &str) -> Option<u64> {
     let line = limits
         .lines()
         .find(|line| line.starts_with("Max stack size"))?;

@@ -6,6 +6,7 @@ use crate::host::personality::ADDR_NO_RANDOMIZE;
 use crate::snapshot::{Region, Snapshot, Value};
 
 use super::evidence::{Evidence, Notes, Origin, Snag};
+use super::from_proc::stack_limit;
 
 /// What a snapshot says of where things lie.
 ///
@@ -28,6 +29,9 @@ pub fn of_snapshot(subject: &str, origin: Origin, snapshot: &Snapshot) -> Result
     if let Some(Value::Text(bits)) = snapshot.values.get("personality") {
         let bits = u32::from_str_radix(bits.trim_end_matches("\\n"), 16).unwrap_or(0);
         evidence.randomize = (bits & ADDR_NO_RANDOMIZE != 0).then_some(Randomize::Nothing);
+    }
+    if let Some(Value::Text(limits)) = snapshot.values.get("limits") {
+        evidence.stack_limit = stack_limit(&limits.replace("\\n", "\n"));
     }
     Ok(evidence)
 }

@@ -24,7 +24,7 @@ pub(super) const STYLE: &str = include_str!("picture.css");
 
 const MARGIN: f64 = 28.0;
 const RIBBON_WIDTH: f64 = 90.0;
-const HEAD: f64 = 88.0;
+const HEAD: f64 = 114.0;
 /// From the left edge of a layout to that of its memory.
 const MEMORY_X: f64 = files::FILE_WIDTH + RIBBON_WIDTH;
 /// One layout alone; of two each goes without what points there, which the page tells otherwise.
@@ -101,30 +101,28 @@ fn title(canvas: &mut Canvas, layout: &Layout, place: Place) {
         "title",
         x,
         30.0,
-        &fit(&layout.subject, letters(width * 0.62) - 38),
+        &fit(&layout.subject, letters(width * 0.62)),
     );
     canvas.text("subtitle", x, 50.0, layout.origin.words());
     for (number, line) in (0_u8..).zip(wrap(LEGEND, letters(width * 1.13))) {
-        canvas.text("legend", x, 68.0 + 13.0 * f64::from(number), &line);
+        canvas.text("legend", x, 92.0 + 13.0 * f64::from(number), &line);
     }
-    let mut at = x + width - LEGEND_WIDTH;
+    let mut at = x;
     for (group, shape, meaning) in MEANINGS {
         let area = Area {
             x: at,
-            y: 18.0,
+            y: 62.0,
             width: 14.0,
             height: 14.0,
         };
         canvas.raw(format_args!(r#"<g class="{group}">"#));
         canvas.rect("box", area);
         canvas.rect(shape, area);
-        canvas.text("detail", at + 20.0, 29.5, meaning);
+        canvas.text("detail", at + 20.0, 73.5, meaning);
         canvas.raw("</g>");
         at += 32.0 + shape::pixels(meaning) * 0.9;
     }
 }
-
-const LEGEND_WIDTH: f64 = 700.0;
 
 /// Colours and patterns with what they mean.
 const MEANINGS: [(&str, &str, &str); 7] = [
