@@ -51,15 +51,6 @@ fn refusal_without_harm(path: &std::path::Path) -> i32 {
 }
 
 #[test]
-fn a_process_with_another_thread_is_refused() {
-    let ending = forked(|| {
-        thread::spawn(thread::park);
-        refusal_without_harm(&program("arguments"))
-    });
-    assert_eq!(ending, Ending::Exited(libc::EBUSY));
-}
-
-#[test]
 fn a_refused_process_has_its_signals_descriptors_and_memory_as_before() {
     let ending = forked(|| {
         let caught = set_action(libc::SIGUSR1, [0x1000, 0x400_0000, 0x2000, 0xff]);

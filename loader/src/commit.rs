@@ -14,7 +14,7 @@ use std::os::unix::fs::MetadataExt as _;
 use crate::arch::{self, Slots};
 use crate::difference::Difference;
 use crate::error::{Cause, Error};
-use crate::farewell;
+use crate::farewell::{self, Kept};
 use crate::handover::{self, Places};
 use crate::holes;
 use crate::host::Host;
@@ -28,6 +28,7 @@ use crate::stage::{self, RunnerFile, Staged};
 use crate::status::Status;
 use crate::sys;
 use crate::table::{Row, Table, call};
+use crate::threads::LastWork;
 
 /// How the end is done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,8 +37,6 @@ pub(crate) struct Ending {
     pub(crate) keep_page: bool,
     /// Stop before the first instruction.
     pub(crate) stop: bool,
-    /// Whether anything may be logged, which allocates and takes locks.
-    pub(crate) log: bool,
 }
 
 /// A commit that is ready to run, with the memory that it takes: running it allocates nothing and takes no lock.
@@ -57,8 +56,9 @@ pub(crate) struct Commit<'a> {
     last: Table,
     /// The runner and the encoded table.
     bytes: Vec<u8>,
-    /// For reading /proc.
+    /// For reading /proc, and once more for who does it last.
     buffer: Vec<u8>,
+    rest: Vec<u8>,
 }
 
 /// What is mapped for the commit, and where.
@@ -89,9 +89,11 @@ impl<'a> Commit<'a> {
         const BUFFER: usize = 16 * 1024;
         check_mdwe(host, plan)?;
         stage::probe(plan, opened, host.page_size)?;
-        let process = Process::with_room(Status::current()?.descriptors);
+        let status = Status::current()?;
+        let process = Process::with_room(status.descriptors);
         let (rows, data) = handover::room(plan, stack, &process);
         let table = Table::with_room(rows, data);
+        check_address_space(host, plan, handover::runner_size(&table, host.page_size)?)?;
         let room = host.page_size.get() as usize + table.room();
         Ok(Self {
             host,
@@ -106,6 +108,7 @@ impl<'a> Commit<'a> {
             last: Table::with_room(1, 0),
             bytes: Vec::with_capacity(room),
             buffer: vec![0; BUFFER],
+            rest: vec![0; BUFFER],
         })
     }
 
@@ -118,20 +121,27 @@ impl<'a> Commit<'a> {
             quiet,
             file,
         } = self.ready()?;
-        if self.ending.log {
+        if !self.process.had_threads {
             self.log_decisions();
         }
-        farewell::bid(&self.process, &mut self.buffer);
         // From here on these belong to the new program, or go by a row of the table.
-        mem::forget((stack, quiet, file));
-        play(&runner, first_row)
+        mem::forget((stack, file));
+        let mut last = Last {
+            process: &self.process,
+            carried: farewell::take_along(&self.process),
+            buffer: &mut self.rest,
+            runner,
+            first_row,
+        };
+        quiet.end(&mut self.buffer, &mut last);
+        last.run()
     }
 
     /// Does all that can be refused.
     pub(crate) fn ready(&mut self) -> Result<Ready, Cause> {
         let mut file = RunnerFile::new()?;
         file.check_has_data(self.plan)?;
-        let quiet = Quiet::new()?;
+        let quiet = Quiet::new(&mut self.buffer)?;
         let scene = self.set_scene()?;
         let own = own_descriptors(self.opened, &file);
         let [program, runner, interpreter, source] = own;
@@ -160,7 +170,6 @@ impl<'a> Commit<'a> {
     fn set_scene(&mut self) -> Result<Scene, Cause> {
         let (host, plan) = (self.host, self.plan);
         let runner = handover::runner_size(&self.table, host.page_size)?;
-        check_address_space(host, plan, runner)?;
         let vdso = handover::vdso_size(plan);
         let stack = plan.stack.range.end - plan.stack.range.start;
         let place = holes::find(host, plan, runner + vdso + stack, &mut self.buffer)?;
@@ -239,10 +248,22 @@ impl<'a> Commit<'a> {
     }
 }
 
-fn play(runner: &Staged, first_row: u64) -> ! {
-    // SAFETY: `runner` holds a runner with its table; signals are blocked, `Quiet` found no other thread. The table
-    // keeps the runner mapped to its last row.
-    unsafe { arch::play(runner.range.start, first_row) }
+/// What remains once nothing can be refused any more and no other thread runs.
+struct Last<'a> {
+    process: &'a Process,
+    carried: Option<Kept>,
+    buffer: &'a mut [u8],
+    runner: Staged,
+    first_row: u64,
+}
+
+impl LastWork for Last<'_> {
+    fn run(&mut self) -> ! {
+        farewell::bid(self.process, self.carried.as_ref(), self.buffer);
+        // SAFETY: `runner` holds a runner with its table; signals are blocked, and other threads have ended. The table
+        // keeps the runner mapped to its last row.
+        unsafe { arch::play(self.runner.range.start, self.first_row) }
+    }
 }
 
 /// By code of the vDSO all of the runner goes, by its own all but its page.
@@ -398,5 +419,34 @@ fn log_plan(plan: &Plan) {
     );
     if let Some(vdso) = &plan.vdso {
         log::debug!("vDSO from {:#x} to {:#x}", vdso.from().start, vdso.to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Command;
+    use crate::allocations::{self, CountingAllocator};
+
+    #[global_allocator]
+    static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+    #[test]
+    fn from_the_first_stopped_thread_to_the_jump_nothing_is_allocated() {
+        let parked = std::thread::spawn(std::thread::park);
+        let prepared = Command::new("/proc/self/exe").prepare().expect("it runs");
+        let mut commit = prepared.ready_to_commit().expect("it can be replaced");
+        // The first time room for the threads is made, before any is stopped.
+        drop(commit.ready());
+        let before = allocations::of_this_thread();
+        let ready = commit.ready();
+        let allocated = allocations::of_this_thread() - before;
+        assert!(
+            ready.is_ok() && commit.process.had_threads,
+            "{:?}",
+            ready.err()
+        );
+        drop(ready);
+        assert_eq!(allocated, 0);
+        parked.thread().unpark();
     }
 }

@@ -56,18 +56,22 @@ pub mod search;
 mod set_id;
 mod source;
 
+#[cfg(test)]
+mod allocations;
 mod arch;
 mod commit;
 mod farewell;
 mod quiesce;
+mod rseq;
 mod stage;
 mod sys;
+mod threads;
 #[cfg(feature = "trace")]
 pub mod trace;
 
 pub use call::Call;
 pub use command::Command;
 pub use difference::Difference;
-pub use error::{AddressFault, Cause, ChoiceFault, Error, Field, SegmentFault, Subject};
+pub use error::{AddressFault, Cause, ChoiceFault, Error, Field, Privilege, SegmentFault, Subject};
 pub use prepared::Prepared;
 pub use sys::die_by;

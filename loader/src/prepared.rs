@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use crate::auxv;
 use crate::commit::{self, Commit, Ending};
 use crate::difference::Difference;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::host::Host;
 use crate::open::Opened;
 use crate::plan::{Choices, Plan};
@@ -102,18 +102,21 @@ impl Prepared {
         }
     }
 
+    /// Once more, where the room that was reserved did not do because other threads were quicker.
     fn commit(self) -> Result<Infallible, Error> {
-        let ending = Ending {
-            log: true,
-            ..self.ending
-        };
-        let mut commit = self.ready_to_commit(ending)?;
-        commit.run().map_err(Error::from)
+        const TRIES: usize = 8;
+        for _ in 1..TRIES {
+            match self.ready_to_commit()?.run() {
+                Err(Cause::Changing) => (),
+                result => return result.map_err(Error::from),
+            }
+        }
+        self.ready_to_commit()?.run().map_err(Error::from)
     }
 
-    pub(crate) fn ready_to_commit(&self, ending: Ending) -> Result<Commit<'_>, Error> {
+    pub(crate) fn ready_to_commit(&self) -> Result<Commit<'_>, Error> {
         let (host, plan) = (&self.host, &self.plan);
-        Commit::new(host, plan, &self.stack, &self.opened, ending)
+        Commit::new(host, plan, &self.stack, &self.opened, self.ending)
     }
 }
 

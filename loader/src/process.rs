@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use crate::status::Status;
 use crate::sys::{self, SignalAction};
+use crate::threads::Inheritance;
 
 /// A registered restartable-sequences area; unregistering needs exactly these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,10 @@ pub(crate) struct Process {
     /// Descriptors that are closed, the loader's own excepted.
     pub(crate) closing: Vec<RangeInclusive<i32>>,
     pub(crate) rseq: Option<Rseq>,
+    /// Whether there were other threads.
+    pub(crate) had_threads: bool,
+    /// What the first thread takes over from the caller, where that is another one.
+    pub(crate) inheritance: Option<Inheritance>,
     /// Whether there are contexts of io_submit(2).
     pub(crate) has_asynchronous_io: bool,
     pub(crate) status: Status,

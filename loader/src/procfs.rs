@@ -7,7 +7,8 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
+use std::ops::Deref;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use nix::errno::Errno;
@@ -108,6 +109,30 @@ pub(crate) fn numbers(
             }
             rest = next;
         }
+    }
+}
+
+/// The path of a file of one of this process's threads, made without allocating.
+pub(crate) struct TaskPath {
+    bytes: [u8; 64],
+}
+
+impl TaskPath {
+    /// `name` is short: one of the files that the kernel puts there.
+    pub(crate) fn new(thread: i32, name: &str) -> Self {
+        let mut path = Self { bytes: [0; 64] };
+        let mut rest = &mut path.bytes[..63];
+        // What does not fit is cut, and then there is no such file.
+        let _ = write!(rest, "/proc/self/task/{thread}/{name}");
+        path
+    }
+}
+
+impl Deref for TaskPath {
+    type Target = CStr;
+
+    fn deref(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
     }
 }
 

@@ -1,42 +1,57 @@
 //! Quiet before the commit: signals are blocked, other threads are parked, and what the process carries is listed.
 //! Dropping [`Quiet`] undoes it.
 //!
-//! From here to the jump nothing is allocated and no lock is taken: a parked thread may hold any, and so may one that was
+//! Once a thread is parked, up to the jump, nothing is allocated and no lock is taken: a parked thread may hold any, and so may one that was
 //! left behind in the process that this one was forked from.
-#![allow(unsafe_code, reason = "probes the restartable-sequences registration")]
 
 use std::os::fd::RawFd;
+use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sched::{CloneFlags, unshare};
-
-use crate::arch;
 use crate::auxv::AT_RSEQ_FEATURE_SIZE;
 use crate::error::Cause;
 use crate::host::Host;
 use crate::maps::Line;
 use crate::page::PageSize;
-use crate::process::{Process, Rseq};
+use crate::process::Process;
 use crate::procfs::{decimal, lines, number, numbers};
+use crate::rseq;
 use crate::status::Status;
 use crate::sys::{self, SignalAction};
+use crate::threads::{
+    Inheritance, LastWork, Parked, Turn, leader_has_ended, original_action, reserve,
+};
 
-/// All signals are blocked while this lives.
+/// All signals are blocked, and all other threads wait, while this lives.
 #[derive(Debug)]
 pub(crate) struct Quiet {
+    // Dropped first: the others go on, and only then signals come again.
+    parked: Option<Parked>,
+    _blocked: Blocked,
     signal_mask: u64,
 }
 
 impl Quiet {
-    /// Blocks all signals.
+    /// Blocks all signals and stops the other threads.
     ///
-    /// Errors: something that execve could end and this cannot: other threads, shared memory.
-    pub(crate) fn new() -> Result<Self, Cause> {
-        const ALL: u64 = u64::MAX;
-        check_alone(&Status::current()?)?;
-        Ok(Self {
-            signal_mask: sys::set_signal_mask(ALL),
-        })
+    /// Errors: something that execve could end and this cannot: a thread that does not stop, shared memory.
+    pub(crate) fn new(buffer: &mut [u8]) -> Result<Self, Cause> {
+        let turn = Turn::take();
+        if sys::thread_id() != sys::own_process_id() && leader_has_ended(buffer) {
+            return Err(Cause::Leader { what: "ended" });
+        }
+        let threads = Status::current()?.threads;
+        reserve(threads);
+        let blocked = Blocked::all();
+        let mut quiet = Self {
+            parked: None,
+            signal_mask: blocked.before,
+            _blocked: blocked,
+        };
+        if threads > 1 {
+            quiet.parked = Some(Parked::all(turn, buffer)?);
+        }
+        check_memory_is_own(quiet.parked.is_some())?;
+        Ok(quiet)
     }
 
     /// Looks at the process. `staying` are the descriptors that do not close here: the loader's own.
@@ -50,13 +65,14 @@ impl Quiet {
         set_mm_map: bool,
         buffer: &mut [u8],
     ) -> Result<(), Cause> {
+        process.had_threads = self.parked.is_some();
         process.has_asynchronous_io = look_at_memory(host.page_size, buffer)?;
         process.status = Status::current()?;
         process.signal_mask = self.signal_mask;
         process.pid = std::process::id();
         dispositions(process);
         closing(process, staying, buffer)?;
-        process.rseq = rseq(host)?;
+        self.look_at_thread(process, host, buffer)?;
         process.securebits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0) as u32;
         process.keep_capabilities = sys::prctl_get(libc::PR_GET_KEEPCAPS) == Ok(1);
         process.suid_dumpable = suid_dumpable();
@@ -67,24 +83,69 @@ impl Quiet {
         };
         Ok(())
     }
+
+    /// The thread that will run the new program: this one, or the first one in its place.
+    fn look_at_thread(
+        &self,
+        process: &mut Process,
+        host: &Host,
+        buffer: &mut [u8],
+    ) -> Result<(), Cause> {
+        let report = self.parked.as_ref().and_then(Parked::report);
+        let rseq = if sys::thread_id() == sys::own_process_id() {
+            let feature_size = host.auxv.get(AT_RSEQ_FEATURE_SIZE).unwrap_or(0);
+            rseq::registered(feature_size as u32)
+        } else {
+            Inheritance::check(report, buffer)?;
+            process.inheritance = Some(Inheritance::of_this_thread());
+            report.map_or(Ok(None), |report| report.rseq)
+        };
+        process.rseq = rseq.map_err(|errno| Cause::UnknownRseq { errno })?;
+        Ok(())
+    }
+
+    /// Ends the other threads. From here on nothing is undone. See [`Parked::end`].
+    pub(crate) fn end(mut self, buffer: &mut [u8], work: &mut dyn LastWork) {
+        let parked = self.parked.take();
+        std::mem::forget(self);
+        if let Some(parked) = parked {
+            parked.end(buffer, work);
+        }
+    }
 }
 
-impl Drop for Quiet {
+/// All signals are blocked while this lives.
+#[derive(Debug)]
+struct Blocked {
+    before: u64,
+}
+
+impl Blocked {
+    fn all() -> Self {
+        const ALL: u64 = u64::MAX;
+        Self {
+            before: sys::set_signal_mask(ALL),
+        }
+    }
+}
+
+impl Drop for Blocked {
     fn drop(&mut self) {
-        sys::set_signal_mask(self.signal_mask);
+        sys::set_signal_mask(self.before);
     }
 }
 
-/// `unshare(CLONE_VM)` changes nothing and answers whether anybody shares this memory, another process or a thread.
-fn check_alone(status: &Status) -> Result<(), Cause> {
-    let count = status.threads;
-    if count > 1 {
-        return Err(Cause::Threads { count });
-    }
-    match unshare(CloneFlags::CLONE_VM) {
-        Err(Errno::EINVAL) => Err(Cause::SharedMemory),
-        // A filter may forbid the question; then the number of threads has to do.
-        _ => Ok(()),
+/// Where there are threads, only the parent, of whom a vfork child has the memory, can be asked for, by kcmp(2).
+fn check_memory_is_own(has_threads: bool) -> Result<(), Cause> {
+    let shared = if has_threads {
+        sys::shares_memory(nix::unistd::getppid().as_raw()) == Ok(true)
+    } else {
+        !sys::memory_is_own(Duration::from_millis(20))
+    };
+    if shared {
+        Err(Cause::SharedMemory)
+    } else {
+        Ok(())
     }
 }
 
@@ -121,9 +182,10 @@ fn dispositions(process: &mut Process) {
     const HIGHEST: i32 = 64;
     process.dispositions.clear();
     for signal in (1..=HIGHEST).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)) {
-        let Ok(old) = sys::signal_action(signal) else {
+        let Ok(found) = sys::signal_action(signal) else {
             continue;
         };
+        let old = original_action(signal, found);
         let handler = if old.handler == libc::SIG_IGN {
             libc::SIG_IGN
         } else {
@@ -133,7 +195,7 @@ fn dispositions(process: &mut Process) {
             handler,
             ..SignalAction::default()
         };
-        if new != old {
+        if new != found {
             process.dispositions.push((signal, new));
         }
     }
@@ -168,48 +230,6 @@ fn closing(
         errno,
     })?;
     if full { Err(Cause::Changing) } else { Ok(()) }
-}
-
-/// The registered area, found by asking to register it again: `EBUSY` says that it is the one. Where the C library names
-/// none, a try with one of our own says whether there is any.
-fn rseq(host: &Host) -> Result<Option<Rseq>, Cause> {
-    const SIGNATURE: u32 = 0x5305_3053;
-    const ORIGINAL_SIZE: u32 = 32;
-    let feature_size = host.auxv.get(AT_RSEQ_FEATURE_SIZE).unwrap_or(0) as u32;
-    let sizes = [
-        ORIGINAL_SIZE,
-        feature_size.next_multiple_of(ORIGINAL_SIZE),
-        feature_size,
-    ];
-    if let Some(address) = arch::libc_rseq() {
-        for size in sizes.into_iter().filter(|&size| size >= ORIGINAL_SIZE) {
-            // SAFETY: the C library's area lives as long as the thread does.
-            match unsafe { sys::rseq(address, size, 0, SIGNATURE) } {
-                Err(Errno::EBUSY) | Ok(()) => {
-                    return Ok(Some(Rseq {
-                        address,
-                        size,
-                        signature: SIGNATURE,
-                    }));
-                }
-                Err(_) => (),
-            }
-        }
-    }
-    #[repr(align(32))]
-    struct Area([u8; 64]);
-    let area = Area([0; 64]);
-    let address = (&raw const area.0).addr() as u64;
-    // SAFETY: unregistered below, before the area goes.
-    match unsafe { sys::rseq(address, ORIGINAL_SIZE, 0, SIGNATURE) } {
-        Ok(()) => {
-            // SAFETY: takes back the registration just made.
-            let _ = unsafe { sys::rseq(address, ORIGINAL_SIZE, 1, SIGNATURE) };
-            Ok(None)
-        }
-        Err(Errno::ENOSYS) => Ok(None),
-        Err(errno) => Err(Cause::UnknownRseq { errno }),
-    }
 }
 
 /// `fs.suid_dumpable`, what a program with other rights than its user's gets.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use nix::sys::stat::FileStat;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
-use crate::error::Cause;
+use crate::error::{Cause, Privilege};
 use crate::host::Ids;
 use crate::sys;
 
@@ -23,9 +23,9 @@ pub(crate) fn honoured(file: &File, status: &FileStat) -> bool {
 pub(crate) fn check(status: &FileStat, ids: Ids) -> Result<(), Cause> {
     let mode = status.st_mode;
     let what = if mode & libc::S_ISUID != 0 && status.st_uid != ids.euid {
-        format!("it is set-user-id (to user {})", status.st_uid)
+        Privilege::User(status.st_uid)
     } else if mode & libc::S_ISGID != 0 && mode & GROUP_EXECUTE != 0 && status.st_gid != ids.egid {
-        format!("it is set-group-id (to group {})", status.st_gid)
+        Privilege::Group(status.st_gid)
     } else {
         return Ok(());
     };
@@ -36,7 +36,7 @@ pub(crate) fn check(status: &FileStat, ids: Ids) -> Result<(), Cause> {
 pub(crate) fn check_capabilities(file: &File, ids: Ids) -> Result<(), Cause> {
     if ids.euid != 0 && ids.uid != 0 && has_capabilities(file.as_fd()) && !ignored_by_kernel(file) {
         return Err(Cause::SetId {
-            what: "it has file capabilities".to_owned(),
+            what: Privilege::Capabilities,
         });
     }
     Ok(())

@@ -146,8 +146,12 @@ impl InitialStack {
     /// The auxiliary vector's bytes, with `AT_NULL`.
     pub fn auxv_bytes(&self) -> &[u8] {
         let start = (self.frame.auxv - self.frame.sp) as usize;
-        let size = Auxv::from_bytes(&self.tables[start..]).size() as usize;
-        &self.tables[start..start + size]
+        // Nothing is allocated: this is asked for when nothing may be.
+        let entries = self.tables[start..].chunks_exact(2 * WORD as usize);
+        let count = entries
+            .take_while(|entry| entry[..WORD as usize] != [0; WORD as usize])
+            .count();
+        &self.tables[start..][..(count + 1) * 2 * WORD as usize]
     }
 
     /// All bytes from the stack pointer to the top.

@@ -11,6 +11,8 @@ use crate::sys;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) threads: usize,
+    /// Whether a seccomp filter is in force.
+    pub(crate) filtered: bool,
     /// How many descriptors the table has room for; no number is larger.
     pub(crate) descriptors: usize,
     pub(crate) ids: Option<Ids>,
@@ -57,6 +59,7 @@ impl Status {
         let value = &line[colon + 1..];
         match &line[..colon] {
             b"Threads" => self.threads = decimal(value).unwrap_or(1),
+            b"Seccomp" => self.filtered = decimal(value) != Some(0),
             b"FDSize" => self.descriptors = decimal(value).unwrap_or(0),
             b"Uid" => {
                 let [uid, euid, saved, fs] = numbers(value);

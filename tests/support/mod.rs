@@ -40,6 +40,8 @@ pub struct Call {
     pub directory: Option<PathBuf>,
     /// Done in the child before anything else, such as setting a limit.
     pub setup: Option<Arc<dyn Fn() -> io::Result<()> + Send + Sync>>,
+    /// Done in another thread than the first one, which then calls exec.
+    pub in_thread: Option<Arc<dyn Fn() -> io::Result<()> + Send + Sync>>,
     /// Options of `supplant run`, for the command only.
     pub options: Vec<OsString>,
 }
@@ -86,6 +88,7 @@ impl Call {
             stdin: Vec::new(),
             directory: None,
             setup: None,
+            in_thread: None,
             options: Vec::new(),
         }
     }
@@ -131,6 +134,15 @@ impl Call {
             }
             setup()
         }));
+        self
+    }
+
+    /// Another thread calls exec, after it has done this. The command has one thread, which does it.
+    pub fn in_thread(
+        mut self,
+        before: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.in_thread = Some(Arc::new(before));
         self
     }
 
@@ -234,7 +246,11 @@ impl Call {
                 OsStr::from_bytes(&bytes[at + 1..]),
             );
         }
-        self.prepare(&mut command);
+        let alone = match self.in_thread.clone() {
+            None => self.clone(),
+            Some(before) => self.clone().setup(move || before()),
+        };
+        alone.prepare(&mut command);
         let mut outcome = finish(refused::spawn(&mut command), &self.stdin);
         if let (Ending::Exited(126 | 127), Some(errno)) = (outcome.ending, refusal(&outcome.stderr))
         {
@@ -247,8 +263,13 @@ impl Call {
     pub fn in_child(&self, last: impl Fn() -> io::Error + Send + Sync + 'static) -> Outcome {
         let mut command = Command::new("/nonexistent");
         self.prepare(&mut command);
+        let (last, thread) = (Arc::new(last), self.in_thread.clone());
+        let run = move || match thread.clone() {
+            None => without_unwinding(&*last),
+            Some(before) => in_thread(before, Arc::clone(&last)),
+        };
         // SAFETY: the child has one thread; glibc's malloc is usable after fork.
-        unsafe { command.pre_exec(move || Err(without_unwinding(&last))) };
+        unsafe { command.pre_exec(move || Err(run())) };
         finish(refused::spawn(&mut command), &self.stdin)
     }
 
@@ -277,6 +298,20 @@ fn no_core_dump() -> io::Result<()> {
     let (_, maximum) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_CORE)?;
     nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, maximum)?;
     Ok(())
+}
+
+/// Does both in a thread of its own.
+fn in_thread(
+    before: Arc<dyn Fn() -> io::Result<()> + Send + Sync>,
+    last: Arc<impl Fn() -> io::Error + Send + Sync + 'static>,
+) -> io::Error {
+    let thread = thread::spawn(move || match before() {
+        Ok(()) => without_unwinding(&*last),
+        Err(error) => error,
+    });
+    thread
+        .join()
+        .unwrap_or_else(|_| io::Error::other("the thread panicked"))
 }
 
 /// A panic must not unwind a forked child into the test that forked it: there would be two of it.

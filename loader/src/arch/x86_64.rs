@@ -8,7 +8,12 @@
 use std::arch::x86_64::{__cpuid, _xgetbv};
 use std::arch::{asm, global_asm};
 
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::unistd::Pid;
+
 use crate::machine::Machine;
+use crate::sys::SignalAction;
 use crate::table::{Call, Table};
 
 pub(crate) const MACHINE: Machine = Machine::X86_64;
@@ -228,6 +233,75 @@ global_asm!(
     "supplant_runner_end:",
     ".popsection",
 );
+
+/// A system call that leaves no trace in the C library: for signal handlers, and where there is none.
+///
+/// Returns what the kernel answers: errors are numbers from -4095 to -1.
+///
+/// # Safety
+///
+/// As the call that it is.
+#[inline]
+pub(crate) unsafe fn system_call(number: i64, arguments: [u64; 6]) -> i64 {
+    let [first, second, third, fourth, fifth, sixth] = arguments;
+    let result;
+    // SAFETY: the caller's promise; the kernel changes rax, rcx and r11 only.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number => result,
+            in("rdi") first,
+            in("rsi") second,
+            in("rdx") third,
+            in("r10") fourth,
+            in("r8") fifth,
+            in("r9") sixth,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack)
+        );
+    }
+    result
+}
+
+unsafe extern "C" {
+    /// Ends a signal handler.
+    fn supplant_restorer();
+    /// Ends the thread that gets here.
+    fn supplant_exit();
+}
+
+global_asm!(
+    ".pushsection .text.supplant_stubs, \"ax\", @progbits",
+    "supplant_restorer:",
+    "mov eax, 15", // rt_sigreturn
+    "syscall",
+    "supplant_exit:",
+    "mov eax, 60", // exit: of this thread
+    "xor edi, edi",
+    "syscall",
+    "hlt",
+    ".popsection",
+);
+
+/// The action with the return from the handler that the kernel wants here.
+pub(crate) fn with_restorer(action: SignalAction) -> SignalAction {
+    const SA_RESTORER: u64 = 0x0400_0000;
+    SignalAction {
+        flags: action.flags | SA_RESTORER,
+        restorer: supplant_restorer as *const () as usize,
+        ..action
+    }
+}
+
+/// Lets a stopped thread of a process with this program's memory end as soon as it goes on.
+pub(crate) fn divert_to_exit(thread: Pid) -> Result<(), Errno> {
+    let mut registers = ptrace::getregs(thread)?;
+    registers.rip = supplant_exit as *const () as u64;
+    // No system call is to be started again.
+    registers.orig_rax = u64::MAX;
+    ptrace::setregs(thread, registers)
+}
 
 /// Rows for what only this processor has: the bases of the segments `fs`, where the old program's thread-local storage
 /// was, and `gs`.

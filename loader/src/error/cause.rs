@@ -54,7 +54,7 @@ pub enum Cause {
     #[error("{what}, which only the kernel can honour")]
     SetId {
         /// Which bits or capabilities.
-        what: String,
+        what: Privilege,
     },
     /// Reading the file failed.
     #[error("cannot be read: {}", errno.desc())]
@@ -327,13 +327,17 @@ pub enum Cause {
     /// Another thread opened more descriptors meanwhile than there was room for, several times in a row (`EAGAIN`).
     #[error("other threads keep changing the process")]
     Changing,
-    /// There are other threads (`EBUSY`).
+    /// Another thread cannot be stopped: it sleeps where no signal and no tracer reaches it (`EBUSY`).
     #[error(
-        "the process has {count} threads: replacing a program under running threads is not supported yet"
+        "another thread does not stop: it waits where nothing reaches it, or blocks all signals and may not be traced"
     )]
-    Threads {
-        /// How many, with the calling one.
-        count: usize,
+    ThreadDoesNotStop,
+    /// The new program would run on the first thread, which differs from the caller in what cannot be handed on, or has
+    /// ended (`EBUSY`).
+    #[error("the first thread of the process, on which the program would run, has {what}")]
+    Leader {
+        /// What it has.
+        what: &'static str,
     },
     /// A mapping of the old program is sealed and cannot go (`EPERM`).
     #[error("mapping {start:#x}..{end:#x} of this process is sealed (mseal) and cannot be removed")]
@@ -369,6 +373,21 @@ pub enum Cause {
         /// Which file.
         path: &'static str,
     },
+}
+
+/// What a file would give to the program that it holds; see [`Cause::SetId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Privilege {
+    /// The rights of this user.
+    #[error("it is set-user-id (to user {0})")]
+    User(u32),
+    /// The rights of this group.
+    #[error("it is set-group-id (to group {0})")]
+    Group(u32),
+    /// Capabilities.
+    #[error("it has file capabilities")]
+    Capabilities,
 }
 
 fn path_text(errno: Errno) -> &'static str {

@@ -73,7 +73,10 @@ impl Cause {
             }
             Self::Changing => Errno::EAGAIN,
             Self::Choice { fault } => fault.errno(),
-            Self::SharedMemory | Self::Threads { .. } | Self::UnknownRseq { .. } => Errno::EBUSY,
+            Self::SharedMemory
+            | Self::ThreadDoesNotStop
+            | Self::Leader { .. }
+            | Self::UnknownRseq { .. } => Errno::EBUSY,
         }
     }
 
@@ -101,7 +104,9 @@ impl Cause {
             Self::SetId { .. }
             | Self::Unreadable { .. }
             | Self::SharedMemory
-            | Self::Threads { .. }
+            | Self::ThreadDoesNotStop
+            | Self::Leader { .. }
+            | Self::Changing
             | Self::Sealed { .. }
             | Self::UnknownRseq { .. }
             | Self::DeniedByMdwe { .. }

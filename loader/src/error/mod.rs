@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-pub use cause::Cause;
+pub use cause::{Cause, Privilege};
 pub use choice::{AddressFault, ChoiceFault};
 pub use field::Field;
 pub use segment::SegmentFault;

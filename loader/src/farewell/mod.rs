@@ -9,13 +9,33 @@ mod calls;
 mod robust;
 mod signals;
 
+use std::time::Duration;
+
 use crate::arch;
 use crate::maps::Line;
 use crate::process::Process;
 use crate::procfs::lines;
+use crate::sys;
 
-/// Gives it up. This thread is the one that runs the new program, and no other one runs.
-pub(crate) fn bid(process: &Process, buffer: &mut [u8]) {
+pub(crate) use signals::Kept;
+
+/// The signals that wait for the calling thread, where the first thread takes its place.
+pub(crate) fn take_along(process: &Process) -> Option<Kept> {
+    process.inheritance.map(|_| signals::take_own())
+}
+
+/// Gives it up. This thread is the one that runs the new program, and no other one runs. It gets what was `carried` along
+/// by the thread in whose place it goes on, and loses what waited for itself.
+pub(crate) fn bid(process: &Process, carried: Option<&Kept>, buffer: &mut [u8]) {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    if process.had_threads && !sys::memory_is_own(PATIENCE) {
+        // Another process has it, unseen until now. This one dies rather than destroy it.
+        sys::die_by(libc::SIGSEGV);
+    }
+    if let Some(carried) = carried {
+        drop(signals::take_own());
+        carried.put_back();
+    }
     robust::release(buffer);
     signals::delete_timers(buffer);
     signals::drop_those_of_timers();

@@ -1,4 +1,7 @@
-//! POSIX timers, and the signals that they have sent.
+//! POSIX timers, and pending signals: those of timers go, all others stay, in their order, with what they bring along.
+//!
+//! A queue can be looked at only by taking signals from it, so they are taken and put back. As long as one of a number waits
+//! for the thread, those that wait for the process are not to be had, so all are taken before any is put back.
 
 use memmap2::MmapMut;
 
@@ -7,7 +10,7 @@ use crate::status::Status;
 
 use super::calls::{self, Info};
 
-/// Deletes all. /proc lists them with `CONFIG_CHECKPOINT_RESTORE` only.
+/// Deletes all timers. /proc lists them with `CONFIG_CHECKPOINT_RESTORE` only.
 pub(super) fn delete_timers(buffer: &mut [u8]) {
     const SOME: usize = 32;
     loop {
@@ -29,53 +32,86 @@ pub(super) fn delete_timers(buffer: &mut [u8]) {
     }
 }
 
-/// Pending signals that a POSIX timer sent go with it; all others stay, in their order, with what they bring along.
-///
 /// Linux: `flush_itimer_signals` in kernel/signal.c. From 6.13 on the signals of a deleted timer vanish when they are looked
 /// for; here that is done.
 pub(super) fn drop_those_of_timers() {
+    take(|_, _| true, |info| !info.is_of_timer()).put_back();
+}
+
+/// Takes those that wait for the calling thread, and not for the process.
+pub(super) fn take_own() -> Kept {
+    let waits = |status: &Status, signal| bit(status.pending, signal);
+    take(waits, |_| true)
+}
+
+/// Takes pending signals as long as `waits` says so, and keeps some of them.
+fn take(waits: impl Fn(&Status, i32) -> bool, keep: impl Fn(&Info) -> bool) -> Kept {
+    let mut kept = Kept::default();
     let Ok(status) = Status::current() else {
-        return;
+        return kept;
     };
-    // Some are pending without being counted: one of each number for the thread, and one for the process.
-    const UNCOUNTED: usize = 2;
     let pending = status.pending | status.shared_pending;
-    for signal in (1..=64).filter(|signal| pending >> (signal - 1) & 1 != 0) {
-        drop_of_timers(signal, status.queued + UNCOUNTED);
+    if pending == 0 || !kept.reserve(status.queued) {
+        return kept;
     }
-}
-
-/// Takes each that is pending now, and puts back those that stay once all are taken: as long as one waits for the thread,
-/// those that wait for the process are not to be had.
-fn drop_of_timers(signal: i32, count: usize) {
-    let waits = |set: u64| set >> (signal - 1) & 1 != 0;
-    let Ok(mut kept) = MmapMut::map_anon(count * KEPT_SIZE) else {
-        return;
-    };
-    let mut room = kept.chunks_exact_mut(KEPT_SIZE);
-    let mut used = 0;
-    loop {
-        let for_thread = Status::current().is_ok_and(|status| waits(status.pending));
-        let Some(info) = Info::take(signal) else {
-            break;
-        };
-        if info.is_of_timer() {
-            continue;
-        }
-        let Some(place) = room.next() else {
-            // More than the kernel counted: there is none.
-            break;
-        };
-        place[0] = for_thread.into();
-        place[1..].copy_from_slice(&info.0);
-        used += 1;
-    }
-    for place in kept.chunks_exact(KEPT_SIZE).take(used) {
-        if let Ok(info) = place[1..].try_into() {
-            Info(info).put_back(signal, place[0] != 0);
+    for signal in (1..=64).filter(|&signal| bit(pending, signal)) {
+        while let Ok(now) = Status::current() {
+            if !waits(&now, signal) {
+                break;
+            }
+            let Some(info) = Info::take(signal) else {
+                break;
+            };
+            if keep(&info) {
+                kept.push(signal, bit(now.pending, signal), &info);
+            }
         }
     }
+    kept
 }
 
-/// Whether it waited for the thread, and what it brings along.
-const KEPT_SIZE: usize = 1 + Info::SIZE;
+fn bit(set: u64, signal: i32) -> bool {
+    set >> (signal - 1) & 1 != 0
+}
+
+/// Signals that were taken.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    room: Option<MmapMut>,
+    count: usize,
+}
+
+/// The signal, whether it waited for the thread, and what it brings along.
+const SIZE: usize = 2 + Info::SIZE;
+
+impl Kept {
+    /// Some are pending without being counted: one of each number for the thread, and one for the process.
+    fn reserve(&mut self, queued: usize) -> bool {
+        const UNCOUNTED: usize = 128;
+        self.room = MmapMut::map_anon((queued + UNCOUNTED) * SIZE).ok();
+        self.room.is_some()
+    }
+
+    fn push(&mut self, signal: i32, for_thread: bool, info: &Info) {
+        let room = self.room.as_mut();
+        let place = room.and_then(|room| room.chunks_exact_mut(SIZE).nth(self.count));
+        // There is always room: no more can wait than the kernel counts.
+        if let Some([number, thread, rest @ ..]) = place {
+            (*number, *thread) = (signal as u8, for_thread.into());
+            rest.copy_from_slice(&info.0);
+            self.count += 1;
+        }
+    }
+
+    /// Makes them pending again, for the calling thread those that waited for one.
+    pub(super) fn put_back(&self) {
+        let places = self.room.iter().flat_map(|room| room.chunks_exact(SIZE));
+        for place in places.take(self.count) {
+            if let [signal, for_thread, rest @ ..] = place
+                && let Ok(info) = rest.try_into()
+            {
+                Info(info).put_back(i32::from(*signal), *for_thread != 0);
+            }
+        }
+    }
+}

@@ -3,6 +3,43 @@
 use crate::host::{Host, SECURE_STACK_LIMIT};
 use crate::process::Process;
 use crate::table::{Table, call};
+use crate::threads::Inheritance;
+
+/// The first thread takes over what the caller, another one, had set for itself.
+pub(super) fn inherit(table: &mut Table, inheritance: &Inheritance) {
+    const REASON: &str = "as the thread had it that called exec";
+    const IOPRIO_WHO_PROCESS: u64 = 1;
+    if let Some(scheduling) = inheritance.scheduling {
+        let attributes = table.words(scheduling);
+        table.may(
+            call::SCHED_SETATTR,
+            &[0.into(), attributes, 0.into()],
+            REASON,
+        );
+    }
+    if let Some(processors) = inheritance.processors {
+        let size = size_of_val(&processors) as u64;
+        let mask = table.words(processors);
+        table.may(
+            call::SCHED_SETAFFINITY,
+            &[0.into(), size.into(), mask],
+            REASON,
+        );
+    }
+    if let Some(priority) = inheritance.io_priority {
+        let arguments = [IOPRIO_WHO_PROCESS.into(), 0.into(), priority.into()];
+        table.may(call::IOPRIO_SET, &arguments, REASON);
+    }
+    let options = [
+        (libc::PR_SET_TIMERSLACK, inheritance.timer_slack),
+        (libc::PR_SET_PDEATHSIG, inheritance.death_signal),
+    ];
+    for (option, value) in options {
+        if let Some(value) = value {
+            table.may(call::PRCTL, &[option.into(), value.into()], REASON);
+        }
+    }
+}
 
 /// Saved and file-system ids become the effective ones; capabilities that execve would take away go.
 pub(super) fn set_credentials(table: &mut Table, process: &Process) {

@@ -100,7 +100,7 @@ pub(crate) fn vdso_size(plan: &Plan) -> u64 {
 /// How many rows and bytes of data a table has at the most for such a plan and process.
 pub(crate) fn room(plan: &Plan, stack: &InitialStack, process: &Process) -> (usize, usize) {
     const OTHERS: usize = 64;
-    const OTHER_DATA: usize = 1024;
+    const OTHER_DATA: usize = 4096;
     let vdso = plan.vdso.as_ref().map_or(0, |vdso| 2 * vdso.pieces.len());
     let (signals, closing) = (process.dispositions.capacity(), process.closing.capacity());
     let rows = OTHERS + signals + closing + vdso + plan.operations.len();
@@ -140,6 +140,9 @@ pub(crate) fn fill(
     }
     layout::set_layout(table, host, plan, stack, places);
     close_own(table, places);
+    if let Some(inheritance) = &process.inheritance {
+        identity::inherit(table, inheritance);
+    }
     identity::set_secure(table, host, process);
     identity::set_credentials(table, process);
     identity::set_dumpable(table, host, process);

@@ -116,7 +116,7 @@ impl Prepared {
     /// everything is staged that they need, and then removed again.
     pub fn preview(self) -> Preview {
         let rows = || -> Result<Rows, Error> {
-            let mut commit = self.ready_to_commit(self.ending)?;
+            let mut commit = self.ready_to_commit()?;
             let ready = commit.ready()?;
             let (table, last) = commit.rows(&ready);
             Ok(Rows { table, last })

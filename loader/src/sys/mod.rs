@@ -8,6 +8,8 @@
     reason = "raw system calls; each passes only pointers to its own locals"
 )]
 
+mod thread;
+
 use std::ffi::{CStr, CString, c_int};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
@@ -18,6 +20,8 @@ use nix::fcntl::OFlag;
 
 use crate::machine::Machine;
 use crate::page::PageSize;
+
+pub(crate) use thread::*;
 
 pub(crate) const PR_GET_MDWE: c_int = 66;
 const PR_GET_AUXV: c_int = 0x4155_5856;
@@ -243,22 +247,6 @@ pub(crate) fn has_set_mm_map() -> bool {
         )
     };
     result == 0 && size == 104
-}
-
-/// Registers, unregisters or probes a restartable-sequences area.
-///
-/// # Safety
-///
-/// When nothing is registered and `flags` is 0, the area at `address` must stay valid until it is unregistered again.
-pub(crate) unsafe fn rseq(
-    address: u64,
-    size: u32,
-    flags: c_int,
-    signature: u32,
-) -> Result<(), Errno> {
-    // SAFETY: the caller's promise.
-    Errno::result(unsafe { libc::syscall(libc::SYS_rseq, address, size, flags, signature) })
-        .map(drop)
 }
 
 /// Whether the file has this extended attribute.

@@ -1,0 +1,62 @@
+//! The restartable-sequences area that the kernel writes to when a thread is preempted: which one is registered.
+//!
+//! Nothing lists it without ptrace, so it is found by asking. System calls are made without the C library, so that this can
+//! run in a signal handler.
+#![allow(unsafe_code, reason = "probes by registering")]
+
+use nix::errno::Errno;
+
+use crate::arch::{self, system_call};
+use crate::process::Rseq;
+
+/// The size that every kernel takes, and what areas are aligned to.
+const ORIGINAL_SIZE: u32 = 32;
+const SIGNATURE: u32 = 0x5305_3053;
+const UNREGISTER: u64 = 1;
+
+/// The calling thread's registered area. `feature_size` is `AT_RSEQ_FEATURE_SIZE`.
+///
+/// It is found by asking to register it again: `EBUSY` says that it is the one. Where the C library names none, a try with
+/// one of our own says whether there is any.
+///
+/// Errors: there is one, and nobody says where; rseq(2) may not be called.
+pub(crate) fn registered(feature_size: u32) -> Result<Option<Rseq>, Errno> {
+    let sizes = [
+        ORIGINAL_SIZE,
+        feature_size.next_multiple_of(ORIGINAL_SIZE),
+        feature_size,
+    ];
+    if let Some(address) = arch::libc_rseq() {
+        for size in sizes.into_iter().filter(|&size| size >= ORIGINAL_SIZE) {
+            // If it was not registered it is now, as it was meant to be: the area lives as long as the thread does.
+            if let Err(Errno::EBUSY) | Ok(()) = rseq(address, size, 0) {
+                return Ok(Some(Rseq {
+                    address,
+                    size,
+                    signature: SIGNATURE,
+                }));
+            }
+        }
+    }
+    #[repr(align(32))]
+    struct Area([u8; 64]);
+    let area = Area([0; 64]);
+    let address = (&raw const area.0).addr() as u64;
+    match rseq(address, ORIGINAL_SIZE, 0) {
+        Ok(()) => {
+            let _ = rseq(address, ORIGINAL_SIZE, UNREGISTER);
+            Ok(None)
+        }
+        Err(Errno::ENOSYS) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn rseq(address: u64, size: u32, flags: u64) -> Result<(), Errno> {
+    let arguments = [address, size.into(), flags, SIGNATURE.into(), 0, 0];
+    // SAFETY: the area is the C library's, or unregistered before it goes.
+    match unsafe { system_call(libc::SYS_rseq, arguments) } {
+        0 => Ok(()),
+        error => Err(Errno::from_raw(-error as i32)),
+    }
+}

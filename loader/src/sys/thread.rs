@@ -1,0 +1,194 @@
+//! System calls about threads and processes: who is there, what each is allowed and how it is scheduled, waiting, and
+//! forking without the C library.
+#![allow(
+    unsafe_code,
+    reason = "raw system calls; each passes only pointers to its own locals"
+)]
+
+use std::ptr;
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+
+use crate::arch::system_call;
+use crate::auxv::AT_RSEQ_FEATURE_SIZE;
+
+use super::SignalAction;
+
+/// The calling thread's id.
+pub(crate) fn thread_id() -> i32 {
+    // SAFETY: takes nothing.
+    unsafe { system_call(libc::SYS_gettid, [0; 6]) as i32 }
+}
+
+/// The calling process's id, as the kernel knows it: in a child made without the C library too.
+pub(crate) fn own_process_id() -> i32 {
+    // SAFETY: takes nothing.
+    unsafe { system_call(libc::SYS_getpid, [0; 6]) as i32 }
+}
+
+/// Whether the process has such a thread, running or about to be gone.
+pub(crate) fn thread_exists(process: i32, thread: i32) -> bool {
+    // SAFETY: signal 0 is none.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) == 0 }
+}
+
+/// Whether there is such a process, running or not waited for.
+pub(crate) fn process_exists(process: i32) -> bool {
+    // SAFETY: signal 0 is none.
+    unsafe { libc::kill(process, 0) == 0 || Errno::last() == Errno::EPERM }
+}
+
+/// Sleeps for a moment.
+pub(crate) fn doze() {
+    let moment = [0, 50_000_u64];
+    let moment = moment.as_ptr().addr() as u64;
+    // SAFETY: a valid time.
+    unsafe { system_call(libc::SYS_nanosleep, [moment, 0, 0, 0, 0, 0]) };
+}
+
+/// Waits until somebody wakes the word, if it is `value`; a millisecond at the most.
+pub(crate) fn futex_wait(word: &AtomicU32, value: u32) {
+    let limit = [0_u64, 1_000_000];
+    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: a word and a time that live on.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            operation,
+            value,
+            limit.as_ptr(),
+        )
+    };
+}
+
+/// Wakes everybody who waits for the word.
+pub(crate) fn futex_wake(word: &AtomicU32) {
+    let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: a word that lives on.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, i32::MAX) };
+}
+
+/// Sends a thread of this process a signal with what comes with it, the kernel's `siginfo_t`.
+pub(crate) fn queue_signal(thread: i32, signal: i32, info: &[u64; 16]) {
+    let (number, process) = (libc::SYS_rt_tgsigqueueinfo, std::process::id());
+    // SAFETY: the kernel reads 128 bytes.
+    unsafe { libc::syscall(number, process, thread, signal, info.as_ptr()) };
+}
+
+/// Sets the disposition of a signal, also of one that libc keeps for itself.
+///
+/// # Safety
+///
+/// The handler is one that may run at any time, in any thread.
+pub(crate) unsafe fn set_signal_action(signal: i32, action: SignalAction) -> Result<(), Errno> {
+    let (number, old) = (libc::SYS_rt_sigaction, ptr::null_mut::<SignalAction>());
+    // SAFETY: the kernel's own layout, and the caller's promise.
+    let result = unsafe { libc::syscall(number, signal, &raw const action, old, 8) };
+    Errno::result(result).map(drop)
+}
+
+/// The calling thread's secure bits; callable in a signal handler.
+pub(crate) fn securebits() -> i64 {
+    let option = libc::PR_GET_SECUREBITS as u64;
+    // SAFETY: takes no pointer.
+    unsafe { system_call(libc::SYS_prctl, [option, 0, 0, 0, 0, 0]) }
+}
+
+/// The features of rseq(2) that the kernel writes, in bytes; 0 where it does not say.
+pub(crate) fn rseq_feature_size() -> u32 {
+    // SAFETY: reads what the process got at its start.
+    unsafe { libc::getauxval(AT_RSEQ_FEATURE_SIZE) as u32 }
+}
+
+/// How the calling thread is scheduled: `struct sched_attr`, as sched_setattr(2) takes it.
+pub(crate) fn scheduling() -> Option<[u64; 7]> {
+    let mut attributes = [0_u64; 7];
+    let (number, size) = (libc::SYS_sched_getattr, size_of_val(&attributes));
+    // SAFETY: the kernel writes at most the size.
+    let result = unsafe { libc::syscall(number, 0, attributes.as_mut_ptr(), size, 0) };
+    (result == 0).then_some(attributes)
+}
+
+/// The processors that the calling thread may run on.
+pub(crate) fn processors() -> Option<[u64; 128]> {
+    let mut mask = [0_u64; 128];
+    let (number, size) = (libc::SYS_sched_getaffinity, size_of_val(&mask));
+    // SAFETY: the kernel writes at most the size.
+    let result = unsafe { libc::syscall(number, 0, size, mask.as_mut_ptr()) };
+    (result > 0).then_some(mask)
+}
+
+/// The calling thread's I/O priority.
+pub(crate) fn io_priority() -> Option<u64> {
+    const IOPRIO_WHO_PROCESS: i32 = 1;
+    // SAFETY: takes no pointer.
+    let priority = unsafe { libc::syscall(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0) };
+    u64::try_from(priority).ok()
+}
+
+/// The signal that the calling thread gets when its parent ends.
+pub(crate) fn death_signal() -> Option<u64> {
+    let mut signal = 0_i32;
+    // SAFETY: the kernel writes one number.
+    let result = unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal, 0, 0, 0) };
+    u64::try_from(signal).ok().filter(|_| result == 0)
+}
+
+/// A prctl(2) that sets something by a number.
+pub(crate) fn prctl_set(option: i32, value: u64) -> Result<(), Errno> {
+    // SAFETY: the options passed here take no pointer.
+    Errno::result(unsafe { libc::prctl(option, value, 0, 0, 0) }).map(drop)
+}
+
+/// Whether nobody else has this process's memory: asked by `unshare(CLONE_VM)`, which changes nothing. Where there are other
+/// threads it always says that somebody has; where a filter forbids the question, nobody is known to.
+///
+/// Somebody who just got memory of its own, by exec or by ending, is still counted for a moment: so long it is waited.
+pub(crate) fn memory_is_own(limit: Duration) -> bool {
+    let started = Instant::now();
+    while unshare(CloneFlags::CLONE_VM) == Err(Errno::EINVAL) {
+        if started.elapsed() > limit {
+            return false;
+        }
+        doze();
+    }
+    true
+}
+
+/// Whether that thread has the same table of descriptors as the calling one.
+pub(crate) fn shares_descriptors(thread: i32) -> Result<bool, Errno> {
+    const KCMP_FILES: i32 = 2;
+    kcmp(thread_id(), thread, KCMP_FILES)
+}
+
+/// Whether the two processes have one memory.
+pub(crate) fn shares_memory(other: i32) -> Result<bool, Errno> {
+    const KCMP_VM: i32 = 1;
+    kcmp(own_process_id(), other, KCMP_VM)
+}
+
+fn kcmp(one: i32, other: i32, kind: i32) -> Result<bool, Errno> {
+    // SAFETY: takes no pointer.
+    let order = unsafe { libc::syscall(libc::SYS_kcmp, one, other, kind, 0, 0) };
+    Errno::result(order).map(|order| order == 0)
+}
+
+/// Forks, and the child tells nobody when it ends. The C library knows nothing of it: the child makes system calls only.
+pub(crate) fn fork_without_signal() -> Result<i32, Errno> {
+    // SAFETY: a copy of this process with this thread alone; no pointer is passed.
+    let child = unsafe { system_call(libc::SYS_clone, [0; 6]) };
+    if child < 0 {
+        return Err(Errno::from_raw(-child as i32));
+    }
+    Ok(child as i32)
+}
+
+/// Ends this process at once.
+pub(crate) fn exit_now() -> ! {
+    // SAFETY: takes a number.
+    unsafe { libc::_exit(0) }
+}

@@ -1,0 +1,359 @@
+//! The gate: where threads wait in a signal handler.
+//!
+//! The rules: everything here is static and never freed, since a handler may run late, even after its reason is gone. A
+//! thread in the handler makes system calls only by its own instruction: it may have no C library, be in the middle of
+//! malloc, or have its errno read next. Only the thread that has the [`Turn`] closes the gate.
+#![allow(unsafe_code, reason = "a signal handler, and raw system calls in it")]
+
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+use nix::errno::Errno;
+
+use crate::arch::system_call;
+use crate::error::Cause;
+use crate::sys::{self, SignalAction};
+
+use super::LastWork;
+use super::leader::Report;
+
+/// The one that the GNU C library keeps for setuid(2) of all threads and lets nobody block; it tells its own from others.
+pub(super) const SIGNAL: i32 = 33;
+
+/// Whether somebody is stopping threads: its thread id, else 0.
+static OWNER: AtomicI32 = AtomicI32::new(0);
+/// Where a thread that comes goes: one of the constants below.
+static STATE: AtomicU32 = AtomicU32::new(BACK);
+const BACK: u32 = 0;
+const CLOSED: u32 = 1;
+const OUT: u32 = 2;
+/// How many have come since the gate was closed.
+static ARRIVED: AtomicU32 = AtomicU32::new(0);
+/// Their thread ids: `ROOM` places.
+static PLACES: AtomicPtr<AtomicI32> = AtomicPtr::new(ptr::null_mut());
+static ROOM: AtomicUsize = AtomicUsize::new(0);
+/// The signal's action before, for signals of others.
+static OLD_HANDLER: AtomicUsize = AtomicUsize::new(0);
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+/// What the first thread found out about itself.
+static REPORT: ReportPlace = ReportPlace::new();
+/// What the first thread does at the end, if it is not the one that called exec.
+static LEGACY: AtomicPtr<Legacy<'static>> = AtomicPtr::new(ptr::null_mut());
+
+/// What a caller leaves to the first thread.
+struct Legacy<'a> {
+    caller: i32,
+    work: &'a mut dyn LastWork,
+}
+
+/// Makes room for so many threads, and some more. Only for who has the [`Turn`], before closing the gate.
+pub(crate) fn reserve(threads: usize) {
+    const MORE: usize = 64;
+    let room = 2 * threads + MORE;
+    if threads > 1 && ROOM.load(Ordering::Acquire) < room {
+        let places: Vec<_> = (0..room).map(|_| AtomicI32::new(0)).collect();
+        // Leaked: see the rules. It only grows, twofold.
+        PLACES.store(places.leak().as_mut_ptr(), Ordering::Release);
+        ROOM.store(room, Ordering::Release);
+    }
+}
+
+fn places() -> &'static [AtomicI32] {
+    let room = ROOM.load(Ordering::Acquire);
+    let places = PLACES.load(Ordering::Acquire);
+    if places.is_null() {
+        return &[];
+    }
+    // SAFETY: leaked by `reserve`, with at least so many elements: the room is raised last.
+    unsafe { std::slice::from_raw_parts(places, room) }
+}
+
+/// The right to stop threads. Of two threads that want it one waits, and goes on when the other was refused.
+#[derive(Debug)]
+pub(crate) struct Turn(());
+
+impl Turn {
+    /// Signals must not be blocked: the one who waits may be stopped by the other.
+    pub(crate) fn take() -> Self {
+        let own = sys::thread_id();
+        while OWNER
+            .compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire)
+            .is_err()
+        {
+            sys::doze();
+        }
+        Self(())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        OWNER.store(0, Ordering::Release);
+    }
+}
+
+/// The action that the signal had before a gate was closed for the first time and not taken away since.
+pub(crate) fn original_action(signal: i32, found: SignalAction) -> SignalAction {
+    if signal == SIGNAL && INSTALLED.load(Ordering::Acquire) {
+        let handler = OLD_HANDLER.load(Ordering::Acquire);
+        return SignalAction { handler, ..found };
+    }
+    found
+}
+
+/// A closed gate. Dropping it opens it.
+#[derive(Debug)]
+pub(super) struct Gate {
+    old: SignalAction,
+    /// Threads that were sent the signal, as the last places that can be had: they share the room with those who came.
+    called: usize,
+    _turn: Turn,
+}
+
+#[allow(
+    clippy::unused_self,
+    reason = "what is asked here is known while a gate is closed"
+)]
+impl Gate {
+    pub(super) fn close(turn: Turn) -> Result<Self, Cause> {
+        let handler: extern "C" fn(i32, *const libc::siginfo_t, usize) = stop_here;
+        let action = SignalAction {
+            handler: handler as usize,
+            flags: (libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK) as u64,
+            mask: u64::MAX,
+            ..SignalAction::default()
+        };
+        let found = sys::signal_action(SIGNAL).map_err(refused)?;
+        let old = original_action(SIGNAL, found);
+        OLD_HANDLER.store(old.handler, Ordering::Release);
+        ARRIVED.store(0, Ordering::Release);
+        for place in places() {
+            place.store(0, Ordering::Release);
+        }
+        REPORT.clear();
+        STATE.store(CLOSED, Ordering::Release);
+        // SAFETY: the handler keeps the rules of this file.
+        unsafe { sys::set_signal_action(SIGNAL, crate::arch::with_restorer(action)) }
+            .map_err(refused)?;
+        INSTALLED.store(true, Ordering::Release);
+        Ok(Self {
+            old,
+            called: 0,
+            _turn: turn,
+        })
+    }
+
+    /// Whether this thread waits here.
+    pub(super) fn has(&self, thread: i32) -> bool {
+        let arrived = ARRIVED.load(Ordering::Acquire) as usize;
+        let mut arrived = places().iter().take(arrived);
+        arrived.any(|place| place.load(Ordering::Acquire) == thread)
+    }
+
+    /// Whether it was sent the signal.
+    pub(super) fn is_called(&self, thread: i32) -> bool {
+        let mut called = places().iter().rev().take(self.called);
+        called.any(|place| place.load(Ordering::Acquire) == thread)
+    }
+
+    /// Sends it the signal. An error where there is no more room.
+    pub(super) fn call(&mut self, thread: i32) -> Result<(), ()> {
+        let place = places().iter().rev().nth(self.called).ok_or(())?;
+        place.store(thread, Ordering::Release);
+        self.called += 1;
+        let mut info = [0_u64; 16];
+        // siginfo_t: signal, errno, code, padding, sender, value.
+        info[0] = SIGNAL as u64;
+        info[1] = u64::from(libc::SI_QUEUE as u32);
+        info[2] = u64::from(std::process::id());
+        info[3] = mark();
+        // A thread that is gone by now is not listed the next time.
+        sys::queue_signal(thread, SIGNAL, &info);
+        Ok(())
+    }
+
+    /// Whether those who came and those who were called have met.
+    pub(super) fn is_full(&self) -> bool {
+        ARRIVED.load(Ordering::Acquire) as usize + self.called > places().len()
+    }
+
+    /// Until one more comes, or for a moment.
+    pub(super) fn wait_for_arrivals(&self) {
+        let arrived = ARRIVED.load(Ordering::Acquire);
+        sys::futex_wait(&ARRIVED, arrived);
+    }
+
+    pub(super) fn report(&self) -> Option<Report> {
+        REPORT.get()
+    }
+
+    /// Opens it towards the end.
+    pub(super) fn let_out(&self) {
+        STATE.store(OUT, Ordering::Release);
+        sys::futex_wake(&STATE);
+    }
+
+    /// Opens it towards the end, leaves `work` to the first thread, for when all others are gone, and ends this one. Its
+    /// stack stays as it is, since nobody comes who would free it, and with it what `work` refers to.
+    pub(super) fn hand_over(&self, work: &mut dyn LastWork) -> ! {
+        let caller = sys::thread_id();
+        let mut legacy = Legacy { caller, work };
+        LEGACY.store((&raw mut legacy).cast(), Ordering::Release);
+        self.let_out();
+        loop {
+            call(libc::SYS_exit, [0; 6]);
+        }
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        STATE.store(BACK, Ordering::Release);
+        sys::futex_wake(&STATE);
+        let called = places().iter().rev().take(self.called);
+        let came = |place: &AtomicI32| self.has(place.load(Ordering::Acquire));
+        // While the signal may still come to somebody, the handler stays; it does nothing then.
+        if called.into_iter().all(came) {
+            // SAFETY: the action that was there before.
+            let _ = unsafe { sys::set_signal_action(SIGNAL, self.old) };
+            INSTALLED.store(false, Ordering::Release);
+        }
+    }
+}
+
+fn refused(errno: Errno) -> Cause {
+    Cause::System {
+        call: "rt_sigaction",
+        errno,
+    }
+}
+
+/// What comes with a signal of ours.
+fn mark() -> u64 {
+    (&raw const STATE).addr() as u64
+}
+
+/// The handler. All signals are blocked in it.
+extern "C" fn stop_here(signal: i32, info: *const libc::siginfo_t, context: usize) {
+    // SAFETY: the kernel's, 128 bytes.
+    let info_words = unsafe { &*info.cast::<[u64; 16]>() };
+    if info_words[1] as u32 != libc::SI_QUEUE as u32 || info_words[3] != mark() {
+        pass_on(signal, info, context);
+        return;
+    }
+    if STATE.load(Ordering::Acquire) != CLOSED {
+        return;
+    }
+    let thread = call(libc::SYS_gettid, [0; 6]) as i32;
+    if thread == call(libc::SYS_getpid, [0; 6]) as i32 {
+        REPORT.set(Report::of_this_thread());
+    }
+    let index = ARRIVED.fetch_add(1, Ordering::AcqRel) as usize;
+    // The place is filled after the count is raised: until then it holds 0, which is nobody.
+    if let Some(place) = places().get(index) {
+        place.store(thread, Ordering::Release);
+    }
+    futex(&ARRIVED, libc::FUTEX_WAKE, u32::MAX >> 1);
+    while STATE.load(Ordering::Acquire) == CLOSED {
+        futex(&STATE, libc::FUTEX_WAIT, CLOSED);
+    }
+    if STATE.load(Ordering::Acquire) == OUT {
+        go_out(thread);
+    }
+}
+
+/// A signal that is not ours goes to who handled it before.
+fn pass_on(signal: i32, info: *const libc::siginfo_t, context: usize) {
+    let handler = OLD_HANDLER.load(Ordering::Acquire);
+    if handler > libc::SIG_IGN {
+        // SAFETY: a handler's address; that it was installed with fewer arguments makes no difference to it.
+        let handler: extern "C" fn(i32, *const libc::siginfo_t, usize) =
+            unsafe { std::mem::transmute::<usize, _>(handler) };
+        handler(signal, info, context);
+    }
+}
+
+/// Ends this thread, or goes on in the caller's place.
+fn go_out(thread: i32) {
+    let legacy = LEGACY.load(Ordering::Acquire);
+    if !legacy.is_null() && thread == call(libc::SYS_getpid, [0; 6]) as i32 {
+        // SAFETY: the caller left it there for this thread alone, and its stack stays.
+        let legacy = unsafe { &mut *legacy };
+        wait_for_the_end_of(legacy.caller);
+        for place in places() {
+            wait_for_the_end_of(place.load(Ordering::Acquire));
+        }
+        legacy.work.run()
+    }
+    loop {
+        call(libc::SYS_exit, [0; 6]);
+    }
+}
+
+/// By then the kernel has written where the thread's end was to be told.
+fn wait_for_the_end_of(thread: i32) {
+    let process = call(libc::SYS_getpid, [0; 6]);
+    if thread == 0 || i64::from(thread) == process {
+        return;
+    }
+    let there = || {
+        call(
+            libc::SYS_tgkill,
+            [process as u64, thread as u64, 0, 0, 0, 0],
+        ) == 0
+    };
+    while there() {
+        let moment = [0, 50_000_u64];
+        call(
+            libc::SYS_nanosleep,
+            [(&raw const moment).addr() as u64, 0, 0, 0, 0, 0],
+        );
+    }
+}
+
+fn futex(word: &AtomicU32, operation: i32, value: u32) {
+    let address = std::ptr::from_ref(word).addr() as u64;
+    let operation = (operation | libc::FUTEX_PRIVATE_FLAG) as u64;
+    call(libc::SYS_futex, [address, operation, value.into(), 0, 0, 0]);
+}
+
+fn call(number: i64, arguments: [u64; 6]) -> i64 {
+    // SAFETY: none writes to memory; what they read is static or on this stack; a thread that ends leaves its stack.
+    unsafe { system_call(number, arguments) }
+}
+
+/// One report, written by the first thread before it counts as come, and read after that.
+struct ReportPlace {
+    report: std::cell::UnsafeCell<Option<Report>>,
+    filled: AtomicBool,
+}
+
+// SAFETY: `filled` orders the one writer before the readers.
+unsafe impl Sync for ReportPlace {}
+
+impl ReportPlace {
+    const fn new() -> Self {
+        Self {
+            report: std::cell::UnsafeCell::new(None),
+            filled: AtomicBool::new(false),
+        }
+    }
+
+    fn clear(&self) {
+        self.filled.store(false, Ordering::Release);
+    }
+
+    fn set(&self, report: Report) {
+        // SAFETY: written by the first thread only, once while the gate is closed, and read after that.
+        unsafe { *self.report.get() = Some(report) };
+        self.filled.store(true, Ordering::Release);
+    }
+
+    fn get(&self) -> Option<Report> {
+        if !self.filled.load(Ordering::Acquire) {
+            return None;
+        }
+        // SAFETY: filled, and not written again before the gate is closed anew.
+        unsafe { *self.report.get() }
+    }
+}

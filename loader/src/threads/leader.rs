@@ -1,0 +1,159 @@
+//! The first thread, whose id is the process's: the new program runs as it, whichever thread called exec.
+//!
+//! execve gives the caller the first thread's id. Here the first thread goes on in the caller's place, and what the kernel
+//! keeps for each thread has to be the same: some of it is carried over ([`Inheritance`]), the rest must not differ. A
+//! thread that has given up rights must not run a program with them.
+
+use nix::errno::Errno;
+use nix::sys::stat::stat;
+
+use crate::error::Cause;
+use crate::process::Rseq;
+use crate::procfs::{TaskPath, lines};
+use crate::rseq;
+use crate::sys;
+
+/// What only a thread itself can say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report {
+    pub(crate) rseq: Result<Option<Rseq>, Errno>,
+    securebits: i64,
+}
+
+impl Report {
+    /// Made in a signal handler: see `gate`.
+    pub(super) fn of_this_thread() -> Self {
+        Self {
+            rseq: rseq::registered(sys::rseq_feature_size()),
+            securebits: sys::securebits(),
+        }
+    }
+}
+
+/// What the kernel keeps for each thread and a thread may set for itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inheritance {
+    /// `struct sched_attr`.
+    pub(crate) scheduling: Option<[u64; 7]>,
+    /// The processors that it may run on, as a mask.
+    pub(crate) processors: Option<[u64; 128]>,
+    /// In nanoseconds.
+    pub(crate) timer_slack: Option<u64>,
+    pub(crate) io_priority: Option<u64>,
+    /// The signal it gets when its parent ends.
+    pub(crate) death_signal: Option<u64>,
+}
+
+impl Inheritance {
+    /// The calling thread's.
+    pub(crate) fn of_this_thread() -> Self {
+        let slack = sys::prctl_get(libc::PR_GET_TIMERSLACK);
+        Self {
+            scheduling: sys::scheduling(),
+            processors: sys::processors(),
+            timer_slack: slack.ok().map(|slack| slack as u64),
+            io_priority: sys::io_priority(),
+            death_signal: sys::death_signal(),
+        }
+    }
+
+    /// Whether the calling thread may hand on to the first one what it is and may do.
+    ///
+    /// Errors: the first thread has ended, or differs in what cannot be handed on.
+    pub(crate) fn check(report: Option<Report>, buffer: &mut [u8]) -> Result<(), Cause> {
+        let differs = |what| Err(Cause::Leader { what });
+        let process = std::process::id() as i32;
+        let (own, first) = (
+            lines_of(sys::thread_id(), buffer),
+            lines_of(process, buffer),
+        );
+        if let Some(index) = own.iter().zip(&first).position(|(own, first)| own != first) {
+            return differs(LINES[index].1);
+        }
+        let same = |name: &str| {
+            let identity = |thread| {
+                let file = stat(&*TaskPath::new(thread, name));
+                file.map(|file| (file.st_dev, file.st_ino)).ok()
+            };
+            identity(sys::thread_id()) == identity(process)
+        };
+        if let Some((_, what)) = FILES.iter().find(|(name, _)| !same(name)) {
+            return differs(what);
+        }
+        if sys::shares_descriptors(process) == Ok(false) {
+            return differs("its own table of descriptors");
+        }
+        match report {
+            None => differs("all signals blocked"),
+            Some(Report { securebits, .. }) if securebits != sys::securebits() => {
+                differs("other securebits")
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// Whether the first thread has ended before the process: it never runs again.
+pub(crate) fn has_ended(buffer: &mut [u8]) -> bool {
+    let path = TaskPath::new(std::process::id() as i32, "status");
+    let mut ended = false;
+    let read = lines(&path, buffer, |line| {
+        if let Some(state) = line.strip_prefix(b"State:") {
+            ended = state.trim_ascii().starts_with(b"Z") || state.trim_ascii().starts_with(b"X");
+        }
+    });
+    read.is_err() || ended
+}
+
+/// Lines of /proc/PID/task/TID/status that have to be alike.
+const LINES: [(&[u8], &str); 13] = [
+    (b"Uid:", "other user ids"),
+    (b"Gid:", "other group ids"),
+    (b"Groups:", "other supplementary groups"),
+    (b"CapInh:", "other capabilities"),
+    (b"CapPrm:", "other capabilities"),
+    (b"CapEff:", "other capabilities"),
+    (b"CapBnd:", "other capabilities"),
+    (b"CapAmb:", "other capabilities"),
+    (b"NoNewPrivs:", "another no_new_privs"),
+    (b"Seccomp:", "another seccomp mode"),
+    (b"Seccomp_filters:", "other seccomp filters"),
+    (b"Speculation_Store_Bypass:", "another speculation control"),
+    (b"SpeculationIndirectBranch:", "another speculation control"),
+];
+
+/// Files whose identity has to be alike.
+const FILES: [(&str, &str); 9] = [
+    ("cwd", "another working directory"),
+    ("root", "another root directory"),
+    ("ns/mnt", "another mount namespace"),
+    ("ns/net", "another network namespace"),
+    ("ns/ipc", "another IPC namespace"),
+    ("ns/uts", "another UTS namespace"),
+    ("ns/user", "another user namespace"),
+    ("ns/cgroup", "another cgroup namespace"),
+    (
+        "ns/pid_for_children",
+        "another PID namespace for its children",
+    ),
+];
+
+/// A digest of each of [`LINES`].
+fn lines_of(thread: i32, buffer: &mut [u8]) -> [u64; LINES.len()] {
+    let mut digests = [0; LINES.len()];
+    // A file that cannot be read leaves them all 0, and then differs.
+    let _ = lines(&TaskPath::new(thread, "status"), buffer, |line| {
+        let index = LINES.iter().position(|(name, _)| line.starts_with(name));
+        if let Some(index) = index {
+            digests[index] = digest(line);
+        }
+    });
+    digests
+}
+
+/// FNV-1a: it tells lines apart that nobody made to collide.
+fn digest(bytes: &[u8]) -> u64 {
+    const PRIME: u64 = 0x100_0000_01b3;
+    let mix = |digest: u64, byte: &u8| (digest ^ u64::from(*byte)).wrapping_mul(PRIME);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix)
+}

@@ -1,0 +1,153 @@
+//! The other threads: parked before anything is lost, and let go to their end once nothing can be refused any more.
+//!
+//! Every other thread gets a signal whose handler waits at a gate (`gate`). When all wait there, nothing else in the process
+//! runs: what is looked at then stays as it is. The gate opens in one of two ways: back, and they go on as if nothing had
+//! been (some system calls answer `EINTR`); or out, and each ends at once, without destructors, as execve ends them.
+//!
+//! A thread that blocks the signal is held by ptrace instead, from a process forked for that (`tracer`).
+//!
+//! execve lets the new program run as the thread that has the process's id, whichever called it. Here that thread has to
+//! be there and to be allowed the same as the caller (`leader`); then it takes over at the gate.
+//!
+//! Linux: `de_thread` in fs/exec.c.
+
+mod gate;
+mod leader;
+mod tracer;
+
+use std::time::{Duration, Instant};
+
+use crate::error::Cause;
+use crate::procfs::{TaskPath, numbers};
+use crate::status::Status;
+use crate::sys;
+
+pub(crate) use gate::{Turn, original_action, reserve};
+pub(crate) use leader::{Inheritance, Report, has_ended as leader_has_ended};
+
+use gate::Gate;
+use tracer::Tracer;
+
+/// After this time a thread that blocks the signal is no longer waited for, but held.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// After this time it is given up: a thread may sleep where nothing reaches it, as a parent does after vfork.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// All other threads wait. Dropping this lets them go on.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    // Dropped first: those that are held go on before the gate opens.
+    tracer: Option<Tracer>,
+    gate: Gate,
+}
+
+impl Parked {
+    /// Stops all other threads, those that start meanwhile included.
+    ///
+    /// Errors: one does not stop in time; there are more than [`reserve`] was told of; they may not be listed.
+    pub(crate) fn all(turn: Turn, buffer: &mut [u8]) -> Result<Self, Cause> {
+        let started = Instant::now();
+        let mut parked = Self {
+            tracer: None,
+            gate: Gate::close(turn)?,
+        };
+        loop {
+            let (waiting, unreachable) = parked.pass(buffer)?;
+            if waiting == 0 && unreachable == 0 {
+                return Ok(parked);
+            }
+            if waiting == 0 && parked.tracer.is_none() && started.elapsed() > PATIENCE {
+                parked.hold_the_rest(buffer)?;
+            } else if started.elapsed() > TIME_LIMIT {
+                return Err(Cause::ThreadDoesNotStop);
+            }
+            parked.gate.wait_for_arrivals();
+        }
+    }
+
+    /// Sends the signal to each thread that has not got it. How many are on their way, and how many block it.
+    fn pass(&mut self, buffer: &mut [u8]) -> Result<(usize, usize), Cause> {
+        let (mut waiting, mut unreachable, mut full) = (0, 0, false);
+        let own = sys::thread_id();
+        let Self { tracer, gate } = self;
+        list(buffer, |thread| {
+            let held = || tracer.as_ref().is_some_and(|tracer| tracer.holds(thread));
+            if thread == own || gate.has(thread) || held() {
+                return;
+            }
+            // It may have begun to block the signal before it came.
+            if !reaches(thread) {
+                unreachable += 1;
+                return;
+            }
+            waiting += 1;
+            if !gate.is_called(thread) {
+                full |= gate.call(thread).is_err();
+            }
+        })?;
+        if full || gate.is_full() {
+            return Err(Cause::Changing);
+        }
+        Ok((waiting, unreachable))
+    }
+
+    fn hold_the_rest(&mut self, buffer: &mut [u8]) -> Result<(), Cause> {
+        let own = sys::thread_id();
+        let mut tracer = Tracer::new()?;
+        list(buffer, |thread| {
+            if thread != own && !self.gate.has(thread) {
+                tracer.add(thread);
+            }
+        })?;
+        tracer.hold()?;
+        self.tracer = Some(tracer);
+        Ok(())
+    }
+
+    /// What the first thread found out about itself, if it waits at the gate and is not the caller.
+    pub(crate) fn report(&self) -> Option<Report> {
+        self.gate.report()
+    }
+
+    /// Lets the other threads end, and waits for it. Where the first thread is another one, that does `work`, and the
+    /// calling thread ends: this does not return then.
+    pub(crate) fn end(mut self, buffer: &mut [u8], work: &mut dyn LastWork) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.end();
+        }
+        if sys::thread_id() != sys::own_process_id() {
+            self.gate.hand_over(work);
+        }
+        self.gate.let_out();
+        while count(buffer) > 1 {
+            sys::doze();
+        }
+        std::mem::forget(self);
+    }
+}
+
+/// What is left to do for the thread that runs the new program.
+pub(crate) trait LastWork: Send {
+    /// Does it.
+    fn run(&mut self) -> !;
+}
+
+/// Whether the thread takes the signal: it does not block it.
+fn reaches(thread: i32) -> bool {
+    let status = Status::of(&TaskPath::new(thread, "status"));
+    status.is_ok_and(|status| status.blocked >> (gate::SIGNAL - 1) & 1 == 0)
+}
+
+fn list(buffer: &mut [u8], each: impl FnMut(i32)) -> Result<(), Cause> {
+    numbers(c"/proc/self/task", buffer, each).map_err(|errno| Cause::System {
+        call: "/proc/self/task",
+        errno,
+    })
+}
+
+fn count(buffer: &mut [u8]) -> usize {
+    let mut count = 0;
+    // Unreadable is as good as alone: nobody else is left who could tell.
+    let _ = list(buffer, |_| count += 1);
+    count
+}

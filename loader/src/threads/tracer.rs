@@ -1,0 +1,234 @@
+//! Holding threads that block every signal: by ptrace, from a process that is forked for it.
+//!
+//! The helper is forked twice, so that it is nobody's child when the new program runs, and by the raw system call: the C
+//! library's fork would wait for locks that a parked thread may hold. It shares one page with this process, by which it is
+//! told what to do, and says what it did. It runs on a copy of the memory and makes system calls only.
+//!
+//! Yama lets a process be traced by others than its parents only if it says so: it does, for the helper.
+#![allow(unsafe_code, reason = "forks, and traces this process's threads")]
+
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use memmap2::MmapMut;
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::arch;
+use crate::error::Cause;
+use crate::open::empty_memory_file;
+use crate::procfs::number;
+use crate::sys;
+
+/// How many threads can be held.
+const ROOM: usize = 256;
+/// How long the helper waits for them to stop.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the helper is to do, and what it did.
+const IDLE: u32 = 0;
+const HOLD: u32 = 1;
+const HELD: u32 = 2;
+const REFUSED: u32 = 3;
+const END: u32 = 4;
+const RELEASE: u32 = 5;
+const DONE: u32 = 6;
+
+/// The shared page.
+#[repr(C)]
+struct Shared {
+    state: AtomicU32,
+    helper: AtomicI32,
+    errno: AtomicI32,
+    count: AtomicU32,
+    threads: [AtomicI32; ROOM],
+}
+
+impl Shared {
+    fn threads(&self) -> impl Iterator<Item = Pid> {
+        let count = self.count.load(Ordering::Acquire) as usize;
+        let threads = self.threads.iter().take(count);
+        threads.map(|thread| Pid::from_raw(thread.load(Ordering::Acquire)))
+    }
+
+    fn set(&self, state: u32) {
+        self.state.store(state, Ordering::Release);
+    }
+
+    /// Waits as long as it is `state`, and whoever would change it lives.
+    fn wait_while(&self, state: u32, other: i32) -> u32 {
+        loop {
+            let now = self.state.load(Ordering::Acquire);
+            if now != state || !sys::process_exists(other) {
+                return now;
+            }
+            sys::doze();
+        }
+    }
+}
+
+/// The threads that are held, and the helper. Dropping it lets them go on.
+#[derive(Debug)]
+pub(super) struct Tracer {
+    page: MmapMut,
+}
+
+impl Tracer {
+    /// Shares a page; there is no helper yet.
+    pub(super) fn new() -> Result<Self, Cause> {
+        let file = empty_memory_file(c"supplant").map_err(refused)?;
+        let sized = file.set_len(size_of::<Shared>() as u64);
+        // SAFETY: a file of our own that nobody else has, and nobody cuts short.
+        let page = sized.and_then(|()| unsafe { MmapMut::map_mut(&file) });
+        let page = page
+            .map_err(|error| refused(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))))?;
+        Ok(Self { page })
+    }
+
+    fn shared(&self) -> &Shared {
+        let start =
+            std::ptr::with_exposed_provenance::<Shared>(self.page.as_ptr().expose_provenance());
+        // SAFETY: page aligned, large enough, all zeros at first, and nothing in it but atomic numbers.
+        unsafe { &*start }
+    }
+
+    /// One more to hold. Those for whom there is no room stay where they are, and then somebody finds them missing.
+    pub(super) fn add(&mut self, thread: i32) {
+        let shared = self.shared();
+        let index = shared.count.load(Ordering::Acquire);
+        if let Some(place) = shared.threads.get(index as usize) {
+            place.store(thread, Ordering::Release);
+            shared.count.store(index + 1, Ordering::Release);
+        }
+    }
+
+    pub(super) fn holds(&self, thread: i32) -> bool {
+        self.shared().threads().any(|held| held.as_raw() == thread)
+    }
+
+    /// Stops them.
+    ///
+    /// Errors: this process may not be traced, or is by somebody else; one does not stop in time.
+    pub(super) fn hold(&mut self) -> Result<(), Cause> {
+        const YAMA_RESTRICTED: u32 = 1;
+        let shared = self.shared();
+        fork_helper(shared).map_err(refused)?;
+        shared.set(HOLD);
+        let helper = shared.helper.load(Ordering::Acquire);
+        let asked = number("/proc/sys/kernel/yama/ptrace_scope") == Some(YAMA_RESTRICTED);
+        let permit = |tracer: i32| {
+            if asked {
+                let _ = sys::prctl_set(libc::PR_SET_PTRACER, tracer as u64);
+            }
+        };
+        permit(helper);
+        let state = shared.wait_while(HOLD, helper);
+        permit(0);
+        match state {
+            HELD => Ok(()),
+            _ => Err(refused(Errno::from_raw(
+                shared.errno.load(Ordering::Acquire),
+            ))),
+        }
+    }
+
+    /// Lets them end, and waits for it.
+    pub(super) fn end(&mut self) {
+        self.tell(END);
+        let process = std::process::id() as i32;
+        for thread in self.shared().threads() {
+            while sys::thread_exists(process, thread.as_raw()) {
+                sys::doze();
+            }
+        }
+    }
+
+    fn tell(&self, what: u32) {
+        let shared = self.shared();
+        if shared.state.load(Ordering::Acquire) == HELD {
+            shared.set(what);
+            shared.wait_while(what, shared.helper.load(Ordering::Acquire));
+        }
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        self.tell(RELEASE);
+    }
+}
+
+fn refused(errno: Errno) -> Cause {
+    Cause::System {
+        call: "ptrace of a thread that blocks all signals",
+        errno,
+    }
+}
+
+/// Forks twice, and waits for the first child; the second one is then nobody's here.
+fn fork_helper(shared: &Shared) -> Result<(), Errno> {
+    let process = std::process::id() as i32;
+    match sys::fork_without_signal()? {
+        0 => {
+            if sys::fork_without_signal() == Ok(0) {
+                help(shared, process);
+            }
+            sys::exit_now();
+        }
+        child => {
+            let all = WaitPidFlag::__WALL;
+            crate::procfs::retry(|| waitpid(Pid::from_raw(child), Some(all)))?;
+            let started = Instant::now();
+            while shared.helper.load(Ordering::Acquire) == 0 {
+                if started.elapsed() > TIME_LIMIT {
+                    return Err(Errno::EAGAIN);
+                }
+                sys::doze();
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The helper's whole life.
+fn help(shared: &Shared, process: i32) -> ! {
+    shared
+        .helper
+        .store(sys::own_process_id(), Ordering::Release);
+    shared.wait_while(IDLE, process);
+    let held = shared.threads().try_for_each(hold);
+    match held {
+        Ok(()) => shared.set(HELD),
+        Err(errno) => {
+            shared.errno.store(errno as i32, Ordering::Release);
+            // Ending lets go of those that were stopped: they were seized, not attached.
+            shared.set(REFUSED);
+            sys::exit_now();
+        }
+    }
+    let end = shared.wait_while(HELD, process) == END;
+    for thread in shared.threads() {
+        if end {
+            let _ = arch::divert_to_exit(thread);
+        }
+        let _ = ptrace::detach(thread, None);
+    }
+    shared.set(DONE);
+    sys::exit_now();
+}
+
+fn hold(thread: Pid) -> Result<(), Errno> {
+    ptrace::seize(thread, ptrace::Options::empty())?;
+    ptrace::interrupt(thread)?;
+    let started = Instant::now();
+    while started.elapsed() < TIME_LIMIT {
+        match waitpid(thread, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG))? {
+            WaitStatus::StillAlive => sys::doze(),
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Err(Errno::ESRCH),
+            _ => return Ok(()),
+        }
+    }
+    Err(Errno::EBUSY)
+}

@@ -1,0 +1,260 @@
+//! Other threads end with the program, as execve ends them, whatever they are doing; when the program is refused they go on.
+//! Whichever thread calls, the new program has the process's id, and what was the caller's.
+#![allow(unsafe_code, reason = "brings threads into a state")]
+
+mod support;
+
+use std::io;
+use std::process::Command as Process;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::SigSet;
+use supplant_loader::{Cause, Command};
+use support::alike::{alike, forked, program, told};
+use support::system::{address, block, forbid, prctl, system_call};
+use support::{Call, Ending};
+
+/// How often a state that lasts only moments is met.
+const TIMES: usize = 20;
+
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// Runs the program with these threads in the process, by the kernel and by us.
+fn ends(threads: fn() -> io::Result<()>) {
+    let told = told(&["status.Threads", "threads"], move || {
+        threads()?;
+        // They are at it when exec is called.
+        thread::sleep(Duration::from_millis(2));
+        Ok(())
+    });
+    assert_eq!(told.ending, Ending::Exited(42), "{told:?}");
+}
+
+fn count() {
+    loop {
+        COUNTER.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn start(count: usize, work: fn()) -> io::Result<()> {
+    for _ in 0..count {
+        thread::Builder::new().stack_size(128 * 1024).spawn(work)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn sleeping_threads_end() {
+    ends(|| start(3, || thread::sleep(Duration::from_secs(1000))));
+}
+
+#[test]
+fn a_hundred_threads_end() {
+    ends(|| start(100, thread::park));
+}
+
+#[test]
+fn spinning_threads_end() {
+    ends(|| start(3, count));
+}
+
+#[test]
+fn threads_that_hold_the_allocators_lock_end() {
+    for _ in 0..TIMES {
+        ends(|| {
+            start(3, || {
+                for size in (1..100_000).cycle() {
+                    std::hint::black_box(vec![0_u8; size]);
+                }
+            })
+        });
+    }
+}
+
+fn block_by_the_c_library() {
+    let _ = SigSet::all().thread_set_mask();
+    thread::park();
+}
+
+#[test]
+fn threads_that_block_all_signals_through_the_c_library_end() {
+    ends(|| start(3, block_by_the_c_library));
+}
+
+fn block_by_the_kernel() {
+    let all = u64::MAX;
+    let arguments = [libc::SIG_SETMASK as u64, address(&all), 0, 8];
+    let _ = system_call(libc::SYS_rt_sigprocmask, arguments);
+    loop {
+        thread::park();
+    }
+}
+
+#[test]
+fn threads_that_block_all_signals_by_the_kernel_end() {
+    ends(|| start(3, block_by_the_kernel));
+}
+
+#[test]
+fn threads_that_start_programs_end() {
+    for _ in 0..TIMES {
+        ends(|| {
+            start(2, || {
+                while let Ok(mut child) = Process::new("/bin/true").spawn() {
+                    let _ = child.wait();
+                }
+            })
+        });
+    }
+}
+
+fn start_threads() {
+    loop {
+        let child = thread::Builder::new().stack_size(64 * 1024).spawn(|| {
+            COUNTER.fetch_add(1, Ordering::Relaxed);
+        });
+        if let Ok(child) = child {
+            let _ = child.join();
+        }
+    }
+}
+
+#[test]
+fn threads_that_start_threads_end() {
+    for _ in 0..TIMES {
+        ends(|| start(3, start_threads));
+    }
+}
+
+/// What another thread than the first one has for itself goes to the program.
+#[test]
+fn a_caller_that_is_not_the_first_thread_hands_on_what_it_has() {
+    let before = || {
+        block(&[libc::SIGUSR1, libc::SIGUSR2])?;
+        let thread = system_call(libc::SYS_gettid, [])? as u64;
+        system_call(libc::SYS_tkill, [thread, libc::SIGUSR2 as u64])?;
+        system_call(libc::SYS_setpriority, [0, 0, 5])?;
+        prctl(libc::PR_SET_TIMERSLACK, [123_456])?;
+        prctl(libc::PR_SET_PDEATHSIG, [libc::SIGUSR1 as u64])
+    };
+    let keys = [
+        "status.Sig",
+        "status.Threads",
+        "nice",
+        "timerslack",
+        "pdeathsig",
+    ];
+    let calls = ["tell", "attributes"].map(|name| Call::new(program(name)).in_thread(before));
+    let [told, attributes] = calls.map(|call| alike(&call, &keys));
+    assert!(told.has("status.SigPnd 0000000000000800"), "{told:?}");
+    assert!(attributes.has("timerslack 123456"), "{attributes:?}");
+}
+
+#[test]
+fn the_process_keeps_its_id_whichever_thread_calls() {
+    for _ in 0..TIMES {
+        let call = Call::new("/bin/sh")
+            .args(["-c", "kill -TERM $$"])
+            .in_thread(|| Ok(()));
+        assert_eq!(alike(&call, &[]).ending, Ending::Killed(libc::SIGTERM));
+    }
+}
+
+/// Calls exec in a thread that did `before`, and says why it was refused. The others are as they were.
+fn refused_in_thread(before: fn() -> io::Result<()>) -> Option<Cause> {
+    let thread = thread::spawn(move || {
+        before().ok()?;
+        Some(Command::new(program("arguments")).exec().cause().clone())
+    });
+    thread.join().ok().flatten()
+}
+
+fn restrict() -> io::Result<()> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, [1])
+}
+
+fn leave_the_directory() -> io::Result<()> {
+    system_call(libc::SYS_unshare, [libc::CLONE_FS as u64])?;
+    system_call(libc::SYS_chdir, [address(c"/usr")]).map(drop)
+}
+
+#[test]
+fn a_thread_that_differs_from_the_first_one_is_refused() {
+    let ending = forked(|| {
+        let differing: [fn() -> io::Result<()>; 2] = [restrict, leave_the_directory];
+        for before in differing {
+            if !matches!(refused_in_thread(before), Some(Cause::Leader { .. })) {
+                return 1;
+            }
+        }
+        7
+    });
+    assert_eq!(ending, Ending::Exited(7));
+}
+
+#[test]
+fn where_the_first_thread_has_ended_the_program_is_refused() {
+    let ending = forked(|| {
+        thread::spawn(|| {
+            thread::sleep(Duration::from_millis(50));
+            let error = Command::new(program("arguments")).exec();
+            let named = matches!(error.cause(), Cause::Leader { what: "ended" });
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(if named { 7 } else { 1 }) };
+        });
+        // SAFETY: ends this thread alone.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+        0
+    });
+    assert_eq!(ending, Ending::Exited(7));
+}
+
+/// Whether the counting threads still count.
+fn counts() -> bool {
+    let (before, started) = (COUNTER.load(Ordering::Relaxed), Instant::now());
+    while started.elapsed() < Duration::from_secs(5) {
+        if COUNTER.load(Ordering::Relaxed) != before {
+            return true;
+        }
+        thread::yield_now();
+    }
+    false
+}
+
+#[test]
+fn when_the_program_is_refused_the_others_go_on() {
+    const EPERM: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    let ending = forked(|| {
+        if start(2, block_by_the_kernel).is_err() || start(2, count).is_err() {
+            return 1;
+        }
+        // Found out when all are stopped: an rseq area that cannot be given up.
+        if forbid(&[libc::SYS_rseq], EPERM).is_err() {
+            return 1;
+        }
+        for _ in 0..5 {
+            let error = Command::new(program("arguments")).exec();
+            if error.raw_os_error() != libc::EBUSY || !counts() {
+                return 2;
+            }
+        }
+        7
+    });
+    assert_eq!(ending, Ending::Exited(7));
+}
+
+#[test]
+fn of_two_threads_that_exec_at_once_one_program_runs() {
+    for _ in 0..TIMES {
+        let call = Call::new(program("tell")).setup(|| {
+            start(3, || {
+                let error = Command::new(program("tell")).env_clear().exec();
+                eprintln!("{error}");
+            })
+        });
+        let ours = call.by_library();
+        assert_eq!(ours.ending, Ending::Exited(42), "{ours:?}");
+    }
+}
