@@ -5,7 +5,6 @@ mod support;
 
 use std::cell::Cell;
 use std::fs;
-use std::thread;
 
 use supplant_loader::Command;
 use support::Ending;

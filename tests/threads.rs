@@ -6,6 +6,7 @@ mod support;
 
 use std::io;
 use std::process::Command as Process;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -245,14 +246,19 @@ fn when_the_program_is_refused_the_others_go_on() {
     assert_eq!(ending, Ending::Exited(7));
 }
 
+static TURNSTILE: Barrier = Barrier::new(4);
+
 #[test]
-fn of_two_threads_that_exec_at_once_one_program_runs() {
+fn of_threads_that_exec_at_once_one_program_runs() {
     for _ in 0..TIMES {
         let call = Call::new(program("tell")).setup(|| {
             start(3, || {
+                TURNSTILE.wait();
                 let error = Command::new(program("tell")).env_clear().exec();
                 eprintln!("{error}");
-            })
+            })?;
+            TURNSTILE.wait();
+            Ok(())
         });
         let ours = call.by_library();
         assert_eq!(ours.ending, Ending::Exited(42), "{ours:?}");
