@@ -18,13 +18,22 @@ build: ## Build the command for development
 
 .PHONY: release
 release: ## Build the distributable command, target/dist/supplant: static, fastest to start
-	RUSTFLAGS="$(STATIC)" cargo build --release --bin supplant --target $(TARGET) --target-dir target/static
+	RUSTFLAGS="$(STATIC)" cargo build --release --no-default-features --bin supplant --target $(TARGET) \
+		--target-dir target/static
 	@mkdir -p $(dir $(DIST))
 	cp target/static/$(TARGET)/release/supplant $(DIST)
 
 .PHONY: run
 run: ## Run a program: make run ARGS='/bin/ls -l'
 	cargo run --release --quiet -- run $(ARGS)
+
+.PHONY: man
+man: ## Write the man pages to target/man
+	cargo run --quiet -- manual --man target/man
+
+.PHONY: completions
+completions: ## Write the completions for bash, zsh, fish, elvish and PowerShell to target/completions
+	cargo run --quiet -- manual --completions target/completions
 
 .PHONY: install-packages
 install-packages: # What the tests use where it is there; as root on Debian it is installed

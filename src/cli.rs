@@ -9,6 +9,8 @@ use crate::check::CheckOptions;
 use crate::compare::CompareOptions;
 use crate::debug::DebugOptions;
 use crate::layout::LayoutOptions;
+#[cfg(feature = "manual")]
+use crate::manual::ManualOptions;
 use crate::placement::Placement;
 use crate::plan::PlanOptions;
 
@@ -34,10 +36,7 @@ impl Cli {
                 &options.run.program,
                 options.run.fd.is_some() || options.print_host,
             ),
-            Subcommand::Check(_)
-            | Subcommand::Diff(_)
-            | Subcommand::Capture(_)
-            | Subcommand::Layout(_) => return Ok(cli),
+            _ => return Ok(cli),
         };
         if program.is_empty() && !elsewhere {
             let kind = clap::error::ErrorKind::MissingRequiredArgument;
@@ -65,6 +64,8 @@ pub(crate) enum Subcommand {
     Capture(CaptureOptions),
     /// Show where everything lies in memory, and why
     Layout(LayoutOptions),
+    #[cfg(feature = "manual")]
+    Manual(ManualOptions),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -82,12 +83,11 @@ Examples:
   supplant run --layout-from core:core ./program
   supplant run - one two <./program
 
-Status: the program's own; 127 when it (or its interpreter) is not found, 126 when it may not
-or cannot be run, 125 for a wrong command line. Where execve would kill the process, run says
-why and dies by the same signal.
+Status: the program's own; 127 when it (or its interpreter) is not found, 126 when it may not or cannot be run, 125 for \
+a wrong command line. Where execve would kill the process, run says why and dies by the same signal.
 
-SUPPLANT_LOG=debug logs the decisions with their numbers, SUPPLANT_LOG=trace every system call
-of the point of no return too.";
+SUPPLANT_LOG=debug logs the decisions with their numbers, SUPPLANT_LOG=trace every system call of the point of no \
+return too.";
 
 /// Become another program: same process, its exit status.
 #[derive(Clone, Debug, Args)]

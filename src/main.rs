@@ -10,6 +10,8 @@ mod diff;
 mod layout;
 mod layout_from;
 mod logging;
+#[cfg(feature = "manual")]
+mod manual;
 mod placement;
 mod plan;
 mod render;
@@ -63,6 +65,8 @@ fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
         Subcommand::Diff(options) => diff::diff(&options),
         Subcommand::Capture(options) => diff::capture(&options),
         Subcommand::Layout(options) => layout::layout(&options),
+        #[cfg(feature = "manual")]
+        Subcommand::Manual(options) => manual::manual(&options),
     }
 }
 

@@ -23,25 +23,29 @@ use crate::subject::{Subject, told};
 use start::Begun;
 use target::Target;
 
+const USAGE: &str = "supplant debug [OPTIONS] PROGRAM [ARG]... [-- GDB...]
+       supplant debug [OPTIONS] pid:N [-- GDB...]";
+
 const EXAMPLES: &str = "\
-The program stands at its first instruction, and ends with the debugger. Its standard input is
-its own: where that is no terminal, gdb reads its commands from /dev/tty. What follows the last --
-goes to the debugger. Options stand before PROGRAM; those of run count here too.
+The program stands at its first instruction, and ends with the debugger. Its standard input is its own: where that is \
+no terminal, gdb reads its commands from /dev/tty. What follows the last -- goes to the debugger. Options stand before \
+PROGRAM; those of run count here too.
 
 Examples:
   supplant debug ./program one two
   supplant debug -R ./program <input -- -ex 'break main' -ex continue
   supplant debug ./program -- -batch -ex 'info proc mappings'
   supplant debug --gdbserver :2345 ./program
+  supplant debug --layout-from core:core ./program
   supplant debug pid:1234
   supplant debug --commands pid:1234 >script; gdb -x script
 
-Status: the debugger's own; 127 when program or debugger are not found, 126 when the program
-cannot be run or the process cannot be looked at, 125 for a wrong command line.";
+Status: the debugger's own; 127 when program or debugger are not found, 126 when the program cannot be run or the \
+process cannot be looked at, 125 for a wrong command line.";
 
 /// Debug a program from its first instruction, or a process.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(override_usage = USAGE, after_help = EXAMPLES)]
 pub(crate) struct DebugOptions {
     /// Wait for gdb at this address (:PORT, HOST:PORT or a serial line), by gdbserver
     #[arg(long, value_name = "ADDRESS")]

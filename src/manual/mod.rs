@@ -1,0 +1,85 @@
+//! `supplant manual`: man pages and completions, made from the command line's own description. For those who package it:
+//! hidden, and not part of the distributable command (the feature `manual`).
+
+mod page;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Command, CommandFactory as _, ValueEnum as _};
+use clap_complete::Shell;
+
+use crate::cli::Cli;
+use crate::complain;
+use crate::subject::told;
+
+const NAME: &str = "supplant";
+const FAILED: i32 = 1;
+
+/// Write man pages and completions.
+#[derive(Debug, Args)]
+#[command(hide = true)]
+pub(crate) struct ManualOptions {
+    /// Where the man pages go, one for each command
+    #[arg(long, value_name = "DIRECTORY")]
+    man: Option<PathBuf>,
+    /// Where the completions go, one file for each shell
+    #[arg(long, value_name = "DIRECTORY")]
+    completions: Option<PathBuf>,
+}
+
+/// Writes what is asked for; the status to exit with.
+pub(crate) fn manual(options: &ManualOptions) -> i32 {
+    let man = options.man.as_deref().map_or(Ok(()), man_pages);
+    let both = man.and_then(|()| options.completions.as_deref().map_or(Ok(()), completions));
+    match both {
+        Ok(()) => 0,
+        Err(error) => {
+            complain("manual", &format_args!("{error:#}"));
+            FAILED
+        }
+    }
+}
+
+fn man_pages(directory: &Path) -> anyhow::Result<()> {
+    let mut root = described().disable_help_subcommand(true);
+    root.build();
+    let commands = std::iter::once(&root).chain(root.get_subcommands());
+    into(directory, |directory| {
+        commands.into_iter().try_for_each(|command| {
+            let name = command.get_display_name().unwrap_or(NAME);
+            fs::write(directory.join(format!("{name}.1")), page::page(command)?)
+        })
+    })
+}
+
+fn completions(directory: &Path) -> anyhow::Result<()> {
+    into(directory, |directory| {
+        let shells = Shell::value_variants().iter();
+        shells.copied().try_for_each(|shell| {
+            clap_complete::generate_to(shell, &mut described(), NAME, directory).map(drop)
+        })
+    })
+}
+
+fn into(directory: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> anyhow::Result<()> {
+    let written = fs::create_dir_all(directory).and_then(|()| write(directory));
+    written
+        .map_err(|error| told(&error))
+        .with_context(|| directory.display().to_string())
+}
+
+/// The command line as users have it: without what is hidden.
+fn described() -> Command {
+    let all = Cli::command();
+    let shown = all
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    let shown: Vec<_> = shown.cloned().collect();
+    let bare = Command::new(NAME).version(env!("CARGO_PKG_VERSION"));
+    let about = all.get_about().cloned().unwrap_or_default();
+    bare.about(about)
+        .subcommand_required(true)
+        .subcommands(shown)
+}
