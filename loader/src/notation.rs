@@ -53,6 +53,56 @@ const MM_MAP: [&str; 12] = [
     "auxv",
 ];
 
+/// How an argument is shown.
+#[derive(Clone, Copy)]
+enum Form {
+    Address,
+    Hex,
+    Number,
+    Bits(Names, &'static str),
+    OneOf(Names),
+    Signal,
+    /// What it points to: limits, a disposition, a set of signals, an alternate stack.
+    Limits,
+    Action,
+    Mask,
+    Stack,
+}
+
+use Form::{Action, Address, Bits, Hex, Limits, Mask, Number, OneOf, Stack};
+
+/// The forms of the arguments of each call; of others, and of further ones, it is a number.
+const FORMS: &[(&str, &[Form])] = &[
+    (
+        "mmap",
+        &[
+            Address,
+            Hex,
+            Bits(PROT, "PROT_NONE"),
+            Bits(MAP, "0"),
+            Number,
+            Hex,
+        ],
+    ),
+    ("munmap", &[Address, Hex]),
+    ("mremap", &[Address, Hex, Hex, Bits(MREMAP, "0"), Address]),
+    ("mprotect", &[Address, Hex, Bits(PROT, "PROT_NONE")]),
+    ("pread64", &[Number, Address, Hex, Hex]),
+    ("unshare", &[Bits(CLONE, "0")]),
+    ("personality", &[Bits(PERSONALITY, "PER_LINUX")]),
+    ("fcntl", &[Number, OneOf(FCNTL)]),
+    ("arch_prctl", &[OneOf(ARCH_PRCTL)]),
+    ("rseq", &[Address, Number, Bits(RSEQ, "0"), Hex]),
+    ("set_robust_list", &[Address]),
+    ("set_tid_address", &[Address]),
+    ("brk", &[Address]),
+    ("prlimit64", &[Number, OneOf(RLIMIT), Limits, Address]),
+    ("kill", &[Number, Form::Signal]),
+    ("rt_sigaction", &[Form::Signal, Action, Address]),
+    ("rt_sigprocmask", &[OneOf(SIGPROCMASK), Mask, Address]),
+    ("sigaltstack", &[Stack, Address]),
+];
+
 /// The call with its arguments, without its reason. `data` are the bytes of its table.
 pub fn notation(row: &Row, data: &[u8]) -> String {
     let call = Call { row, data };
@@ -67,61 +117,31 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn arguments(&self) -> Vec<String> {
-        let special = match self.row.call.name {
-            "mmap" => vec![
-                self.address(0),
-                self.hex(1),
-                self.bits(2, PROT, "PROT_NONE"),
-                self.bits(3, MAP, "0"),
-                self.number(4),
-                self.hex(5),
-            ],
-            "munmap" => vec![self.address(0), self.hex(1)],
-            "mremap" => vec![
-                self.address(0),
-                self.hex(1),
-                self.hex(2),
-                self.bits(3, MREMAP, "0"),
-                self.address(4),
-            ],
-            "mprotect" => vec![
-                self.address(0),
-                self.hex(1),
-                self.bits(2, PROT, "PROT_NONE"),
-            ],
-            "pread64" => vec![self.number(0), self.address(1), self.hex(2), self.hex(3)],
-            "unshare" => vec![self.bits(0, CLONE, "0")],
-            "personality" => vec![self.bits(0, PERSONALITY, "PER_LINUX")],
-            "fcntl" => vec![self.number(0), self.one_of(1, FCNTL)],
-            "arch_prctl" => vec![self.one_of(0, ARCH_PRCTL)],
-            "rseq" => vec![
-                self.address(0),
-                self.number(1),
-                self.bits(2, RSEQ, "0"),
-                self.hex(3),
-            ],
-            "set_robust_list" => vec![self.address(0), self.number(1)],
-            "set_tid_address" | "brk" => vec![self.address(0)],
-            "prctl" => self.prctl(),
-            "prlimit64" => vec![
-                self.number(0),
-                self.one_of(1, RLIMIT),
-                self.limits(2),
-                self.address(3),
-            ],
-            "kill" => vec![self.number(0), signal(self.value(1) as i32)],
-            "rt_sigaction" => vec![
-                signal(self.value(0) as i32),
-                self.action(1),
-                self.address(2),
-            ],
-            "rt_sigprocmask" => vec![self.one_of(0, SIGPROCMASK), self.mask(1), self.address(2)],
-            "sigaltstack" => vec![self.stack(0), self.address(1)],
-            _ => Vec::new(),
-        };
-        let rest = special.len()..self.row.arguments().len();
-        let rest = rest.map(|index| self.number(index)).collect();
-        [special, rest].concat()
+        let name = self.row.call.name;
+        let forms = FORMS.iter().find(|(call, _)| *call == name);
+        let forms = forms.map_or(&[][..], |(_, forms)| *forms);
+        let form = |index| forms.get(index).copied().unwrap_or(Number);
+        let shown = |index| self.shown(index, form(index));
+        let mut arguments: Vec<_> = (0..self.row.arguments().len()).map(shown).collect();
+        if name == "prctl" {
+            self.name_prctl(&mut arguments);
+        }
+        arguments
+    }
+
+    fn shown(&self, index: usize, form: Form) -> String {
+        match form {
+            Address => self.address(index),
+            Hex => self.hex(index),
+            Number => self.number(index),
+            Bits(names, none) => self.bits(index, names, none),
+            OneOf(names) => self.one_of(index, names),
+            Form::Signal => signal(self.value(index) as i32),
+            Limits => self.limits(index),
+            Action => self.action(index),
+            Mask => self.mask(index),
+            Stack => self.stack(index),
+        }
     }
 
     fn argument(&self, index: usize) -> Argument {
@@ -198,19 +218,19 @@ impl Call<'_> {
         Some(std::array::from_fn(|_| words.next().unwrap_or_default()))
     }
 
-    fn prctl(&self) -> Vec<String> {
-        const PR_SET_MM: i64 = 35;
+    /// What prctl(2) takes depends on its first argument.
+    fn name_prctl(&self, arguments: &mut [String]) {
         let option = self.one_of(0, PRCTL);
-        match self.value(0) {
-            PR_SET_MM => vec![
-                option,
-                "PR_SET_MM_MAP".to_owned(),
-                self.memory_map(2),
-                self.number(3),
-                self.number(4),
-            ],
-            15 => vec![option, self.text(1)],
-            _ => vec![option],
+        match (option.as_str(), arguments.len()) {
+            ("PR_SET_MM", 3..) => {
+                "PR_SET_MM_MAP".clone_into(&mut arguments[1]);
+                arguments[2] = self.memory_map(2);
+            }
+            ("PR_SET_NAME", 2..) => arguments[1] = self.text(1),
+            _ => (),
+        }
+        if let Some(first) = arguments.first_mut() {
+            *first = option;
         }
     }
 

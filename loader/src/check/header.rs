@@ -14,7 +14,7 @@ use super::looks::{
     BIG_ENDIAN, E_EHSIZE, E_FLAGS, EI_CLASS as CLASS, EI_DATA as DATA, EI_OSABI as OSABI,
     EI_PAD as PAD, EI_VERSION as VERSION, ENTRY_NOT_EXECUTABLE, FIXED_ADDRESS, THIRTY_TWO_BIT,
 };
-use super::{Setting, segments};
+use super::{Check, Setting, segments};
 
 /// The first byte of the padding.
 const EI_PAD: usize = 9;
@@ -50,57 +50,32 @@ pub(super) fn look(headers: &Headers, setting: Setting, findings: &mut Findings<
     look_at_entry(headers, setting, findings);
 }
 
+/// A byte of `e_ident`: where it is, its name, and the values that are usual.
+type Byte = (&'static Check, usize, &'static str, &'static [u8]);
+
+const IDENT: [Byte; 5] = [
+    (&CLASS, EI_CLASS, "EI_CLASS", &[ELFCLASS64]),
+    (&DATA, EI_DATA, "EI_DATA", &[ELFDATA2LSB]),
+    (&VERSION, EI_VERSION, "EI_VERSION", &[1]),
+    (&OSABI, EI_OSABI, "EI_OSABI", &[0, ELFOSABI_GNU]),
+    (&OSABI, EI_ABIVERSION, "EI_ABIVERSION", &[0]),
+];
+
 fn look_at_ident(ident: &[u8; 16], findings: &mut Findings<'_>) {
-    let expected = [
-        (
-            &CLASS,
-            EI_CLASS,
-            "EI_CLASS",
-            "2 (64-bit)",
-            ident[EI_CLASS] == ELFCLASS64,
-        ),
-        (
-            &DATA,
-            EI_DATA,
-            "EI_DATA",
-            "1 (little-endian)",
-            ident[EI_DATA] == ELFDATA2LSB,
-        ),
-        (
-            &VERSION,
-            EI_VERSION,
-            "EI_VERSION",
-            "1",
-            ident[EI_VERSION] == 1,
-        ),
-        (
-            &OSABI,
-            EI_OSABI,
-            "EI_OSABI",
-            "0 or 3",
-            [0, ELFOSABI_GNU].contains(&ident[EI_OSABI]),
-        ),
-        (
-            &OSABI,
-            EI_ABIVERSION,
-            "EI_ABIVERSION",
-            "0",
-            ident[EI_ABIVERSION] == 0,
-        ),
-    ];
-    for (check, at, name, usual, good) in expected {
-        if !good {
-            let message = format!("{name} at {at:#x} is {}, not {usual}", ident[at]);
+    for (check, at, name, usual) in IDENT {
+        if !usual.contains(&ident[at]) {
+            let usual: Vec<_> = usual.iter().map(u8::to_string).collect();
+            let message = format!(
+                "{name} at {at:#x} is {}, not {}",
+                ident[at],
+                usual.join(" or ")
+            );
             findings.add(check, message, &[Field::new(name, at as u64, 1)]);
         }
     }
     if ident[EI_PAD..].iter().any(|&byte| byte != 0) {
-        let field = Field::new("EI_PAD", EI_PAD as u64, 7);
-        findings.add(
-            &PAD,
-            "the padding of e_ident at 0x9 is not zero".into(),
-            &[field],
-        );
+        let message = "the padding of e_ident at 0x9 is not zero".to_owned();
+        findings.add(&PAD, message, &[Field::new("EI_PAD", EI_PAD as u64, 7)]);
     }
 }
 

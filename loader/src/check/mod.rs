@@ -14,6 +14,7 @@ pub mod looks;
 mod magic;
 pub mod misc;
 mod name;
+mod neighbours;
 pub mod refusals;
 mod rights;
 mod script;

@@ -202,48 +202,16 @@ impl HostFile {
     }
 
     fn set_kernel_mappings(&self, host: &mut Host) -> Result<(), HostFileError> {
-        const FIELD: &str = "kernel_mappings";
         host.vdso_sealed = self.vdso_sealed;
         let Some(pieces) = &self.kernel_mappings else {
             return Ok(());
         };
         host.mappings = pieces.iter().map(Mapping::from).collect();
-        if host.kernel_mappings().count() < pieces.len() {
-            return wrong(
-                FIELD,
-                "they are called [vdso], [vvar], [vvar_...] or [vsyscall]",
-            );
+        if let Some(reason) = fault(host) {
+            return wrong("kernel_mappings", reason);
         }
-        if host.mappings.iter().any(|mapping| {
-            mapping.range.is_empty()
-                || host
-                    .page_size
-                    .offset(mapping.range.start | mapping.range.end)
-                    != 0
-        }) {
-            return wrong(FIELD, "they are in whole pages");
-        }
-        let vdso: Vec<_> = host
-            .mappings
-            .iter()
-            .filter(|mapping| mapping.is_vdso())
-            .collect();
-        let together = vdso
-            .windows(2)
-            .all(|pair| pair[0].range.end == pair[1].range.start);
-        if !together
-            || vdso
-                .iter()
-                .any(|mapping| mapping.range.end > host.task_size)
-        {
-            return wrong(
-                FIELD,
-                "those of the vDSO lie in user memory, one right behind the other",
-            );
-        }
-        let code = vdso
-            .iter()
-            .find(|mapping| mapping.name.starts_with(b"[vdso]"));
+        let mut mappings = host.mappings.iter();
+        let code = mappings.find(|mapping| mapping.name.starts_with(b"[vdso]"));
         if let Some(start) = code.map(|mapping| mapping.range.start) {
             host.auxv.set(AT_SYSINFO_EHDR, start);
         }
@@ -268,4 +236,23 @@ impl HostFile {
         host.auxv.set(AT_PAGESZ, host.page_size.get());
         Ok(())
     }
+}
+
+/// What is wrong with a host's mappings.
+fn fault(host: &Host) -> Option<&'static str> {
+    if host.kernel_mappings().count() < host.mappings.len() {
+        return Some("they are called [vdso], [vvar], [vvar_...] or [vsyscall]");
+    }
+    let page = host.page_size;
+    let ranges = || host.mappings.iter().map(|mapping| &mapping.range);
+    if ranges().any(|range| range.is_empty() || page.offset(range.start | range.end) != 0) {
+        return Some("they are in whole pages");
+    }
+    let vdso = host.mappings.iter().filter(|mapping| mapping.is_vdso());
+    let vdso: Vec<_> = vdso.map(|mapping| &mapping.range).collect();
+    let together = vdso.windows(2).all(|pair| pair[0].end == pair[1].start);
+    if !together || vdso.iter().any(|range| range.end > host.task_size) {
+        return Some("those of the vDSO lie in user memory, one right behind the other");
+    }
+    None
 }

@@ -84,7 +84,7 @@ impl Reasons<'_> {
             name: "stack top",
             address: top,
             why,
-            rule: "S-1",
+            rule: "S-20",
         }
     }
 
@@ -104,7 +104,7 @@ impl Reasons<'_> {
             name: "stack start",
             address: range.start,
             why,
-            rule: "E-24",
+            rule: "S-21",
         }
     }
 
