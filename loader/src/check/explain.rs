@@ -31,6 +31,11 @@ pub(super) fn refusal(error: &Error, path: &Path, chain: &Chain) -> Finding {
     if let Some(hint) = hint(cause, subject, path, chain) {
         finding.hint = hint;
     }
+    if let (Cause::NoMagic { .. }, Subject::Program, Some((what, _))) =
+        (cause, subject, known(chain))
+    {
+        finding.message = format!("{error} ({what})");
+    }
     let about = match subject {
         Subject::Interpreter(interpreter) => {
             finding.file = Some(interpreter.display().to_string());
@@ -63,6 +68,12 @@ pub(super) fn cause(cause: &Cause, file: &File) -> Finding {
     }
 }
 
+/// What a file is that execve does not know, and what to do with it.
+fn known(chain: &Chain) -> Option<(&'static str, &'static str)> {
+    let looked = chain.files.first()?;
+    magic::known(&looked.prefix, looked.size())
+}
+
 /// On x86-64 this file is there exactly where the kernel has the 32-bit loader.
 fn has_32_bit_loader() -> bool {
     Path::new("/proc/sys/abi/vsyscall32").exists()
@@ -77,12 +88,7 @@ fn hint(cause: &Cause, subject: &Subject, path: &Path, chain: &Chain) -> Option<
         (Cause::Path { .. }, _) if Check::of(cause, subject) == &NOT_FOUND => {
             found_in_path(path).map(Cow::Owned)
         }
-        (Cause::NoMagic { .. }, _) => {
-            let looked = chain.files.first()?;
-            let (what, hint) = magic::known(&looked.prefix, looked.size())?;
-            let colon = if hint.is_empty() { "" } else { ": " };
-            Some(Cow::Owned(format!("{what}{colon}{hint}")))
-        }
+        (Cause::NoMagic { .. }, Subject::Program) => Some(fixed(known(chain)?.1)),
         (Cause::Type { found: 1 }, _) => Some(fixed("an object file: link it")),
         (Cause::Type { found: 4 }, _) => Some(fixed("a core dump: open it with gdb")),
         (

@@ -42,11 +42,11 @@ fn look_at_table(headers: &Headers, findings: &mut Findings<'_>) {
             &[Field::new("e_shentsize", 0x3a, 2)],
         );
     }
-    let (found, count) = (headers.sections.len() as u64, headers.section_count);
+    let (at, count) = (header.e_shoff, headers.section_count);
+    let found = headers.size.saturating_sub(at) / SIZEOF_SHDR as u64;
     if found < count {
         let message = format!(
-            "section headers at {:#x} (e_shoff at 0x28): {found} of {count} are in the file",
-            header.e_shoff
+            "section headers at {at:#x} (e_shoff at 0x28): {found} of {count} are in the file"
         );
         findings.add(
             &SECTIONS_DAMAGED,
