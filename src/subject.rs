@@ -183,28 +183,40 @@ pub(crate) fn start_by_kernel_with(
     arguments: &[OsString],
     streams: Option<&Streams>,
 ) -> anyhow::Result<Started> {
-    let path = std::env::var_os("PATH");
+    let words: Vec<_> = [program.to_owned()]
+        .into_iter()
+        .chain(arguments.to_vec())
+        .collect();
+    let (paths, arguments) = call(&words)?;
+    traced(by_kernel_with(&paths, &arguments, streams))
+}
+
+/// A command by its words, in this environment: the paths to try, and the strings.
+pub(crate) fn call(words: &[OsString]) -> anyhow::Result<(Vec<CString>, Arguments)> {
     let string = |text: &OsStr| CString::new(text.as_bytes()).context("a NUL byte in an argument");
+    let program = words.first().context("no program")?;
+    let path = std::env::var_os("PATH");
     let paths = search::candidates(program, path.as_deref());
-    let paths = paths
+    let paths: Vec<_> = paths
         .iter()
         .map(|path| string(path))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let words = std::iter::once(program).chain(arguments.iter().map(OsString::as_os_str));
-    let argv = words.map(string).collect::<anyhow::Result<Vec<_>>>()?;
+        .collect::<Result<_, _>>()?;
+    let argv = words
+        .iter()
+        .map(|word| string(word))
+        .collect::<Result<_, _>>()?;
     let envp = std::env::vars_os().map(|(name, value)| {
         let mut entry = name.into_vec();
         entry.push(b'=');
         entry.extend(value.into_vec());
         string(&OsString::from_vec(entry))
     });
-    let envp = envp.collect::<anyhow::Result<Vec<_>>>()?;
     let arguments = Arguments {
-        execfn: paths[0].clone(),
+        execfn: paths.first().cloned().unwrap_or_default(),
         argv,
-        envp,
+        envp: envp.collect::<Result<_, _>>()?,
     };
-    traced(by_kernel_with(&paths, &arguments, streams))
+    Ok((paths, arguments))
 }
 
 /// What the known differences depend on.

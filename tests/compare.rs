@@ -11,7 +11,7 @@ use supplant_loader::arguments::Arguments;
 use supplant_loader::snapshot::symbols::Symbols;
 use supplant_loader::snapshot::{Snapshot, Value, diff::diff};
 use supplant_loader::trace::{Started, by_kernel, by_us, capture};
-use support::comparing::{compare, supplant, text, tracing_is_refused};
+use support::comparing::{assert_tells, compare, supplant, text, tracing_is_refused};
 use support::{builds, elf::Elf, scratch, test_binaries};
 
 const PROGRAMS: [&str; 9] = [
@@ -147,21 +147,63 @@ fn many_programs_are_compared_one_by_one() {
     if tracing_is_refused() {
         return;
     }
-    let build = builds().remove(0);
-    let output = Command::new(build)
-        .args([
-            "compare",
-            "--each",
-            "/bin/true",
-            "/bin/false",
-            "/etc/passwd",
-        ])
-        .output();
-    let output = output.expect("it was built");
-    assert!(
-        text(&output).contains("3 programs: 3 equal, 0 different, 0 not compared"),
-        "{}",
-        text(&output)
+    let programs = ["/bin/true", "/bin/false", "/etc/passwd"];
+    let output = supplant(&[&["compare", "--each"], &programs[..]].concat());
+    let parts = [
+        "/bin/true: 0 different",
+        "/etc/passwd: both refused with EACCES",
+        "3 programs: 3 equal, 0 different, 0 not compared",
+        "2 started, 1 refused alike",
+    ];
+    assert_tells(&output, 0, &parts);
+}
+
+#[test]
+fn options_hold_for_each_of_many_programs() {
+    if tracing_is_refused() {
+        return;
+    }
+    let words = [
+        "compare",
+        "--argv0",
+        "x",
+        "--each",
+        "--",
+        "/bin/true",
+        "/bin/false",
+    ];
+    let parts = ["2 programs: 0 equal, 2 different", "stack.argv.0000 2"];
+    assert_tells(&supplant(&words), 1, &parts);
+    let words = [
+        "compare",
+        "--json",
+        "--each",
+        "--fd",
+        "0",
+        "/bin/true",
+        "/bin/false",
+    ];
+    let output = supplant(&words);
+    assert_tells(&output, 2, &["\"outcome\":\"failed\""]);
+    assert_eq!(text(&output).lines().count(), 2, "{}", text(&output));
+}
+
+#[test]
+fn text_is_plain_unless_it_is_for_a_terminal() {
+    if tracing_is_refused() {
+        return;
+    }
+    let output = |name: &str| {
+        let output = Command::new(builds().remove(0))
+            .args(["compare", "/bin/true"])
+            .env(name, "1")
+            .output()
+            .expect("it was built");
+        text(&output).contains('\x1b')
+    };
+    assert_eq!(
+        ["CLICOLOR_FORCE", "NO_COLOR", "X"].map(output),
+        [true, false, false]
     );
 }
 

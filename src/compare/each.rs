@@ -1,7 +1,7 @@
 //! `supplant compare --each`: many programs, each in a process of its own, so that none can take the others down.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, Read as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -11,27 +11,40 @@ use std::time::{Duration, Instant};
 
 use crate::complain;
 
-use super::CompareOptions;
+use super::board::Board;
+use super::{CompareOptions, Comparison, DIFFERENT, EQUAL, NOT_COMPARED};
 
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// Longer than any comparison takes on its own: a process that hangs for another reason.
+const SPARE_TIME: Duration = Duration::from_secs(60);
 
-/// The counts of a summary.
-#[derive(Debug, Default)]
-struct Tally {
-    clean: usize,
-    different: usize,
-    failed: usize,
+/// What one comparison gave.
+pub(super) struct Result {
+    /// `None`: it had to be ended.
+    pub(super) status: Option<i32>,
+    pub(super) comparison: Option<Comparison>,
+    /// The line that it was printed as.
+    pub(super) json: String,
+    /// What was printed besides.
+    pub(super) complaint: String,
 }
 
-pub(crate) fn compare(options: &CompareOptions) -> i32 {
+/// Compares each of them; the status to exit with.
+pub(super) fn compare(options: &CompareOptions) -> i32 {
     let files = match files(options) {
         Ok(files) => files,
         Err(error) => {
             complain("compare", &error);
-            return 2;
+            return NOT_COMPARED;
         }
     };
-    let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
+    let words = words_for_one(
+        std::env::args_os().collect(),
+        options.run.program.len(),
+        options.json,
+    );
+    let limit = time_limit(options);
+    let next = AtomicUsize::new(0);
+    let board = Mutex::new(Board::new(files.len(), options.json, options.run.verbose));
     let jobs = options
         .jobs
         .unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
@@ -39,28 +52,25 @@ pub(crate) fn compare(options: &CompareOptions) -> i32 {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (status, output) = one(file, options);
-                    record(&tally, file, status, &output, options);
-                    progress(next.load(Ordering::Relaxed).min(files.len()), files.len());
+                    let result = one(&words, file, limit);
+                    if let Ok(mut board) = board.lock() {
+                        board.post(&file.to_string_lossy(), result);
+                    }
                 }
             });
         }
     });
-    let tally = tally.into_inner().unwrap_or_default();
-    if !options.json {
-        println!(
-            "{} programs: {} equal, {} different, {} not compared",
-            files.len(),
-            tally.clean,
-            tally.different,
-            tally.failed
-        );
+    let tally = board.into_inner().map(Board::finish);
+    match tally.unwrap_or_default() {
+        (0, 0) => EQUAL,
+        (0, _) => NOT_COMPARED,
+        _ => DIFFERENT,
     }
-    match (tally.different, tally.failed) {
-        (0, 0) => 0,
-        (0, _) => 2,
-        _ => 1,
-    }
+}
+
+fn time_limit(options: &CompareOptions) -> Duration {
+    let runs = u32::from(options.repeat.unwrap_or(3)) + 1;
+    SPARE_TIME + options.time_limit.saturating_mul(runs)
 }
 
 fn files(options: &CompareOptions) -> io::Result<Vec<OsString>> {
@@ -76,48 +86,67 @@ fn files(options: &CompareOptions) -> io::Result<Vec<OsString>> {
     }
     files.extend(
         text.lines()
-            .map_while(Result::ok)
+            .map_while(std::result::Result::ok)
             .filter(|line| !line.is_empty())
             .map(|line| OsString::from_vec(line.into())),
     );
     Ok(files)
 }
 
-/// The status and the output of one comparison; `None` where it had to be ended.
-fn one(file: &OsString, options: &CompareOptions) -> (Option<i32>, String) {
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .arg("compare")
-        .args(options.json.then_some("--json"))
-        .args(options.control.then_some("--control"))
-        .arg("--")
-        .arg(file);
-    let child = command
+/// The words of this command line without the programs at its end: they hold for each of them. `--one` takes back
+/// `--each` and `--files-from`.
+fn words_for_one(mut words: Vec<OsString>, programs: usize, json: bool) -> Vec<OsString> {
+    words.truncate(words.len().saturating_sub(programs));
+    if words.last().is_some_and(|word| word == "--") {
+        words.pop();
+    }
+    let own_options = [Some("--one"), (!json).then_some("--json"), Some("--")];
+    let own_options = own_options.into_iter().flatten().map(OsString::from);
+    words.into_iter().skip(1).chain(own_options).collect()
+}
+
+fn one(words: &[OsString], file: &OsString, limit: Duration) -> Result {
+    let child = Command::new("/proc/self/exe")
+        .args(words)
+        .arg(file)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
     let mut child = match child {
         Ok(child) => child,
-        Err(error) => return (Some(2), error.to_string()),
+        Err(error) => return Result::failed(error.to_string()),
     };
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let reader = thread::spawn(move || {
-        let mut text = String::new();
-        let _ = stdout.map(|mut from| from.read_to_string(&mut text));
-        let _ = stderr.map(|mut from| from.read_to_string(&mut text));
-        text
+    let readers = [
+        child.stdout.take().map(|from| thread::spawn(|| text(from))),
+        child.stderr.take().map(|from| thread::spawn(|| text(from))),
+    ];
+    let status = wait(&mut child, limit);
+    let [json, complaint] = readers.map(|reader| {
+        let text = reader.and_then(|reader| reader.join().ok());
+        text.unwrap_or_default()
     });
-    let status = wait(&mut child);
-    (status, reader.join().unwrap_or_default())
+    Result {
+        status,
+        comparison: serde_json::from_str(&json).ok(),
+        json,
+        complaint,
+    }
 }
 
-fn wait(child: &mut Child) -> Option<i32> {
+fn text(mut from: impl io::Read) -> String {
+    let mut bytes = Vec::new();
+    let _ = from.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn wait(child: &mut Child, limit: Duration) -> Option<i32> {
+    const PAUSE: Duration = Duration::from_millis(2);
     let started = Instant::now();
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return status.code(),
-            Ok(None) if started.elapsed() < TIME_LIMIT => thread::sleep(Duration::from_millis(2)),
+            Ok(None) if started.elapsed() < limit => thread::sleep(PAUSE),
             _ => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -127,39 +156,27 @@ fn wait(child: &mut Child) -> Option<i32> {
     }
 }
 
-fn record(
-    tally: &Mutex<Tally>,
-    file: &OsString,
-    status: Option<i32>,
-    output: &str,
-    options: &CompareOptions,
-) {
-    let Ok(mut tally) = tally.lock() else { return };
-    let word = match status {
-        Some(0) => {
-            tally.clean += 1;
-            "equal"
+impl Result {
+    fn failed(complaint: String) -> Self {
+        Self {
+            status: Some(NOT_COMPARED),
+            comparison: None,
+            json: String::new(),
+            complaint,
         }
-        Some(1) => {
-            tally.different += 1;
-            "different"
-        }
-        _ => {
-            tally.failed += 1;
-            "not compared"
-        }
-    };
-    if options.json {
-        print!("{output}");
-    } else if status != Some(0) || options.run.verbose {
-        println!("{}: {word}\n{}", file.to_string_lossy(), output.trim_end());
     }
 }
 
-fn progress(done: usize, all: usize) {
-    let mut stderr = io::stderr();
-    if stderr.is_terminal() {
-        let end = if done == all { "\n" } else { "" };
-        let _ = write!(stderr, "\r{done} of {all}{end}");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_hold_for_each_program_and_the_programs_are_left_out() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let one = words_for_one(words("supplant compare --json -R --each -- a b"), 2, true);
+        assert_eq!(one, words("compare --json -R --each --one --"));
+        let one = words_for_one(words("supplant compare --files-from -"), 0, false);
+        assert_eq!(one, words("compare --files-from - --one --json --"));
     }
 }

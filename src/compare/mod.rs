@@ -1,7 +1,9 @@
 //! `supplant compare`: the program by the kernel and by us, both stopped at the same point.
 
+mod board;
 mod each;
 mod finished;
+mod other;
 mod outcome;
 mod output;
 mod refusal;
@@ -25,7 +27,8 @@ use crate::layout::compared;
 use crate::subject::{facts, start_by_kernel_with, traced};
 use crate::{complain, render, run};
 
-pub(crate) use outcome::{Comparison, EQUAL, NOT_COMPARED, Outcome};
+use other::Other;
+pub(crate) use outcome::{Comparison, DIFFERENT, EQUAL, NOT_COMPARED, Outcome};
 use refusal::known_refusal;
 pub(crate) use section::section;
 use stopped::{At, Side};
@@ -44,6 +47,8 @@ Examples:
   supplant compare --at program --repeat 3 /usr/bin/python3
   supplant compare --to-exit --syscalls /bin/ls -l
   supplant compare --html ls.html /bin/ls
+  supplant compare --other '/lib64/ld-linux-x86-64.so.2 {}' /bin/ls
+  supplant compare --to-exit --other 'qemu-x86_64 {}' ./program
   supplant compare --each --json /usr/bin/* >report.jsonl
 
 Status: 0 when nothing differs but what is known and listed in PARITY.md, 1 when something
@@ -65,6 +70,9 @@ pub(crate) struct CompareOptions {
     /// Where both are stopped; at the program's own entry its libraries have been loaded and initialised
     #[arg(long, value_enum, value_name = "POINT", default_value = "start")]
     pub(crate) at: At,
+    /// This loader in our place: a command with {} where the program belongs; both are stopped at the program's entry
+    #[arg(long, value_name = "COMMAND", conflicts_with = "control")]
+    pub(crate) other: Option<OsString>,
     /// Let both run to their end instead, one after the other, and compare output and status
     #[arg(long, conflicts_with = "at")]
     pub(crate) to_exit: bool,
@@ -80,7 +88,7 @@ pub(crate) struct CompareOptions {
     /// How long a program may take to its end, or to where it is stopped
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(crate) time_limit: Duration,
-    /// Compare each of several programs, all without arguments
+    /// Compare each of several programs, all without arguments and with the same options
     #[arg(long)]
     pub(crate) each: bool,
     /// The same with the programs listed in this file, one a line (- is standard input)
@@ -89,6 +97,9 @@ pub(crate) struct CompareOptions {
     /// How many are compared at the same time
     #[arg(short = 'j', long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
+    /// In spite of these: the one that is compared in a process of its own
+    #[arg(long, hide = true)]
+    pub(crate) one: bool,
     #[command(flatten)]
     pub(crate) run: RunOptions,
 }
@@ -100,7 +111,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// Compares one program, or each of many; the status to exit with.
 pub(crate) fn compare(options: &CompareOptions) -> i32 {
-    if options.each || options.files_from.is_some() {
+    if !options.one && (options.each || options.files_from.is_some()) {
         return each::compare(options);
     }
     let name = options
@@ -109,39 +120,55 @@ pub(crate) fn compare(options: &CompareOptions) -> i32 {
         .first()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
-    let written = compare_one(options).and_then(|comparison| {
-        render::comparison(&comparison, options.json, options.run.verbose);
-        if let Some(path) = &options.html {
-            let right = if options.control {
-                Origin::Kernel
-            } else {
-                Origin::Ours
-            };
-            compared::write(path, &comparison, [Origin::Kernel, right])?;
-        }
-        Ok(comparison.status())
-    });
-    match written {
-        Ok(status) => status,
+    let (outcome, right) = match compare_one(options) {
+        Ok(outcome) => outcome,
         Err(error) => {
-            complain(&name, &format_args!("cannot compare: {error:#}"));
+            let reason = format!("{error:#}");
+            if !options.json {
+                complain(&name, &format_args!("cannot compare: {reason}"));
+                return NOT_COMPARED;
+            }
+            (Outcome::Failed { reason }, right_side(options))
+        }
+    };
+    let comparison = Comparison::new(name, ["kernel", right].map(str::to_owned), outcome);
+    render::comparison(&comparison, options.json, options.run.verbose);
+    match write_html(options, &comparison) {
+        Ok(()) => comparison.status(),
+        Err(error) => {
+            complain(&comparison.program, &format_args!("{error:#}"));
             NOT_COMPARED
         }
     }
 }
 
-fn compare_one(options: &CompareOptions) -> anyhow::Result<Comparison> {
+fn write_html(options: &CompareOptions, comparison: &Comparison) -> anyhow::Result<()> {
+    let Some(path) = &options.html else {
+        return Ok(());
+    };
+    let right = if options.control {
+        Origin::Kernel
+    } else {
+        Origin::Ours
+    };
+    compared::write(path, comparison, [Origin::Kernel, right])
+}
+
+fn compare_one(options: &CompareOptions) -> anyhow::Result<(Outcome, &'static str)> {
     run::surroundings(&options.run)?;
     let (program, arguments) = options.run.program.split_first().context("no program")?;
     if program == "-" || options.run.fd.is_some() {
         bail!("only programs with a path can be compared");
     }
-    let (outcome, right) = by_both(options, program, arguments)?;
-    Ok(Comparison::new(
-        program.to_string_lossy().into_owned(),
-        ["kernel", right].map(str::to_owned),
-        outcome,
-    ))
+    by_both(options, program, arguments)
+}
+
+fn right_side(options: &CompareOptions) -> &'static str {
+    match (options.control, &options.other) {
+        (true, _) => "kernel",
+        (false, Some(_)) => "other",
+        (false, None) => "ours",
+    }
 }
 
 /// By the kernel and by us, or by the kernel twice; and what the right one is called.
@@ -152,23 +179,36 @@ fn by_both(
 ) -> anyhow::Result<(Outcome, &'static str)> {
     let by_kernel = |streams: Option<&Streams>| start_by_kernel_with(program, arguments, streams);
     let kernel = Side {
+        name: "kernel",
         start: &by_kernel,
+        other: None,
         facts: Facts::default(),
         refusal: None,
     };
+    if let Some(command) = &options.other {
+        let other = Other::new(command, program, arguments)?;
+        let start = |streams: Option<&Streams>| other.start(streams);
+        let right = Side {
+            name: "other",
+            start: &start,
+            other: Some(&other),
+            ..kernel.clone()
+        };
+        let outcome = outcome(options, program, [&kernel, &right])?;
+        return Ok((outcome, right.name));
+    }
     let command = run::command(&options.run)?;
     let by_us = |streams: Option<&Streams>| traced(by_us_with(&command, streams));
     let ours = Side {
+        name: "ours",
         start: &by_us,
+        other: None,
         facts: facts(&command),
         refusal: known_refusal(&command),
     };
-    let (right, name) = if options.control {
-        (&kernel, "kernel")
-    } else {
-        (&ours, "ours")
-    };
-    Ok((outcome(options, program, [&kernel, right])?, name))
+    let right = if options.control { &kernel } else { &ours };
+    let outcome = outcome(options, program, [&kernel, right])?;
+    Ok((outcome, right.name))
 }
 
 fn outcome(
@@ -176,7 +216,11 @@ fn outcome(
     program: &OsStr,
     sides: [&Side<'_>; 2],
 ) -> anyhow::Result<Outcome> {
-    let at_program = options.at == At::Program;
+    let at = match options.other {
+        Some(_) => At::Program,
+        None => options.at,
+    };
+    let at_program = at == At::Program && !options.to_exit;
     let usual = if at_program { 3 } else { 1 };
     let repeat = options.repeat.map_or(usual, usize::from);
     if options.to_exit || at_program {
@@ -193,7 +237,7 @@ fn outcome(
     if at_program {
         stay_on_one_processor();
     }
-    let point = (options.at, options.time_limit);
+    let point = (at, options.time_limit);
     stopped::compare(program, sides, point, repeat)
 }
 

@@ -1,6 +1,6 @@
 //! What a comparison gave, as it is printed and as it is written in JSON (docs/compare-json.md).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use supplant_loader::snapshot::Snapshot;
 use supplant_loader::snapshot::diff::Report;
 use supplant_loader::snapshot::known::Known;
@@ -13,7 +13,7 @@ pub(crate) const NOT_COMPARED: i32 = 2;
 const SCHEMA: u32 = 2;
 
 /// What comparing one program gave.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Comparison {
     pub(crate) schema: u32,
     pub(crate) program: String,
@@ -24,7 +24,7 @@ pub(crate) struct Comparison {
 }
 
 /// How the two attempts ended.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 pub(crate) enum Outcome {
     /// Both are where they were to be stopped, or ran to their end.
@@ -51,6 +51,11 @@ pub(crate) enum Outcome {
         /// In our words.
         reason: String,
     },
+    /// It could not be compared.
+    Failed {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Comparison {
@@ -63,16 +68,14 @@ impl Comparison {
         }
     }
 
-    fn is_clean(&self) -> bool {
-        match &self.outcome {
+    /// What a command exits with that made it.
+    pub(crate) fn status(&self) -> i32 {
+        let is_clean = match &self.outcome {
             Outcome::Started { report, .. } => report.is_clean(),
             Outcome::Alike { .. } => true,
             Outcome::Apart { known, .. } => known.is_some(),
-        }
-    }
-
-    /// What a command exits with that made it.
-    pub(crate) fn status(&self) -> i32 {
-        if self.is_clean() { EQUAL } else { DIFFERENT }
+            Outcome::Failed { .. } => return NOT_COMPARED,
+        };
+        if is_clean { EQUAL } else { DIFFERENT }
     }
 }

@@ -8,10 +8,13 @@ use supplant_loader::snapshot::diff::diff;
 use supplant_loader::snapshot::known::Known;
 use supplant_loader::snapshot::noise::Noise;
 use supplant_loader::snapshot::{Facts, Snapshot};
-use supplant_loader::trace::{Ending, Started, Stopped, Streams, capture, explain, to_program};
+use supplant_loader::trace::{
+    Ending, OtherLoader, Started, Stopped, Streams, capture, explain, to_program,
+};
 
 use crate::subject::ending;
 
+use super::other::Other;
 use super::outcome::Outcome;
 use super::refusal::known_early_end;
 use super::section::section;
@@ -27,8 +30,12 @@ pub(crate) enum At {
 }
 
 /// How a side is started, and what is known of it.
+#[derive(Clone)]
 pub(super) struct Side<'a> {
+    pub(super) name: &'static str,
     pub(super) start: &'a dyn Fn(Option<&Streams>) -> anyhow::Result<Started>,
+    /// Another loader than the kernel and us, which finds the way to the program's entry by itself.
+    pub(super) other: Option<&'a Other>,
     pub(super) facts: Facts,
     /// Why it may refuse what the other one starts.
     pub(super) refusal: Option<Known>,
@@ -49,16 +56,15 @@ pub(super) fn compare(
     (at, limit): (At, Duration),
     repeat: usize,
 ) -> anyhow::Result<Outcome> {
-    let look =
-        |side: &Side<'_>, name: &str| look(side, at, limit).with_context(|| format!("{name} side"));
-    let left = look(sides[0], "the kernel's")?;
+    let look = |side: &Side<'_>| look(side, at, limit).context(side.name);
+    let left = look(sides[0])?;
     let mut others = Vec::new();
     for _ in 1..repeat {
-        if let Seen::Stopped(snapshot, stopped) = look(sides[0], "the kernel's")? {
+        if let Seen::Stopped(snapshot, stopped) = look(sides[0])? {
             others.push((*snapshot, stopped));
         }
     }
-    let right = look(sides[1], "our")?;
+    let right = look(sides[1])?;
     Ok(match (left, right) {
         (Seen::Stopped(left, one), Seen::Stopped(right, other)) => {
             let mut report = diff(&left, &right);
@@ -80,6 +86,13 @@ pub(super) fn compare(
 }
 
 fn look(side: &Side<'_>, at: At, limit: Duration) -> anyhow::Result<Seen> {
+    if let Some(other) = side.other {
+        return Ok(match other.at_program(limit)? {
+            OtherLoader::Stopped(stopped) => seen(stopped, side)?,
+            OtherLoader::NotStarted(started) => Seen::NotStarted(started),
+            OtherLoader::Ended(ending) => Seen::Early(ending),
+        });
+    }
     let stopped = match (side.start)(None)? {
         Started::Stopped(stopped) => stopped,
         other => return Ok(Seen::NotStarted(other)),
@@ -91,6 +104,10 @@ fn look(side: &Side<'_>, at: At, limit: Duration) -> anyhow::Result<Seen> {
             Err(ending) => return Ok(Seen::Early(ending)),
         },
     };
+    seen(stopped, side)
+}
+
+fn seen(stopped: Stopped, side: &Side<'_>) -> anyhow::Result<Seen> {
     let (snapshot, stopped) = capture(stopped)?;
     let snapshot = Snapshot {
         facts: side.facts,

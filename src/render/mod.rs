@@ -22,6 +22,11 @@ pub(crate) fn comparison(comparison: &Comparison, json: bool, verbose: bool) {
     };
 }
 
+/// One comparison in a few words.
+pub(crate) fn in_short(comparison: &Comparison) -> String {
+    text::in_short(&comparison.outcome)
+}
+
 fn as_json(out: &mut dyn Write, comparison: &Comparison) -> io::Result<()> {
     let text = serde_json::to_string(comparison)?;
     writeln!(out, "{text}")

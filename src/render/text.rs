@@ -51,7 +51,36 @@ pub(super) fn write(
                 None => Ok(()),
             }
         }
+        Outcome::Failed { reason } => writeln!(out, "not compared: {reason}"),
     }
+}
+
+/// Without how much was compared.
+pub(super) fn in_short(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Started { report, .. } => differences(report),
+        Outcome::Alike { ending, .. } => format!("both {ending}"),
+        Outcome::Apart { known, endings, .. } => {
+            let known = known
+                .as_ref()
+                .map(|known| format!("known {}: ", known.rule));
+            let [left, right] = endings;
+            format!("{}{left}, {right}", known.unwrap_or_default())
+        }
+        Outcome::Failed { reason } => format!("not compared: {reason}"),
+    }
+}
+
+fn differences(report: &Report) -> String {
+    let different = report.different().count() + report.missing.len();
+    let style = if different == 0 { GOOD } else { BAD };
+    let (known, noise) = (report.known().count(), report.noise().count());
+    let noise = if noise == 0 {
+        String::new()
+    } else {
+        format!(", {noise} noise")
+    };
+    format!("{style}{different} different{style:#}, {known} known{noise}")
 }
 
 fn after_colon(reason: &str) -> String {
@@ -153,19 +182,8 @@ impl Page<'_> {
     }
 
     fn summary(&mut self, report: &Report) -> io::Result<()> {
-        let different = report.different().count() + report.missing.len();
-        let style = if different == 0 { GOOD } else { BAD };
-        let (known, noise) = (report.known().count(), report.noise().count());
-        let noise = if noise == 0 {
-            String::new()
-        } else {
-            format!(", {noise} noise")
-        };
-        writeln!(
-            self.out,
-            "{style}{different} different{style:#}, {known} known{noise}; compared: {}",
-            compared(&report.counts)
-        )
+        let (differences, compared) = (differences(report), compared(&report.counts));
+        writeln!(self.out, "{differences}; compared: {compared}")
     }
 }
 

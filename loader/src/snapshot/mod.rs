@@ -13,6 +13,7 @@ pub mod symbols;
 pub mod words;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,13 +33,25 @@ pub struct Snapshot {
     pub regions: Vec<Region>,
     /// Whether instructions of the new program have run: then what they leave is compared, not what execve leaves.
     pub ran: bool,
-    /// Device and inode of the program's file, where it is known otherwise than by the auxiliary vector.
-    pub program: Option<(u32, u32, u64)>,
+    /// What the program is, where that is known otherwise than by the auxiliary vector.
+    #[serde(default)]
+    pub program: Program,
     /// The facts that [`known`] differences depend on.
     pub facts: Facts,
     /// The 16 bytes of `AT_RANDOM`, as hexadecimal digits. They are not compared.
     #[serde(default)]
     pub random: Option<String>,
+}
+
+/// The program by other means than the auxiliary vector.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// The inode of its file.
+    pub file: Option<u64>,
+    /// That of its interpreter.
+    pub interpreter: Option<u64>,
+    /// Where it lies, though it may be a copy in anonymous memory.
+    pub range: Option<Range<u64>>,
 }
 
 /// What a key stands for.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{Region, Snapshot};
+use super::{Program, Region, Snapshot};
 
 /// An address that is farther from all memory is no address.
 const NEAR: u64 = 16 << 20;
@@ -217,14 +217,31 @@ impl Files {
         };
         let [headers, entry] =
             ["auxv.AT_PHDR", "auxv.AT_ENTRY"].map(|key| file_at(snapshot.number(key)));
-        let program = snapshot.program.or(headers).or(entry);
+        let [known, known_interpreter] = [snapshot.program.file, snapshot.program.interpreter]
+            .map(|inode| file_with(snapshot, inode));
+        let program = known.or(headers).or(entry);
         let [base, rip] = ["auxv.AT_BASE", "reg.rip"].map(|key| file_at(snapshot.number(key)));
-        let interpreter = base.or(rip).filter(|file| Some(*file) != program);
+        let interpreter = known_interpreter.or(base).or(rip);
         Self {
             program,
-            interpreter,
+            interpreter: interpreter.filter(|file| Some(*file) != program),
         }
     }
+}
+
+fn file_with(snapshot: &Snapshot, inode: Option<u64>) -> Option<File> {
+    let inode = inode?;
+    let mut files = snapshot.regions.iter().map(|region| region.file);
+    files.find(|file| file.2 == inode)
+}
+
+/// Some loaders copy a program to anonymous memory.
+fn is_copy_of_program(snapshot: &Snapshot, region: &Region) -> bool {
+    let Program { file, range, .. } = &snapshot.program;
+    range
+        .as_ref()
+        .is_some_and(|range| range.contains(&region.start))
+        && file_with(snapshot, *file).is_none()
 }
 
 /// An anonymous mapping right behind a file's belongs to it: its bss.
@@ -235,6 +252,7 @@ fn labels(snapshot: &Snapshot, files: &Files) -> Vec<String> {
     for region in &snapshot.regions {
         let adjacent = previous.is_some_and(|previous| previous.end == region.start);
         let label = match region.name.as_str() {
+            "" if is_copy_of_program(snapshot, region) => "exe".to_owned(),
             "" => match labels.last().filter(|_| adjacent) {
                 Some(label) if !label.starts_with('[') => {
                     format!("{}.bss", label.trim_end_matches(".bss"))

@@ -68,6 +68,7 @@ impl Outline {
         let mut snapshot = Snapshot::new();
         let pid = stopped.pid();
         snapshot.ran = stopped.has_run();
+        snapshot.program = stopped.program().clone();
         registers(&mut snapshot, stopped)?;
         rseq(&mut snapshot, stopped);
         let mappings = maps::parse(&read(pid, "maps")?).ok_or(Errno::EIO)?;

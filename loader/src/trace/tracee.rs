@@ -13,6 +13,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::arch::trace::Registers;
+use crate::snapshot::Program;
 
 use super::released::Released;
 
@@ -31,6 +32,8 @@ struct Tracee {
     attached: bool,
     /// Whether instructions of the new program have run.
     ran: bool,
+    /// What the program is, where that is known.
+    program: Program,
 }
 
 /// What a running tracee did next.
@@ -95,6 +98,7 @@ impl Running {
             pid,
             attached: false,
             ran: false,
+            program: Program::default(),
         })
     }
 
@@ -144,6 +148,7 @@ impl Stopped {
             pid,
             attached: true,
             ran: true,
+            program: Program::default(),
         };
         ptrace::interrupt(pid)?;
         match Running(tracee).wait()? {
@@ -177,6 +182,16 @@ impl Stopped {
         ptrace::detach(self.0.pid, Signal::SIGSTOP)?;
         mem::forget(self);
         Ok(())
+    }
+
+    /// What the program is, where that is known otherwise than by its auxiliary vector.
+    pub(super) fn program(&self) -> &Program {
+        &self.0.program
+    }
+
+    /// From now on it is known.
+    pub(super) fn set_program(&mut self, program: Program) {
+        self.0.program = program;
     }
 
     pub(super) fn set_options(&self) -> Result<(), Errno> {

@@ -1,0 +1,87 @@
+//! `--other`: another loader in our place.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use supplant_loader::search;
+use supplant_loader::trace::{OtherLoader, Started, Streams, Target, by_kernel_with, by_other};
+
+use crate::subject::{call, traced};
+
+/// What stands for the program in a command.
+const PLACE: &str = "{}";
+
+/// A command that loads a program: its words, with the program and its arguments in their place.
+#[derive(Debug)]
+pub(super) struct Other {
+    words: Vec<OsString>,
+    program: PathBuf,
+}
+
+impl Other {
+    /// Splits a command at its blanks; a word that is `{}` becomes the program, and the arguments follow the last word.
+    pub(super) fn new(
+        command: &OsStr,
+        program: &OsStr,
+        arguments: &[OsString],
+    ) -> anyhow::Result<Self> {
+        let program = found(program)?;
+        let words = command.as_bytes().split(u8::is_ascii_whitespace);
+        let words = words
+            .filter(|word| !word.is_empty())
+            .map(|word| OsString::from_vec(word.to_vec()));
+        let mut words: Vec<_> = words.collect();
+        let Some(place) = words.iter_mut().find(|word| *word == PLACE) else {
+            bail!("--other: the command has no {PLACE} for the program");
+        };
+        program.as_os_str().clone_into(place);
+        words.extend_from_slice(arguments);
+        Ok(Self { words, program })
+    }
+
+    /// Starts it, and stops it at the program's entry.
+    pub(super) fn at_program(&self, limit: Duration) -> anyhow::Result<OtherLoader> {
+        let target = Target::new(&self.program)
+            .with_context(|| format!("{}: no ELF program", self.program.display()))?;
+        let (paths, arguments) = call(&self.words)?;
+        Ok(by_other(&paths, &arguments, &target, limit)?)
+    }
+
+    /// Starts it to run to its end.
+    pub(super) fn start(&self, streams: Option<&Streams>) -> anyhow::Result<Started> {
+        let (paths, arguments) = call(&self.words)?;
+        traced(by_kernel_with(&paths, &arguments, streams))
+    }
+}
+
+/// The path of a program by its name: a loader need not search for it.
+fn found(program: &OsStr) -> anyhow::Result<PathBuf> {
+    let candidates = search::candidates(program, std::env::var_os("PATH").as_deref());
+    let mut paths = candidates.iter().map(Path::new);
+    let path = paths.find(|path| path.is_file());
+    Ok(path
+        .with_context(|| format!("{} is not there", program.display()))?
+        .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_takes_its_place_and_its_arguments_follow() {
+        let arguments = [OsString::from("a b")];
+        let other = Other::new(
+            OsStr::new("loader  -x {} --"),
+            OsStr::new("/bin/sh"),
+            &arguments,
+        );
+        let other = other.expect("there is a shell");
+        assert_eq!(other.words, ["loader", "-x", "/bin/sh", "--", "a b"]);
+        assert!(Other::new(OsStr::new("loader"), OsStr::new("/bin/sh"), &[]).is_err());
+        assert!(Other::new(OsStr::new("{}"), OsStr::new("/nonexistent/x"), &[]).is_err());
+    }
+}

@@ -1,0 +1,119 @@
+//! `supplant compare --other`: another loader in our place.
+
+mod support;
+
+use std::path::Path;
+
+use support::comparing::{assert_tells, compare, supplant, text, tracing_is_refused};
+use support::{builds, test_binaries};
+
+const DYNAMIC_LINKER: &str = "/lib64/ld-linux-x86-64.so.2";
+
+fn by_other(other: &str, program: &Path) -> std::process::Output {
+    compare(&["--other", other], program)
+}
+
+#[test]
+fn a_loader_that_calls_execve_is_no_different() {
+    if tracing_is_refused() {
+        return;
+    }
+    let programs = ["glibc-static/tell", "glibc-pie/tell", "bare/align_2m"];
+    let built = programs.iter().map(|name| test_binaries().join(name));
+    for program in built
+        .chain(["/bin/true".into()])
+        .filter(|path| path.exists())
+    {
+        assert_tells(&by_other("env {}", &program), 0, &["0 different, 0 known"]);
+    }
+}
+
+#[test]
+fn the_dynamic_linker_as_a_launcher_stays_the_program_that_proc_names() {
+    if tracing_is_refused() {
+        return;
+    }
+    if !Path::new(DYNAMIC_LINKER).exists() {
+        return println!("ignored: there is no {DYNAMIC_LINKER}");
+    }
+    let output = by_other(&format!("{DYNAMIC_LINKER} {{}}"), Path::new("/bin/true"));
+    assert_tells(&output, 1, &["comm", "exe", "saved_auxv.AT_PHDR"]);
+    assert!(
+        !text(&output).contains("region.exe.1."),
+        "the code is the file's: {}",
+        text(&output)
+    );
+}
+
+#[test]
+fn we_as_another_loader_are_stopped_at_the_programs_entry() {
+    if tracing_is_refused() {
+        return;
+    }
+    let run = format!("{} run {{}}", builds().remove(0).display());
+    assert_tells(&by_other(&run, Path::new("/bin/true")), 0, &["0 different"]);
+    let program = test_binaries().join("glibc-static/tell");
+    if program.exists() {
+        let output = by_other(&run, &program);
+        assert_tells(
+            &output,
+            1,
+            &["reg.eflags", "reg.orig_rax", "stack.below", "3 different"],
+        );
+    }
+}
+
+#[test]
+fn what_does_not_get_there_is_told() {
+    if tracing_is_refused() {
+        return;
+    }
+    let program = Path::new("/bin/true");
+    let output = by_other("false {}", program);
+    assert_tells(
+        &output,
+        1,
+        &["kernel started", "other  ended with status 1 before that"],
+    );
+    let output = by_other("/nonexistent {}", program);
+    assert_tells(&output, 1, &["other  refused with ENOENT"]);
+    let output = by_other("false", program);
+    assert_tells(&output, 2, &["has no {}"]);
+    let output = by_other("env {}", Path::new("/etc/passwd"));
+    assert_tells(&output, 2, &["no ELF program"]);
+    let words = [
+        "compare",
+        "--other",
+        "sh -c {}",
+        "--time-limit",
+        "0.3",
+        "sleep",
+        "9",
+    ];
+    assert_tells(&supplant(&words), 1, &["other  "]);
+}
+
+#[test]
+fn with_to_exit_only_what_can_be_seen_from_outside_counts() {
+    if tracing_is_refused() {
+        return;
+    }
+    let words = [
+        "compare",
+        "--to-exit",
+        "--other",
+        "env {}",
+        "/bin/echo",
+        "a b",
+    ];
+    assert_tells(&supplant(&words), 0, &["0 different, 0 known", "4 bytes"]);
+    let words = [
+        "compare",
+        "--to-exit",
+        "--other",
+        "echo {}",
+        "/bin/echo",
+        "x",
+    ];
+    assert_tells(&supplant(&words), 1, &["stdout.000001", "/bin/echo x\\n"]);
+}
