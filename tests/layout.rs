@@ -521,3 +521,63 @@ fn a_process_that_may_not_be_read_is_told_with_the_errno() {
         "{text}"
     );
 }
+
+/// A shell that writes its maps and dies; its core file, where this machine writes one into the directory.
+fn core_and_maps(directory: &Path) -> Option<PathBuf> {
+    let script = "ulimit -c unlimited; cat /proc/$$/maps >maps; kill -SEGV $$";
+    let ended = Command::new("sh")
+        .args(["-c", script])
+        .current_dir(directory)
+        .output();
+    ended.expect("there is a shell");
+    let mut entries = fs::read_dir(directory).expect("it is ours").flatten();
+    let core = entries.find(|entry| entry.file_name().to_string_lossy().starts_with("core"))?;
+    Some(core.path())
+}
+
+#[test]
+fn a_core_file_tells_what_maps_told() {
+    let directory = scratch();
+    let Some(core) = core_and_maps(directory.path()) else {
+        return println!("ignored: no core file is written here (kernel.core_pattern, or a limit)");
+    };
+    let maps = directory.path().join("maps");
+    let subjects =
+        [("core", &core), ("maps", &maps)].map(|(kind, path)| format!("{kind}:{}", path.display()));
+    let both = json(&["--with", &subjects[1], &subjects[0]]);
+    for pair in both["pairs"].as_array().expect("there are pairs") {
+        // The second mapping of the vDSO's data has a name of its own, which is not in a core file.
+        if !pair["key"]
+            .as_str()
+            .is_some_and(|key| key.starts_with("[vvar"))
+        {
+            assert_eq!(
+                (&pair["changes"], &pair["moved"]),
+                (&Value::Array(Vec::new()), &Value::Null),
+                "{pair}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_core_file_cut_anywhere_is_read_or_refused() {
+    use supplant_loader::core_file::CoreFile;
+    use supplant_loader::layout::{Layout, from_core::of_core};
+    let directory = scratch();
+    let Some(core) = core_and_maps(directory.path()) else {
+        return println!("ignored: no core file is written here (kernel.core_pattern, or a limit)");
+    };
+    let bytes = fs::read(core).expect("it was just written");
+    let sizes = (0..bytes.len().min(12_000)).chain((12_000..bytes.len()).step_by(9_973));
+    let mut drawn = 0;
+    for size in sizes {
+        let Ok(core) = CoreFile::parse(&bytes[..size]) else {
+            continue;
+        };
+        if let Ok(evidence) = of_core("core", &core, &bytes[..size]) {
+            drawn += Layout::new(&evidence).regions.len().min(1);
+        }
+    }
+    assert!(drawn > 1000, "{drawn}");
+}

@@ -112,6 +112,7 @@ impl CoreFile {
         core.mappings.sort_by_key(|mapping| mapping.range.start);
         core.contents.sort_by_key(|content| content.addresses.start);
         core.name(&named);
+        core.add(named);
         Ok(core)
     }
 
@@ -189,6 +190,24 @@ impl CoreFile {
                 offset: header.p_offset,
             });
         }
+    }
+
+    /// A debugger leaves out the segments that it can read from the files (gdb's gcore): only `NT_FILE` tells of them, and
+    /// not with what permissions.
+    fn add(&mut self, named: Vec<Mapping>) {
+        let overlaps = |file: &Mapping| {
+            let after = self
+                .mappings
+                .partition_point(|mapping| mapping.range.end <= file.range.start);
+            let next = self.mappings.get(after);
+            next.is_some_and(|mapping| mapping.range.start < file.range.end)
+        };
+        let missing: Vec<_> = named
+            .into_iter()
+            .filter(|file| !file.range.is_empty() && !overlaps(file))
+            .collect();
+        self.mappings.extend(missing);
+        self.mappings.sort_by_key(|mapping| mapping.range.start);
     }
 
     /// Gives the mappings their files, and the labels that follow from where the auxiliary vector points.

@@ -124,7 +124,7 @@ fn of_core_file(name: &str, path: &OsStr) -> anyhow::Result<Evidence> {
         return Err(told(&io::Error::from_raw_os_error(libc::EISDIR)));
     }
     let core = CoreFile::parse(&file)?;
-    let mut evidence = of_core(name, &core)?;
+    let mut evidence = of_core(name, &core, &file)?;
     read_binaries(&mut evidence, None);
     Ok(evidence)
 }

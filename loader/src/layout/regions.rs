@@ -1,5 +1,6 @@
 //! The mappings with what each is: its role, its short name, its pieces.
 
+use crate::image::Permissions;
 use crate::maps::Mapping;
 use crate::page::PageSize;
 
@@ -45,7 +46,7 @@ fn region(
     let has_file = !is_anonymous(mapping) && matches!(role, Role::Segment | Role::File);
     Region {
         range: mapping.range.clone(),
-        permissions: mapping.permissions,
+        permissions: permissions(mapping, found, files),
         shared: mapping.shared,
         name: printable(&mapping.name),
         label: label(mapping, role, found.map(|found| &files[found.file])),
@@ -56,6 +57,20 @@ fn region(
         pieces,
         why: String::new(),
     }
+}
+
+/// A core file does not always tell them: then they are those of the segment.
+fn permissions(mapping: &Mapping, found: Option<Match>, files: &[File]) -> Permissions {
+    let header = found.and_then(|found| files[found.file].binary.headers.get(found.header));
+    match header {
+        Some(header) if is_unknown(mapping) => header.permissions,
+        _ => mapping.permissions,
+    }
+}
+
+/// Whether it is in `NT_FILE` alone: where the kernel tells of a file's mapping it tells its device too.
+fn is_unknown(mapping: &Mapping) -> bool {
+    mapping.permissions == Permissions::default() && mapping.device == (0, 0)
 }
 
 fn role(mapping: &Mapping, found: Option<Match>) -> Role {
