@@ -9,8 +9,9 @@ use super::memory::Column;
 use super::shape::{Area, Canvas, letters, pixels};
 
 pub(super) const FILE_WIDTH: f64 = 264.0;
-const TITLE: f64 = 34.0;
-const SPACE: f64 = 18.0;
+const SPACE: f64 = 12.0;
+/// A part of a file that is drawn small.
+const SMALL: f64 = 16.0;
 /// Bytes of the file that no program header maps.
 const UNMAPPED: f64 = 20.0;
 
@@ -37,9 +38,10 @@ pub(super) fn draw(canvas: &mut Canvas, column: &Column<'_>, x: f64) -> f64 {
     let mut bottom = f64::MIN;
     for (index, middle) in order {
         let file = &column.layout.files[index];
-        let height = TITLE + parts(file, x, 0.0, column.layout.page_size).1;
-        let top = (middle - height / 2.0).max(bottom + SPACE).max(60.0);
-        let (parts, _) = parts(file, x, top + TITLE, column.layout.page_size);
+        let title = title_height(file);
+        let height = title + parts(file, x, 0.0, column.layout.page_size).1;
+        let top = (middle - height / 2.0).max(bottom + SPACE).max(column.top);
+        let (parts, _) = parts(file, x, top + title, column.layout.page_size);
         let area = Area {
             x,
             y: top,
@@ -80,8 +82,8 @@ fn span(column: &Column<'_>, file: usize, header: Option<usize>) -> Option<Area>
     }))
 }
 
-/// The parts of a file below `top`, the end of the file first, and their height.
-fn parts(file: &File, x: f64, top: f64, page_size: u64) -> (Vec<Part<'_>>, f64) {
+/// The segments of a file and what lies between and behind them, with their sizes, the end of the file first.
+fn stretches(file: &File) -> Vec<(Option<&Header>, u64)> {
     let mut loads: Vec<&Header> = file
         .binary
         .loads()
@@ -100,10 +102,18 @@ fn parts(file: &File, x: f64, top: f64, page_size: u64) -> (Vec<Part<'_>>, f64) 
     if file.binary.size > end {
         stretches.push((None, file.binary.size - end));
     }
+    stretches.reverse();
+    stretches
+}
+
+/// The parts of a file below `top`, and their height.
+fn parts(file: &File, x: f64, top: f64, page_size: u64) -> (Vec<Part<'_>>, f64) {
     let mut y = top;
     let mut parts = Vec::new();
-    for (header, size) in stretches.into_iter().rev() {
+    for (header, size) in stretches(file) {
         let height = match header {
+            Some(_) if is_small(file) => SMALL,
+            None if is_small(file) => continue,
             Some(_) => super::memory::box_height(size, page_size) - 2.0,
             None if size < page_size => 7.0,
             None => UNMAPPED,
@@ -118,6 +128,15 @@ fn parts(file: &File, x: f64, top: f64, page_size: u64) -> (Vec<Part<'_>>, f64) 
         parts.push(Part { area, header, size });
     }
     (parts, y - top)
+}
+
+/// Libraries are drawn small: there are many, and each is to stand beside its mappings.
+fn is_small(file: &File) -> bool {
+    file.owner == Owner::Library
+}
+
+fn title_height(file: &File) -> f64 {
+    if is_small(file) { 17.0 } else { 34.0 }
 }
 
 impl Drawn<'_> {
@@ -137,12 +156,10 @@ impl Drawn<'_> {
             (Owner::Program, false) => "the program, ET_EXEC",
         };
         let words = format!("{whose}, {}", size(binary.size));
-        canvas.text(
-            "detail",
-            self.area.x,
-            self.area.y + 27.0,
-            &fit(&words, room),
-        );
+        if !is_small(self.file) {
+            let below = self.area.y + 27.0;
+            canvas.text("detail", self.area.x, below, &fit(&words, room));
+        }
         for part in &self.parts {
             part.draw(canvas);
         }
@@ -202,7 +219,7 @@ impl Part<'_> {
         };
         canvas.raw(format_args!(r#"<g class="part {}">"#, class(header)));
         canvas.rect("box", area);
-        let base = area.y + 14.5;
+        let base = area.y + (area.height / 2.0 + 4.0).min(14.5);
         canvas.text("mode", area.x + 10.0, base, &header.permissions.to_string());
         let words = format!("LOAD {} at {:#x}", header.index, header.offset);
         canvas.text("name", area.x + 40.0, base, &words);

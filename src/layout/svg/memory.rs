@@ -38,6 +38,7 @@ pub(super) struct Column<'a> {
     pub(super) boxes: Vec<Area>,
     gaps: Vec<(Area, Range<u64>, Gap)>,
     bands: Vec<(f64, &'static str)>,
+    pub(super) top: f64,
     pub(super) bottom: f64,
 }
 
@@ -56,6 +57,7 @@ impl<'a> Column<'a> {
             boxes: vec![nowhere; layout.regions.len()],
             gaps: Vec::new(),
             bands: Vec::new(),
+            top,
             bottom: top,
         };
         for band in layout.bands.iter().rev() {
