@@ -23,6 +23,25 @@ release: ## Build the distributable command, target/dist/supplant: static, faste
 	@mkdir -p $(dir $(DIST))
 	cp target/static/$(TARGET)/release/supplant $(DIST)
 
+.PHONY: interpose
+interpose: ## Build target/dist/libsupplant.so, for C programs, and libsupplant_interpose.so, to preload
+	@mkdir -p $(dir $(DIST))
+	cargo build --release --package supplant-interpose --no-default-features
+	cp target/release/libsupplant_interpose.so $(dir $(DIST))libsupplant.so
+	cargo build --release --package supplant-interpose
+	cp target/release/libsupplant_interpose.so $(dir $(DIST))libsupplant_interpose.so
+
+PREFIX  ?= /usr/local
+VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+
+.PHONY: install-interpose
+install-interpose: interpose ## Install the two libraries, the C header and the pkg-config file: PREFIX=/usr/local
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
+	install $(dir $(DIST))libsupplant.so $(dir $(DIST))libsupplant_interpose.so $(DESTDIR)$(PREFIX)/lib
+	install -m 644 loader/interpose/include/supplant.h $(DESTDIR)$(PREFIX)/include
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' loader/interpose/supplant.pc.in \
+		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/supplant.pc
+
 .PHONY: run
 run: ## Run a program: make run ARGS='/bin/ls -l'
 	cargo run --release --quiet -- run $(ARGS)
@@ -44,7 +63,7 @@ test-binaries: install-packages ## Build the little programs that the tests run
 	$(MAKE) -C test-binaries
 
 .PHONY: test
-test: test-binaries release ## Everything that is tested, in less than eight minutes
+test: test-binaries release interpose ## Everything that is tested, in less than eight minutes
 	cargo test --workspace
 
 .PHONY: lint

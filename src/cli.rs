@@ -82,6 +82,7 @@ Examples:
   supplant run --seed 7 cat /proc/self/maps
   supplant run --layout-from core:core ./program
   supplant run - one two <./program
+  SUPPLANT_INTERPOSE_LOG=/tmp/log supplant run --follow make
 
 Status: the program's own; 127 when it (or its interpreter) is not found, 126 when it may not or cannot be run, 125 for \
 a wrong command line. Where execve would kill the process, run says why and dies by the same signal.
@@ -129,6 +130,9 @@ pub(crate) struct RunOptions {
     /// Stop by SIGSTOP before the program's first instruction
     #[arg(long)]
     pub(crate) stop: bool,
+    /// Have what the program starts replaced in place as well (experimental): preload libsupplant_interpose.so
+    #[arg(long)]
+    pub(crate) follow: bool,
     /// Say what stays different from execve
     #[arg(short = 'v', long)]
     pub(crate) verbose: bool,

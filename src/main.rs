@@ -7,6 +7,7 @@ mod cli;
 mod compare;
 mod debug;
 mod diff;
+mod follow;
 mod layout;
 mod layout_from;
 mod logging;

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use supplant_loader::{Command, Difference, Error, Prepared, die_by};
 
 use crate::cli::RunOptions;
-use crate::{WRONG_COMMAND_LINE, complain, logging};
+use crate::{WRONG_COMMAND_LINE, complain, follow, logging};
 
 pub(crate) const NOT_FOUND: i32 = 127;
 pub(crate) const CANNOT_RUN: i32 = 126;
@@ -38,6 +38,12 @@ pub(crate) fn run(options: &RunOptions) -> i32 {
 fn tell(name: &str, options: &RunOptions, prepared: &Prepared) {
     const ADVICE: &str =
         "what the program maps later will not lie where it did: start it again, or by setarch -R";
+    if options.follow && prepared.interpreter().is_none() {
+        complain(
+            name,
+            &"a static program loads no library: what it starts is not followed",
+        );
+    }
     let asked = options.placement.layout_from.is_some();
     if !options.verbose && !asked {
         return;
@@ -98,6 +104,9 @@ pub(crate) fn command(options: &RunOptions) -> anyhow::Result<Command> {
         .keep_page(options.keep_page)
         .stop(options.stop);
     options.placement.apply(&mut command)?;
+    if options.follow {
+        follow::follow(&mut command, options)?;
+    }
     Ok(command)
 }
 

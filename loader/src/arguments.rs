@@ -43,6 +43,16 @@ pub trait Strings {
     fn string(&mut self, index: usize, limit: u64) -> Result<CString, Cause>;
 }
 
+impl<S: Strings> Strings for &mut S {
+    fn count(&mut self) -> Result<usize, Cause> {
+        (**self).count()
+    }
+
+    fn string(&mut self, index: usize, limit: u64) -> Result<CString, Cause> {
+        (**self).string(index, limit)
+    }
+}
+
 impl<S: AsRef<CStr>> Strings for &[S] {
     fn count(&mut self) -> Result<usize, Cause> {
         Ok(self.len())

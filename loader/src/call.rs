@@ -57,6 +57,11 @@ impl Call {
         }
     }
 
+    /// The path as given.
+    pub fn path(&self) -> &CStr {
+        &self.path
+    }
+
     /// Replaces the program that this process runs: see [`Command::exec`](crate::Command::exec) for what that does to the
     /// process. Returns `Ok` only with `AT_EXECVE_CHECK`, which asks the kernel where it knows that flag and no system-call
     /// filter is in force, and otherwise makes the checks here.

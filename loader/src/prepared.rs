@@ -1,6 +1,7 @@
 //! [`Prepared`]: everything that is computed before anything changes.
 
 use std::convert::Infallible;
+use std::ffi::CStr;
 
 use crate::auxv;
 use crate::commit::{self, Commit, Ending};
@@ -70,6 +71,16 @@ impl Prepared {
     /// Where everything goes.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The ELF interpreter that the program names; `None` for a static program.
+    pub fn interpreter(&self) -> Option<&CStr> {
+        self.opened.program.loadable.image.interpreter.as_deref()
+    }
+
+    /// Whether the program runs with other rights than its real user has (`AT_SECURE`).
+    pub fn is_secure(&self) -> bool {
+        self.host.ids.secure()
     }
 
     /// The bytes of the new stack.

@@ -27,7 +27,7 @@ pub fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<OsString> {
 }
 
 /// Whether the search goes on after this errno: something is not there, or may not be executed.
-pub(crate) fn goes_on(errno: i32) -> bool {
+pub fn goes_on(errno: i32) -> bool {
     [
         libc::ENOENT,
         libc::ENOTDIR,

@@ -1,0 +1,47 @@
+//! The log: one line for each program that was replaced, for each that escaped, and for each that was refused.
+//!
+//! A line is `PID WORD PATH`, and where there is more to say `: REASON`. The words: `replaced`, by us; `kernel`, by the
+//! kernel's own execve, which is an escape; `escape`, where a program that was replaced loads this library no more;
+//! `refused`, with the errno.
+
+use std::ffi::CStr;
+use std::fmt::Display;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::process;
+
+use crate::settings::settings;
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event {
+    Replaced,
+    Kernel,
+    Escape,
+    Refused,
+}
+
+/// Writes a line, at once and at the end, so that lines of several processes do not mix. Where that fails the program goes
+/// on: it must not notice.
+pub(crate) fn log(event: Event, path: &CStr, reason: Option<&dyn Display>) {
+    let Some(file) = &settings().log else {
+        return;
+    };
+    let word = match event {
+        Event::Replaced => "replaced",
+        Event::Kernel => "kernel",
+        Event::Escape => "escape",
+        Event::Refused => "refused",
+    };
+    let (pid, path) = (process::id(), path.to_string_lossy());
+    let line = match reason {
+        Some(reason) => format!("{pid} {word} {path}: {reason}"),
+        None => format!("{pid} {word} {path}"),
+    };
+    // One line, whatever the name.
+    let mut line = line.replace('\n', "\\n");
+    line.push('\n');
+    if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(file) {
+        let _ = file.write_all(line.as_bytes());
+    }
+}

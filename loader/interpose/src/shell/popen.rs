@@ -1,0 +1,211 @@
+//! popen(3) and pclose(3).
+//!
+//! glibc: libio/iopopen.c. Its streams close themselves; ours are known by a list, and pclose is asked for each.
+#![allow(
+    unsafe_code,
+    reason = "symbols that stand in for those of the C library; streams are its own"
+)]
+
+use std::ffi::{CStr, c_char, c_int};
+use std::mem;
+use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::{Mutex, PoisonError};
+
+use libc::FILE;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+use super::command::{connect, run_command};
+use crate::next::next;
+use crate::spawn::{default_signals, set_mask, start, wait};
+
+/// A stream that is open to a command.
+struct Stream {
+    /// Its address.
+    file: usize,
+    descriptor: RawFd,
+    pid: libc::pid_t,
+}
+
+static STREAMS: Mutex<Vec<Stream>> = Mutex::new(Vec::new());
+
+/// What the stream is for.
+#[derive(Clone, Copy)]
+struct Mode {
+    reads: bool,
+    close_on_exec: bool,
+}
+
+impl Mode {
+    /// One `r` or `w`, and any `e`.
+    fn parse(text: &CStr) -> Option<Self> {
+        let mut mode = Self {
+            reads: false,
+            close_on_exec: false,
+        };
+        let mut writes = false;
+        for byte in text.to_bytes() {
+            match byte {
+                b'r' => mode.reads = true,
+                b'w' => writes = true,
+                b'e' => mode.close_on_exec = true,
+                _ => return None,
+            }
+        }
+        (mode.reads != writes).then_some(mode)
+    }
+
+    fn of_stream(self) -> &'static CStr {
+        if self.reads { c"r" } else { c"w" }
+    }
+
+    /// The command's descriptor that the pipe becomes.
+    fn in_command(self) -> RawFd {
+        if self.reads {
+            libc::STDOUT_FILENO
+        } else {
+            libc::STDIN_FILENO
+        }
+    }
+}
+
+/// # Safety
+///
+/// Both are terminated strings.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+unsafe extern "C" fn popen(command: *const c_char, mode: *const c_char) -> *mut FILE {
+    // SAFETY: the caller's promise.
+    let mode = Mode::parse(unsafe { CStr::from_ptr(mode) });
+    let opened = mode
+        .ok_or(Errno::EINVAL)
+        .and_then(|mode| open(command, mode));
+    opened.unwrap_or_else(|errno| {
+        errno.set();
+        ptr::null_mut()
+    })
+}
+
+fn open(command: *const c_char, mode: Mode) -> Result<*mut FILE, Errno> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let (ours, theirs) = if mode.reads {
+        (reader, writer)
+    } else {
+        (writer, reader)
+    };
+    let mut streams = STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
+    let descriptor = ours.as_raw_fd();
+    let file = stream(ours, mode)?;
+    let inherited: Vec<_> = streams.iter().map(|stream| stream.descriptor).collect();
+    let started = start(|report, mask| {
+        default_signals(0);
+        if let Err(errno) = connect(report, &theirs, mode.in_command()) {
+            return errno;
+        }
+        close(&inherited, mode.in_command());
+        set_mask(mask);
+        run_command(command)
+    });
+    match started {
+        Ok(pid) => {
+            if !mode.close_on_exec {
+                // SAFETY: takes no pointer.
+                unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) };
+            }
+            streams.push(Stream {
+                file: file.expose_provenance(),
+                descriptor,
+                pid,
+            });
+            Ok(file)
+        }
+        Err(errno) => {
+            // SAFETY: opened above, and nobody has seen it.
+            unsafe { libc::fclose(file) };
+            Err(errno)
+        }
+    }
+}
+
+/// A stream that owns the descriptor.
+fn stream(descriptor: OwnedFd, mode: Mode) -> Result<*mut FILE, Errno> {
+    // SAFETY: an open descriptor and a terminated string.
+    let file = unsafe { libc::fdopen(descriptor.as_raw_fd(), mode.of_stream().as_ptr()) };
+    if file.is_null() {
+        return Err(Errno::last());
+    }
+    // The stream's from here on.
+    let _ = descriptor.into_raw_fd();
+    Ok(file)
+}
+
+/// In the child: the streams of earlier calls are closed, as POSIX has it.
+fn close(streams: &[RawFd], kept: RawFd) {
+    for descriptor in streams.iter().filter(|&&descriptor| descriptor != kept) {
+        // SAFETY: a stream's descriptor in a child that will not use the stream.
+        unsafe { libc::close(*descriptor) };
+    }
+}
+
+/// # Safety
+///
+/// `file` is a stream that `popen` opened.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+unsafe extern "C" fn pclose(file: *mut FILE) -> c_int {
+    let Some(pid) = forget(file) else {
+        // SAFETY: the caller's promise: it is the C library's.
+        return unsafe { close_by_c_library(file) };
+    };
+    // SAFETY: the caller's promise.
+    let closed = unsafe { libc::fclose(file) };
+    match wait(pid) {
+        Ok(status) if closed == 0 => status,
+        Ok(_) => -1,
+        Err(errno) => {
+            errno.set();
+            -1
+        }
+    }
+}
+
+/// Takes a stream out of the list.
+fn forget(file: *mut FILE) -> Option<libc::pid_t> {
+    let mut streams = STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
+    // The last one, should a program have closed an earlier one at this address by fclose.
+    let index = streams
+        .iter()
+        .rposition(|stream| stream.file == file.addr())?;
+    Some(streams.remove(index).pid)
+}
+
+/// # Safety
+///
+/// `file` is a stream.
+unsafe fn close_by_c_library(file: *mut FILE) -> c_int {
+    type Function = unsafe extern "C" fn(*mut FILE) -> c_int;
+    let Some(address) = next(c"pclose") else {
+        Errno::ENOSYS.set();
+        return -1;
+    };
+    // SAFETY: the C library's function of this name has this type.
+    let function = unsafe { mem::transmute::<*mut std::ffi::c_void, Function>(address) };
+    // SAFETY: the caller's promise.
+    unsafe { function(file) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_has_one_direction() {
+        let parsed = |text: &CStr| Mode::parse(text).map(|mode| (mode.reads, mode.close_on_exec));
+        assert_eq!(parsed(c"r"), Some((true, false)));
+        assert_eq!(parsed(c"we"), Some((false, true)));
+        assert_eq!(parsed(c"er"), Some((true, true)));
+        for text in [c"", c"e", c"rw", c"x", c"rb"] {
+            assert_eq!(parsed(text), None);
+        }
+    }
+}

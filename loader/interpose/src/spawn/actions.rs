@@ -1,0 +1,201 @@
+//! posix_spawn's file actions: the objects, and doing what they say.
+//!
+//! What an object holds is glibc's secret, and no function tells it. So all functions that fill one are defined here, and
+//! what it holds is ours: its size is all of the C library's that counts. One that was filled by the C library's own
+//! functions, as after dlmopen(3), is known by its lack of a mark.
+#![allow(
+    unsafe_code,
+    reason = "symbols that stand in for those of the C library; objects in the caller's memory"
+)]
+
+use std::ffi::{CStr, CString, c_char, c_int};
+
+use nix::errno::Errno;
+
+use super::perform::Action;
+
+const MARK: u64 = 0x7375_7070_6c61_6e74;
+
+/// An object as we use it. All zeros is an empty one, as in glibc.
+#[repr(C)]
+struct Object {
+    /// A `Vec` behind a pointer, or null.
+    list: *mut Vec<Action>,
+    /// Ours, if it is [`MARK`].
+    mark: u64,
+}
+
+type Opaque = libc::posix_spawn_file_actions_t;
+
+const _: () = assert!(size_of::<Object>() <= size_of::<Opaque>());
+const _: () = assert!(align_of::<Object>() <= align_of::<Opaque>());
+
+/// What is in an object: `None` if it was not filled here.
+///
+/// # Safety
+///
+/// `object` is null or an initialised object.
+pub(crate) unsafe fn list<'a>(object: *const Opaque) -> Option<&'a [Action]> {
+    // SAFETY: the caller's promise.
+    let Some(object) = (unsafe { object.cast::<Object>().as_ref() }) else {
+        return Some(&[]);
+    };
+    match (object.mark, object.list.is_null()) {
+        // SAFETY: a list that `add` made and `destroy` has not taken back.
+        (MARK, false) => Some(unsafe { (*object.list).as_slice() }),
+        (MARK, true) => Some(&[]),
+        // SAFETY: an initialised object, whoever made it, is at least as large as this.
+        _ => unsafe { is_empty_elsewhere(object) }.then_some(&[]),
+    }
+}
+
+/// glibc's objects begin with how many actions there is room for, and how many there are (<spawn.h>).
+///
+/// # Safety
+///
+/// `object` is an initialised object.
+unsafe fn is_empty_elsewhere(object: &Object) -> bool {
+    let counts = std::ptr::from_ref(object).cast::<[c_int; 2]>();
+    // SAFETY: within the object.
+    unsafe { (*counts)[1] == 0 }
+}
+
+/// # Safety
+///
+/// `object` is an initialised object, which nobody else uses now.
+unsafe fn add(object: *mut Opaque, action: Result<Action, Errno>) -> c_int {
+    let action = match action {
+        Ok(action) => action,
+        Err(errno) => return errno as c_int,
+    };
+    // SAFETY: the caller's promise.
+    let object = unsafe { &mut *object.cast::<Object>() };
+    if object.mark != MARK || object.list.is_null() {
+        *object = Object {
+            list: Box::into_raw(Box::default()),
+            mark: MARK,
+        };
+    }
+    // SAFETY: just made, or made by an earlier call.
+    unsafe { &mut *object.list }.push(action);
+    0
+}
+
+#[cfg_attr(not(test), unsafe(no_mangle))]
+unsafe extern "C" fn posix_spawn_file_actions_init(object: *mut Opaque) -> c_int {
+    // SAFETY: the caller's memory, with the size of an object.
+    unsafe { object.write_bytes(0, 1) };
+    0
+}
+
+#[cfg_attr(not(test), unsafe(no_mangle))]
+unsafe extern "C" fn posix_spawn_file_actions_destroy(object: *mut Opaque) -> c_int {
+    // SAFETY: an initialised object.
+    let ours = unsafe { &mut *object.cast::<Object>() };
+    if ours.mark == MARK && !ours.list.is_null() {
+        // SAFETY: made by `add`, and taken out of the object here.
+        drop(unsafe { Box::from_raw(ours.list) });
+    }
+    ours.list = std::ptr::null_mut();
+    0
+}
+
+#[cfg_attr(not(test), unsafe(no_mangle))]
+unsafe extern "C" fn posix_spawn_file_actions_addclose(object: *mut Opaque, fd: c_int) -> c_int {
+    let action = valid(fd).map(|fd| Action::Close { fd });
+    // SAFETY: an initialised object.
+    unsafe { add(object, action) }
+}
+
+#[cfg_attr(not(test), unsafe(no_mangle))]
+unsafe extern "C" fn posix_spawn_file_actions_adddup2(
+    object: *mut Opaque,
+    from: c_int,
+    to: c_int,
+) -> c_int {
+    let action = valid(from).and_then(|from| {
+        Ok(Action::Duplicate {
+            from,
+            to: valid(to)?,
+        })
+    });
+    // SAFETY: an initialised object.
+    unsafe { add(object, action) }
+}
+
+#[cfg_attr(not(test), unsafe(no_mangle))]
+unsafe extern "C" fn posix_spawn_file_actions_addopen(
+    object: *mut Opaque,
+    fd: c_int,
+    path: *const c_char,
+    flags: c_int,
+    mode: libc::mode_t,
+) -> c_int {
+    let action = valid(fd).map(|fd| Action::Open {
+        fd,
+        // SAFETY: the caller's string.
+        path: unsafe { copied(path) },
+        flags,
+        mode,
+    });
+    // SAFETY: an initialised object.
+    unsafe { add(object, action) }
+}
+
+#[cfg_attr(not(test), unsafe(no_mangle))]
+unsafe extern "C" fn posix_spawn_file_actions_addchdir_np(
+    object: *mut Opaque,
+    path: *const c_char,
+) -> c_int {
+    // SAFETY: the caller's string.
+    let path = unsafe { copied(path) };
+    // SAFETY: an initialised object.
+    unsafe { add(object, Ok(Action::ChangeDirectory { path })) }
+}
+
+#[cfg_attr(not(test), unsafe(no_mangle))]
+unsafe extern "C" fn posix_spawn_file_actions_addfchdir_np(
+    object: *mut Opaque,
+    fd: c_int,
+) -> c_int {
+    // SAFETY: an initialised object.
+    unsafe { add(object, Ok(Action::ChangeDirectoryTo { fd })) }
+}
+
+#[cfg_attr(not(test), unsafe(no_mangle))]
+unsafe extern "C" fn posix_spawn_file_actions_addclosefrom_np(
+    object: *mut Opaque,
+    from: c_int,
+) -> c_int {
+    let action = valid(from).map(|from| Action::CloseFrom { from });
+    // SAFETY: an initialised object.
+    unsafe { add(object, action) }
+}
+
+#[cfg_attr(not(test), unsafe(no_mangle))]
+unsafe extern "C" fn posix_spawn_file_actions_addtcsetpgrp_np(
+    object: *mut Opaque,
+    fd: c_int,
+) -> c_int {
+    let action = valid(fd).map(|fd| Action::Foreground { fd });
+    // SAFETY: an initialised object.
+    unsafe { add(object, action) }
+}
+
+/// # Safety
+///
+/// `string` is terminated.
+unsafe fn copied(string: *const c_char) -> CString {
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(string) }.to_owned()
+}
+
+/// A number that a descriptor can have now (`__spawn_valid_fd`).
+fn valid(fd: c_int) -> Result<c_int, Errno> {
+    // SAFETY: takes no pointer.
+    let limit = unsafe { libc::sysconf(libc::_SC_OPEN_MAX) };
+    if fd < 0 || limit != -1 && i64::from(fd) >= limit {
+        return Err(Errno::EBADF);
+    }
+    Ok(fd)
+}

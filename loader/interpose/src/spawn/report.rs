@@ -1,0 +1,61 @@
+//! The pipe by which a child says why it could not start. It must survive whatever the child does to its descriptors.
+#![allow(
+    unsafe_code,
+    reason = "moves a descriptor whose number the caller wants for itself"
+)]
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+/// The parent's end.
+#[derive(Debug)]
+pub(crate) struct Outcome(File);
+
+/// The child's end.
+#[derive(Debug)]
+pub(crate) struct Report(File);
+
+pub(crate) fn pipe() -> Result<(Outcome, Report), Errno> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    Ok((Outcome(reader.into()), Report(writer.into())))
+}
+
+impl Outcome {
+    /// Waits until the child has started, or says that it cannot.
+    pub(crate) fn wait(mut self) -> Result<(), Errno> {
+        let mut bytes = [0; 4];
+        match self.0.read_exact(&mut bytes) {
+            Ok(()) => Err(Errno::from_raw(i32::from_ne_bytes(bytes))),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Report {
+    pub(crate) fn number(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Makes this number free for the caller.
+    pub(crate) fn leave(&mut self, number: RawFd) -> Result<(), Errno> {
+        if self.number() != number {
+            return Ok(());
+        }
+        // SAFETY: takes no pointer.
+        let other = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) };
+        let other = Errno::result(other)?;
+        // SAFETY: just made, and nobody else's.
+        self.0 = unsafe { OwnedFd::from_raw_fd(other) }.into();
+        Ok(())
+    }
+
+    pub(crate) fn refuse(mut self, errno: Errno) {
+        // A parent that is gone needs no answer.
+        let _ = self.0.write_all(&(errno as i32).to_ne_bytes());
+    }
+}

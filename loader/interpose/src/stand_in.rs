@@ -1,0 +1,94 @@
+//! What stands in for execve in a program that knows nothing of it: replaced here where that is possible, by the kernel
+//! where it is not, and logged.
+
+use std::ffi::{CStr, OsStr, c_int};
+use std::os::unix::ffi::OsStrExt as _;
+
+use nix::errno::Errno;
+use supplant_loader::{Error, Prepared};
+
+use crate::arch;
+use crate::environment::Environment;
+use crate::log::{Event, log};
+use crate::replace::{Reading, Request, refusal, replace_here};
+use crate::settings::{Settings, file_identity, settings};
+
+/// The flag of a call that executes nothing.
+pub(crate) const EXECVE_CHECK: c_int = 0x1_0000;
+
+/// Replaces the program. `Ok` only for a call that asks (`AT_EXECVE_CHECK`).
+///
+/// Where execve would kill the process, it dies.
+pub(crate) fn replace(request: &Request) -> Result<(), Errno> {
+    if request.flags & EXECVE_CHECK != 0 {
+        return replace_here(request);
+    }
+    let settings = settings();
+    let reading = request.read().map_err(|_| Errno::EFAULT)?;
+    let path = reading.call.path().to_owned();
+    let error = attempt(reading, settings);
+    if error.is_limit_of_userspace() && !settings.strict {
+        log(Event::Kernel, &path, Some(&error));
+        return Err(arch::kernel_execveat(request));
+    }
+    let errno = error.raw_os_error();
+    // A name that is searched in PATH is not found in most of its directories.
+    if errno != libc::ENOENT {
+        let errno = Errno::from_raw(errno);
+        log(
+            Event::Refused,
+            &path,
+            Some(&format_args!("{error} ({errno:?})")),
+        );
+    }
+    Err(refusal(&error))
+}
+
+fn attempt(reading: Reading, settings: &Settings) -> Error {
+    let Reading {
+        call,
+        mut argv,
+        envp,
+    } = reading;
+    let mut envp = Environment::new(envp, settings);
+    let mut prepared = call.prepare(&mut argv, &mut envp);
+    let other_linker = prepared.as_ref().is_ok_and(|prepared| {
+        let interpreter = prepared.interpreter();
+        interpreter.is_some_and(|interpreter| !is_own_linker(interpreter, settings))
+    });
+    if other_linker && envp.has_library {
+        envp.remove_library();
+        prepared = call.prepare(&mut argv, &mut envp);
+    }
+    match prepared {
+        Ok(prepared) => {
+            log(Event::Replaced, call.path(), None);
+            if let Some(reason) = escape(&prepared, envp.has_library, other_linker) {
+                log(Event::Escape, call.path(), Some(&reason));
+            }
+            prepared.exec()
+        }
+        Err(error) => error,
+    }
+}
+
+/// Why the new program will not load this library.
+fn escape(prepared: &Prepared, has_library: bool, other_linker: bool) -> Option<&'static str> {
+    if prepared.interpreter().is_none() {
+        Some("a static program, which loads no library")
+    } else if prepared.is_secure() {
+        Some("it runs with other rights than its user's, and is given no library")
+    } else if other_linker {
+        Some("it has another dynamic linker, which cannot load this library")
+    } else if !has_library {
+        Some("its environment does not name this library")
+    } else {
+        None
+    }
+}
+
+/// Whether the dynamic linker is the file that loaded this library.
+fn is_own_linker(interpreter: &CStr, settings: &Settings) -> bool {
+    let path = OsStr::from_bytes(interpreter.to_bytes());
+    settings.linker.is_none() || file_identity(path.as_ref()) == settings.linker
+}
