@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use supplant_loader::auxv::AT_RANDOM;
 use supplant_loader::core_file::CoreFile;
 use supplant_loader::layout::{Evidence, Origin};
+use supplant_loader::machine::{self, Machine};
 use supplant_loader::plan::{Choices, Observed};
 
 use crate::layout::look;
@@ -41,6 +42,12 @@ fn observed(text: &OsStr) -> anyhow::Result<Observed> {
 fn of_core(path: &OsStr) -> anyhow::Result<Observed> {
     let file = File::open(path).map_err(|error| told(&error))?;
     let core = CoreFile::parse(&file)?;
+    if core.machine != Machine::OWN.number() {
+        bail!(
+            "a core file of another machine: {}",
+            machine::name(core.machine)
+        );
+    }
     Ok(Observed::of_core(&core, &file))
 }
 

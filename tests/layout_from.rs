@@ -40,6 +40,11 @@ fn main() {
         let lacking = reason.or(missing);
         trials.push(trial(name, lacking, move || fault_again(&program)));
     }
+    let program = test_binaries().join("musl-static/addresses");
+    let missing = (!program.exists()).then_some("the test programs");
+    let lacking = reason.or(missing);
+    let name = "whatever_is_wrong_with_a_core_file_is_told_in_one_line";
+    trials.push(trial(name, lacking, move || damaged_cores(&program)));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
@@ -196,21 +201,27 @@ fn useless_subjects() -> Result<(), Failed> {
 /// How often a program is started until it faults, which it does in one of four layouts.
 const STARTS: usize = 100;
 
-/// Started by the kernel until it faults. The core then says where it has to lie to fault every time.
-fn fault_again(program: &Path) -> Result<(), Failed> {
-    let directory = scratch();
-    let call = Call::new(program)
-        .args(["crash"])
-        .directory(directory.path());
-    let by_kernel = call.clone().envp(["PADDING=xxxxxxxxxxxxxxxxxxxxxxxxxxxx"]);
-    let by_kernel = by_kernel.setup(|| {
+/// Starts the program by the kernel until it faults, in this directory, which then holds the core.
+fn fault(program: &Path, directory: &Path) -> Result<Outcome, Failed> {
+    let call = Call::new(program).args(["crash"]).directory(directory);
+    let call = call.envp(["PADDING=xxxxxxxxxxxxxxxxxxxxxxxxxxxx"]);
+    let call = call.setup(|| {
         use nix::sys::resource::{Resource, getrlimit, setrlimit};
         let (_, maximum) = getrlimit(Resource::RLIMIT_CORE)?;
         Ok(setrlimit(Resource::RLIMIT_CORE, maximum, maximum)?)
     });
-    let mut outcomes = (0..STARTS).map(|_| by_kernel.by_kernel());
+    let mut outcomes = (0..STARTS).map(|_| call.by_kernel());
     let fault = outcomes.find(|outcome| outcome.ending == Ending::Killed(libc::SIGSEGV));
-    let fault = fault.ok_or("it never faulted")?;
+    Ok(fault.ok_or("it never faulted")?)
+}
+
+/// The core says where the program has to lie to fault every time.
+fn fault_again(program: &Path) -> Result<(), Failed> {
+    let directory = scratch();
+    let fault = fault(program, directory.path())?;
+    let call = Call::new(program)
+        .args(["crash"])
+        .directory(directory.path());
     let subject = format!("core:{}", core(directory.path())?.display());
     let call = call.options(["--layout-from", &subject]);
     for build in builds() {
@@ -238,4 +249,53 @@ fn same_fault(fault: &Outcome, ours: &Outcome) -> Result<(), Failed> {
 fn core(directory: &Path) -> Result<PathBuf, Failed> {
     let mut files = fs::read_dir(directory)?.flatten().map(|entry| entry.path());
     Ok(files.next().ok_or("no core file was written")?)
+}
+
+/// Cut off here and there, and with bytes changed at random: the program runs, or it is refused in one line.
+fn damaged_cores(program: &Path) -> Result<(), Failed> {
+    const CUTS: usize = 40;
+    const CHANGED: u64 = 120;
+    let directory = scratch();
+    fault(program, directory.path())?;
+    let core = fs::read(core(directory.path())?)?;
+    let cuts = (0..CUTS).map(|cut| core[..core.len() * cut / CUTS].to_vec());
+    let changed = (0..CHANGED).map(|seed| changed(&core, seed));
+    for (number, bytes) in cuts.chain(changed).enumerate() {
+        let file = directory.path().join("damaged");
+        fs::write(&file, bytes)?;
+        let subject = format!("core:{}", file.display());
+        let call = Call::new("/bin/true").options(["--layout-from", &subject]);
+        let outcome = call.by_command(&builds()[0]);
+        let text = String::from_utf8_lossy(&outcome.stderr).into_owned();
+        let told = text.starts_with("supplant: ") && text.lines().count() == 1;
+        let fine = match outcome.ending {
+            Ending::Exited(0) => text.is_empty() || told,
+            Ending::Exited(125) | Ending::Refused(_) => told,
+            _ => false,
+        };
+        if !fine {
+            return Err(format!("number {number}: {outcome:?}").into());
+        }
+    }
+    Ok(())
+}
+
+/// With some bytes of the headers and notes changed, and some of all others.
+fn changed(core: &[u8], seed: u64) -> Vec<u8> {
+    const HEADERS: u64 = 4096;
+    let mut core = core.to_vec();
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut draw = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below) as usize
+    };
+    for _ in 0..8 {
+        let (within, byte) = (draw(HEADERS.min(core.len() as u64)), draw(256));
+        core[within] = byte as u8;
+        let (within, byte) = (draw(core.len() as u64), draw(256));
+        core[within] = byte as u8;
+    }
+    core
 }

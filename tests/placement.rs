@@ -275,3 +275,39 @@ fn words_that_are_no_choice_are_a_wrong_command_line() {
         }
     }
 }
+
+/// What compare says of a program whose layout is chosen.
+fn compared(build: &Path, options: &[&str]) -> Outcome {
+    let words = ["compare", "--json"]
+        .iter()
+        .chain(options)
+        .chain(&["/bin/true"]);
+    Call::new(build).args(words).by_kernel()
+}
+
+/// At its first instruction the program differs from what execve starts in what was asked for, and in nothing else.
+#[test]
+fn nothing_differs_but_what_was_asked_for() {
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["--base", "0x123456780000"], &[]),
+        (&["--stack-top", "0x7ffe12345000"], &[]),
+        (&["--random", "000102030405060708090a0b0c0d0e0f"], &[]),
+        (&["--interpreter-base", "0x10000000"], &["place.order"]),
+        (&["--brk", "0x345678901000"], &["heap.distance"]),
+        (
+            &["--auxv", "HWCAP2=7"],
+            &["auxv.AT_HWCAP2", "saved_auxv.AT_HWCAP2"],
+        ),
+    ];
+    for build in builds() {
+        for (options, expected) in cases {
+            let outcome = compared(&build, options);
+            let report: serde_json::Value =
+                serde_json::from_slice(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome:?}"));
+            let entries = report["report"]["entries"].as_array().expect("a list");
+            let unknown = entries.iter().filter(|entry| entry["known"].is_null());
+            let keys: Vec<_> = unknown.filter_map(|entry| entry["key"].as_str()).collect();
+            assert_eq!(keys, *expected, "{options:?}");
+        }
+    }
+}

@@ -24,6 +24,9 @@ pub enum Machine {
 }
 
 impl Machine {
+    /// The one that this runs on.
+    pub const OWN: Self = crate::arch::MACHINE;
+
     /// The one with this value of `e_machine`.
     pub const fn from_number(number: u16) -> Option<Self> {
         match number {

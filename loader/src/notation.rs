@@ -16,6 +16,7 @@ const MAP: Names = &[
     (0x20, "MAP_ANONYMOUS"),
     (0x100, "MAP_GROWSDOWN"),
     (0x4000, "MAP_NORESERVE"),
+    (0x10_0000, "MAP_FIXED_NOREPLACE"),
 ];
 const MREMAP: Names = &[(1, "MREMAP_MAYMOVE"), (2, "MREMAP_FIXED")];
 const CLONE: Names = &[(0x400, "CLONE_FILES")];

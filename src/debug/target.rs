@@ -51,7 +51,7 @@ impl Target {
 fn image(path: &Path, role: Role) -> anyhow::Result<Image> {
     let shown = || path.display().to_string();
     let file = File::open(path).with_context(shown)?;
-    Image::parse(&file, Machine::X86_64, role).with_context(shown)
+    Image::parse(&file, Machine::OWN, role).with_context(shown)
 }
 
 /// The interpreter that is there, if it is not the one that the program names, which a debugger goes by.

@@ -1,6 +1,7 @@
 //! Core files built here, whole and damaged.
 
 use super::*;
+use crate::plan::Observed;
 
 const STACK: Range<u64> = 0x7ffc_0000_0000..0x7ffc_0000_2000;
 const FILE: Range<u64> = 0x5555_5555_4000..0x5555_5555_6000;
@@ -139,6 +140,7 @@ fn any_byte_may_be_wrong() {
             if let Ok(core) = CoreFile::parse(bytes.as_slice()) {
                 let mut buffer = [0; 64];
                 core.read_memory(bytes.as_slice(), STACK.start + 0x1ff0, &mut buffer);
+                let _ = Observed::of_core(&core, bytes.as_slice()).choices();
             }
         }
     }

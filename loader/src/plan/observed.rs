@@ -83,8 +83,10 @@ impl Observed {
         self.mappings.get(first..last)
     }
 
-    /// The end of the highest mapping below the stack. What cannot be accessed lies there to keep others away.
+    /// The end of the highest mapping below the stack, where that is what the kernel places first: interpreter and vDSO
+    /// are near. In the legacy layout it is something else. What cannot be accessed lies there to keep others away.
     fn mmap_base(&self) -> Option<u64> {
+        const NEAR: u64 = 4 << 30;
         let stack = self.stack()?.range.start;
         let accessible = |mapping: &&Mapping| {
             let permissions = mapping.permissions;
@@ -96,7 +98,60 @@ impl Observed {
             .filter(|mapping| mapping.range.end <= stack);
         let ends = below.filter(accessible).map(|mapping| mapping.range.end);
         let highest = ends.max()?;
-        // Where nothing was placed by the kernel, that is the program or its heap.
-        (highest > stack / 2).then_some(highest)
+        let placed = [AT_BASE, AT_SYSINFO_EHDR].map(|tag| self.auxv.get(tag));
+        let is_near = |address: u64| highest.abs_diff(address) < NEAR;
+        placed.into_iter().flatten().any(is_near).then_some(highest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::fixture::mapping;
+
+    fn observed(mappings: Vec<Mapping>, auxv: &[(u64, u64)]) -> Observed {
+        let auxv = Auxv::from_pairs(auxv.iter().copied());
+        Observed {
+            mappings,
+            auxv,
+            ..Observed::default()
+        }
+    }
+
+    #[test]
+    fn every_part_is_found_by_what_the_vector_points_to() {
+        let mappings = vec![
+            mapping(0x5555_0000_0000, 0x5555_0000_1000, "r--p", "/program"),
+            mapping(0x5555_0000_1000, 0x5555_0000_2000, "r-xp", "/program"),
+            mapping(0x7f00_0000_0000, 0x7f00_0000_2000, "r-xp", "[vdso]"),
+            mapping(0x7f00_0000_2000, 0x7f00_0000_3000, "r-xp", "/ld.so"),
+            mapping(0x7f00_0000_3000, 0x7f01_0000_0000, "---p", ""),
+            mapping(0x7ffc_0000_0000, 0x7ffc_0002_0000, "rw-p", "[stack]"),
+        ];
+        let auxv = [
+            (AT_PHDR, 0x5555_0000_1040),
+            (AT_BASE, 0x7f00_0000_2000),
+            (AT_SYSINFO_EHDR, 0x7f00_0000_0000),
+        ];
+        let expected = Choices {
+            base: Some(0x5555_0000_0000),
+            interpreter_base: Some(0x7f00_0000_2000),
+            vdso: Some(0x7f00_0000_0000),
+            stack_top: Some(0x7ffc_0002_0000),
+            mmap_base: Some(0x7f00_0000_3000),
+            ..Choices::default()
+        };
+        assert_eq!(observed(mappings, &auxv).choices(), expected);
+    }
+
+    #[test]
+    fn in_the_legacy_layout_the_highest_mapping_is_no_base_of_mappings() {
+        let mappings = vec![
+            mapping(0x2aaa_0000_0000, 0x2aaa_0000_2000, "r-xp", "[vdso]"),
+            mapping(0x5555_0000_0000, 0x5555_0000_1000, "r-xp", "/program"),
+            mapping(0x7ffc_0000_0000, 0x7ffc_0002_0000, "rw-p", "[stack]"),
+        ];
+        let auxv = [(AT_SYSINFO_EHDR, 0x2aaa_0000_0000)];
+        assert_eq!(observed(mappings, &auxv).choices().mmap_base, None);
     }
 }

@@ -61,8 +61,8 @@ fn bytes<const SIZE: usize>(
 /// Where argc lies: below the pointers to arguments and environment, which lie below the auxiliary vector.
 fn stack_pointer(core: &CoreFile, file: &(impl ReadAt + ?Sized), stack_start: u64) -> Option<u64> {
     let vector = vector(core, file)?;
-    let start = stack_start.max(vector.saturating_sub(POINTERS_LIMIT));
-    let mut below = vec![0; (vector - start) as usize];
+    let size = vector.checked_sub(stack_start)?.min(POINTERS_LIMIT);
+    let (start, mut below) = (vector - size, vec![0; size as usize]);
     if core.read_memory(file, start, &mut below) < below.len() {
         return None;
     }
