@@ -11,6 +11,8 @@ mod damaged;
 mod hostile;
 #[path = "check/looks.rs"]
 mod looks;
+#[path = "check/place.rs"]
+mod place;
 #[path = "check/verdict.rs"]
 mod verdict;
 
@@ -22,6 +24,7 @@ fn main() {
         verdict::trials(),
         damaged::trials(),
         looks::trials(),
+        place::trials(),
         hostile::trials(),
         command::trials(),
     ];

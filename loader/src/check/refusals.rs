@@ -114,6 +114,10 @@ impl Check {
             Cause::Path {
                 errno: Errno::ENOENT,
             } => &NOT_FOUND,
+            // execve needs no descriptor.
+            Cause::Path {
+                errno: Errno::EMFILE | Errno::ENFILE,
+            } => &NOT_CHECKED,
             Cause::Path { .. } => &PATH_REFUSED,
             Cause::NotRegular { .. } => &NOT_A_REGULAR_FILE,
             Cause::NoExecMount => &NOEXEC_MOUNT,
