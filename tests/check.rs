@@ -18,6 +18,7 @@ mod verdict;
 
 use libtest_mimic::{Arguments, Trial};
 use nix::sched::{CloneFlags, unshare};
+use support::refused::trial;
 
 fn main() {
     let trials = [
@@ -35,7 +36,12 @@ fn main() {
 /// A trial that panics where it fails. Its thread has a working directory of its own: while the kernel's check is asked,
 /// no thread can be made that shares it (EAGAIN), as during an execve.
 fn asserting(name: &str, run: fn()) -> Trial {
-    Trial::test(name, move || {
+    asserting_with(name, None, run)
+}
+
+/// The same, ignored where something that it needs is missing.
+fn asserting_with(name: &str, missing: Option<&str>, run: fn()) -> Trial {
+    trial(name, missing, move || {
         unshare(CloneFlags::CLONE_FS).expect("anyone may");
         run();
         Ok(())

@@ -1,6 +1,6 @@
 //! `supplant check`: would execve start it, here, now, for this user; and what of it deserves a look.
 
-mod text;
+pub(crate) mod text;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 use nix::errno::Errno;
-use supplant_loader::check::{self, Finding, KernelAnswer, Report, Severity, Verdict};
+use supplant_loader::check::{self, Finding, KernelAnswer, Link, Report, Severity, Verdict};
 
 use crate::text::{BOLD, CYAN, DIM, GREEN, PLAIN, Page, RED, YELLOW, printable, styled};
 
@@ -14,23 +14,25 @@ pub(super) fn report(page: Page, report: &Report, verbose: bool) -> String {
         .iter()
         .partition(|finding| verbose || finding.check.severity != Severity::Note);
     let mut text = heading(page, report, hidden.len());
-    for link in &report.chain {
-        let argument = link
-            .argument
-            .as_ref()
-            .map(|argument| format!(" {argument}"));
-        let line = format!(
-            "{}: {}{}",
-            link.script,
-            link.interpreter,
-            argument.unwrap_or_default()
-        );
-        text += &page.paragraph(CYAN, "  #! ", &printable(&line), INDENT);
-    }
+    text += &chain(page, &report.chain);
     for finding in shown {
         text += &about(page, finding);
     }
     text
+}
+
+/// A line for each #! line.
+pub(crate) fn chain(page: Page, links: &[Link]) -> String {
+    let lines = links.iter().map(|link| {
+        let argument = link
+            .argument
+            .as_ref()
+            .map(|argument| format!(" {argument}"));
+        let argument = argument.unwrap_or_default();
+        let line = format!("{}: {}{argument}", link.script, link.interpreter);
+        page.paragraph(CYAN, "  #! ", &printable(&line), INDENT)
+    });
+    lines.collect()
 }
 
 fn heading(page: Page, report: &Report, notes: usize) -> String {

@@ -1,7 +1,7 @@
 //! A plan as one line of JSON; addresses are strings.
 
 use serde_json::{Value, json};
-use supplant_loader::check::Headers;
+use supplant_loader::check::{Headers, Link};
 use supplant_loader::notation::notation;
 use supplant_loader::preview::{Preview, Rows};
 use supplant_loader::table::Policy;
@@ -11,13 +11,14 @@ use super::{Refusal, addresses, calls, files};
 /// The version of this form.
 const SCHEMA: u32 = 1;
 
-pub(super) fn line(program: &str, planned: &Result<Preview, Refusal>) -> String {
+pub(super) fn line(program: &str, chain: &[Link], planned: &Result<Preview, Refusal>) -> String {
     let mut value = match planned {
         Ok(preview) => planned_value(preview),
         Err(refusal) => refused_value(refusal),
     };
     value["schema"] = SCHEMA.into();
     value["program"] = program.into();
+    value["chain"] = json!(chain);
     format!("{value}\n")
 }
 

@@ -13,11 +13,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use nix::errno::Errno;
-use supplant_loader::check::{Headers, elf_files};
+use supplant_loader::check::{Headers, Link, chain, elf_files};
 use supplant_loader::host::Host;
 use supplant_loader::preview::{ElfFile, Preview};
 use supplant_loader::{Command, Error, search};
 
+use crate::check::text as check_text;
 use crate::cli::RunOptions;
 use crate::text::{BOLD, PLAIN, Page, RED, print, printable};
 use crate::{WRONG_COMMAND_LINE, complain, run};
@@ -101,10 +102,12 @@ fn try_plan(options: &PlanOptions) -> anyhow::Result<i32> {
         files: elf_files(&place(options)),
         error,
     });
+    let chain = chain(&place(options));
+    let page = Page::current();
     let text = match (&planned, options.json) {
-        (planned, true) => json::line(&name, planned),
-        (Ok(preview), false) => as_text(Page::current(), preview),
-        (Err(refusal), false) => refusal.as_text(Page::current()),
+        (planned, true) => json::line(&name, &chain, planned),
+        (Ok(preview), false) => scripts(page, &chain) + &as_text(page, preview),
+        (Err(refusal), false) => scripts(page, &chain) + &refusal.as_text(page),
     };
     print(&text);
     Ok(if planned.is_ok() { PLANNED } else { REFUSED })
@@ -162,6 +165,15 @@ impl Refusal {
         let files: String = files.collect();
         files + &page.paragraph(RED, "refused:", &printable(&self.reason()), 2)
     }
+}
+
+/// The #! lines before the program.
+fn scripts(page: Page, chain: &[Link]) -> String {
+    if chain.is_empty() {
+        return String::new();
+    }
+    heading(page, "scripts", "and the interpreters on their #! lines")
+        + &check_text::chain(page, chain)
 }
 
 fn as_text(page: Page, preview: &Preview) -> String {

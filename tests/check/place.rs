@@ -4,21 +4,21 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use nix::sys::resource::{Resource, setrlimit};
 use serde_json::Value;
 
-use crate::asserting;
 use crate::support::elf::Elf;
-use crate::support::refused::{NOBODY, chown, file, needs_mounts, needs_root, program, trial};
+use crate::support::refused::{NOBODY, chown, file, needs_mounts, needs_root, program};
 use crate::support::{Call, Ending, builds, is_root, scratch};
+use crate::{asserting, asserting_with};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
-        trial("on_a_noexec_mount", needs_mounts(), noexec),
+        asserting_with("on_a_noexec_mount", needs_mounts(), noexec),
         asserting("a_file_that_is_open_for_writing", busy),
-        trial("by_a_user_who_may_not_read_it", needs_root(), unreadable),
-        trial(
+        asserting_with("by_a_user_who_may_not_read_it", needs_root(), unreadable),
+        asserting_with(
             "by_a_user_who_may_not_execute_it",
             needs_root(),
             not_executable,
@@ -63,13 +63,12 @@ fn refused(path: &Path, name: &str, like: impl Fn(Call) -> Call) {
     assert_eq!(names(&report)[0], name, "{report}");
 }
 
-fn noexec() -> Result<(), Failed> {
+fn noexec() {
     let directory = scratch();
     let path = program(directory.path().join("program"), 0o755);
     refused(&path, "noexec-mount", |call| {
         call.on_noexec(directory.path())
     });
-    Ok(())
 }
 
 fn busy() {
@@ -85,7 +84,7 @@ fn busy() {
 }
 
 /// execve starts it; of its contents nothing can be said.
-fn unreadable() -> Result<(), Failed> {
+fn unreadable() {
     let directory = scratch();
     let path = program(directory.path().join("program"), 0o711);
     let report = report(&path, Call::unprivileged);
@@ -98,11 +97,10 @@ fn unreadable() -> Result<(), Failed> {
         Call::new(&path).unprivileged().by_kernel().ending,
         Ending::Exited(42)
     );
-    Ok(())
 }
 
 /// What is wrong with its contents is told all the same.
-fn not_executable() -> Result<(), Failed> {
+fn not_executable() {
     let directory = scratch();
     let path = file(
         directory.path().join("program"),
@@ -111,7 +109,6 @@ fn not_executable() -> Result<(), Failed> {
     );
     refused(&path, "no-execute-permission", Call::unprivileged);
     assert!(names(&report(&path, Call::unprivileged)).contains(&"no-stack-header"));
-    Ok(())
 }
 
 fn set_id() {

@@ -109,6 +109,11 @@ fn a_program_that_would_be_refused_is_shown_as_far_as_it_goes() {
             "{output:?}"
         );
         assert!(text(&output).contains("refused: "), "{output:?}");
+        assert_eq!(text(&output).starts_with("scripts "), name == "script");
+        assert_eq!(
+            value["chain"].as_array().map(Vec::len),
+            Some(usize::from(name == "script"))
+        );
     }
     assert_eq!(plan(&[], &at("nothing")).status.code(), Some(1));
 }

@@ -303,6 +303,11 @@ impl Chain {
     }
 }
 
+/// The `#!` lines that lead from this file to a program.
+pub fn chain(path: &Path) -> Vec<Link> {
+    Chain::follow(path).links
+}
+
 /// The ELF files that starting this one would read, as far as they are there: of a script, its last interpreter; then the
 /// file that `PT_INTERP` names.
 pub fn elf_files(path: &Path) -> Vec<(String, Headers)> {

@@ -26,7 +26,7 @@ mod tests;
 use crate::image::{PREFIX_SIZE, ReadAt};
 use crate::page::PageSize;
 
-pub use file::{KernelAnswer, Link, Report, Verdict, elf_files, examine};
+pub use file::{KernelAnswer, Link, Report, Verdict, chain, elf_files, examine};
 pub use finding::{Bytes, Finding};
 pub use headers::Headers;
 pub use name::{Check, Severity, all};
