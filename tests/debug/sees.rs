@@ -1,0 +1,171 @@
+//! What gdb sees of a program: from its first instruction, attached to, and in its core file.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::session::{
+    IN_INNER, QUIET, Running, Who, command, debug, expressions, frames, missing, open_to_all,
+    output, path, paths,
+};
+use crate::support::refused::trial;
+use crate::support::system::no_core_files;
+use crate::support::{builds, scratch, test_binaries};
+
+const FLAVOURS: [&str; 6] = [
+    "glibc-pie",
+    "glibc-nopie",
+    "glibc-static",
+    "glibc-static-pie",
+    "musl-pie",
+    "musl-static",
+];
+
+type Test = fn(&Path, Who) -> Result<(), Failed>;
+
+pub fn trials() -> Vec<Trial> {
+    let gdb = missing("gdb");
+    let mut trials = Vec::new();
+    for flavour in FLAVOURS {
+        let program = test_binaries().join(flavour).join("frames");
+        let lacking = gdb.or((!program.exists()).then_some("the test programs"));
+        let mut add = |name: &str, lacking: Option<&'static str>, test: Test| {
+            for who in Who::all() {
+                let (program, name) = (program.clone(), format!("{name}_{flavour}_{who:?}"));
+                trials.push(trial(name, lacking.or(who.missing()), move || {
+                    test(&program, who)
+                }));
+            }
+        };
+        add("gdb_sees_what_it_sees_after_exec", lacking, sees_the_same);
+        add("a_process_is_attached_to", lacking, attaches);
+        add(
+            "a_process_that_waits_is_brought_to_its_entry",
+            lacking,
+            brought_to_entry,
+        );
+        add(
+            "a_core_file_is_opened_with_symbols",
+            lacking.or_else(no_core_files),
+            core_is_opened,
+        );
+    }
+    trials
+}
+
+const LOOK: [&str; 7] = [
+    "break inner",
+    "continue",
+    "bt",
+    "info sharedlibrary",
+    "info proc mappings",
+    "finish",
+    "stepi",
+];
+
+/// The same commands under gdb's own `run`: frames, libraries, mappings, and where a step leads.
+fn sees_the_same(program: &Path, who: Who) -> Result<(), Failed> {
+    let of_kernel = LOOK.map(|command| {
+        if command == "continue" {
+            "run"
+        } else {
+            command
+        }
+    });
+    let mut gdb = command(who, "gdb");
+    gdb.args(QUIET).args(expressions(&of_kernel)).arg(program);
+    let kernel = output(&mut gdb)?;
+    for build in builds() {
+        let ours = output(&mut debug(who, &build, &[], &[path(program)], &LOOK))?;
+        let seen = |text: &str| (frames(text), paths(text).join(" "), last_function(text));
+        if !frames(&kernel).starts_with(&IN_INNER.map(str::to_owned))
+            || seen(&ours) != seen(&kernel)
+        {
+            return Err(format!("kernel:\n{kernel}\nours:\n{ours}").into());
+        }
+    }
+    Ok(())
+}
+
+/// The function that the last line with an address names.
+fn last_function(text: &str) -> Option<String> {
+    let in_function = text
+        .lines()
+        .rev()
+        .find(|line| line.starts_with("0x") && line.contains(" in "));
+    Some(
+        in_function?
+            .split_once(" in ")?
+            .1
+            .split(' ')
+            .next()?
+            .to_owned(),
+    )
+}
+
+/// Whatever the exe link names.
+fn attaches(program: &Path, who: Who) -> Result<(), Failed> {
+    for build in builds() {
+        let running = Running::new(who, &build, &[], &[path(program), "loop"]);
+        running.until("Name:\tframes");
+        running.until_it_has_run();
+        let shown = output(&mut debug(who, &build, &[], &[&running.subject()], &["bt"]))?;
+        if !frames(&shown).starts_with(&IN_INNER.map(str::to_owned)) {
+            return Err(shown.into());
+        }
+    }
+    Ok(())
+}
+
+/// `run --stop` waits some instructions before the first of the program.
+fn brought_to_entry(program: &Path, who: Who) -> Result<(), Failed> {
+    for build in builds() {
+        let running = Running::new(who, &build, &["--stop"], &[path(program)]);
+        running.until("State:\tT");
+        let commands = ["x/i $pc", "break inner", "continue", "bt"];
+        let shown = output(&mut debug(
+            who,
+            &build,
+            &[],
+            &[&running.subject()],
+            &commands,
+        ))?;
+        let at_start = shown.contains("<_start") || shown.contains("<_dlstart");
+        if !at_start || !frames(&shown).starts_with(&IN_INNER.map(str::to_owned)) {
+            return Err(shown.into());
+        }
+    }
+    Ok(())
+}
+
+fn core_is_opened(program: &Path, who: Who) -> Result<(), Failed> {
+    for build in builds() {
+        let directory = scratch();
+        open_to_all(directory.path())?;
+        let mut run = command(who, "sh");
+        let script = "ulimit -c unlimited; exec \"$@\"";
+        run.args(["-c", script, "sh"])
+            .arg(&build)
+            .arg("run")
+            .arg(program)
+            .arg("crash");
+        output(run.current_dir(&directory))?;
+        let core = fs::read_dir(&directory)?
+            .flatten()
+            .next()
+            .ok_or("no core file")?
+            .path();
+        let mut gdb = Command::new("gdb");
+        gdb.args(QUIET)
+            .args(expressions(&["bt"]))
+            .arg(program)
+            .arg(core);
+        let shown = output(&mut gdb)?;
+        if !frames(&shown).starts_with(&IN_INNER.map(str::to_owned)) {
+            return Err(shown.into());
+        }
+    }
+    Ok(())
+}
