@@ -581,3 +581,78 @@ fn a_core_file_cut_anywhere_is_read_or_refused() {
     }
     assert!(drawn > 1000, "{drawn}");
 }
+
+/// A program with random bytes in its headers and tables, mapped where it is when it is whole.
+#[test]
+fn garbage_in_headers_and_tables_is_drawn() {
+    use supplant_loader::layout::{Binary, Layout, symbols::nearest};
+    let path = fs::canonicalize("/bin/true").expect("it is there");
+    let name = path.to_str().expect("a plain path");
+    let whole = fs::read(&path).expect("it may be read");
+    let elf = goblin::elf::Elf::parse(&whole).expect("it runs");
+    let tables = elf.header.e_shoff as usize;
+    let prepared = supplant_loader::Command::new(&path)
+        .prepare()
+        .expect("it can be planned");
+    let mut evidence = prepared.evidence("garbage").expect("it has mappings");
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as usize % below.max(1)
+    };
+    for _ in 0..2000 {
+        let mut bytes = whole.clone();
+        for _ in 0..12 {
+            let at = match random(3) {
+                0 => random(64),
+                1 => 64 + random(56 * 14),
+                _ => tables + random(whole.len() - tables),
+            };
+            bytes[at] = [0, 1, 0x7f, 0xff, random(256) as u8][random(5)];
+        }
+        let Some(binary) = Binary::read(&bytes[..], name, bytes.len() as u64) else {
+            continue;
+        };
+        evidence.know(name.as_bytes(), binary.clone());
+        let layout = Layout::new(&evidence);
+        let addresses = layout.regions.iter().map(|region| region.range.start + 8);
+        for address in addresses.chain([0, u64::MAX]) {
+            layout.locate(address);
+            nearest(&bytes[..], &binary, address);
+        }
+        assert!(layout.folded(3).regions.len() < layout.regions.len());
+    }
+}
+
+#[test]
+fn a_program_of_1170_segments_has_a_page_below_a_megabyte() {
+    let directory = scratch();
+    let mut elf = Elf::standard();
+    let code = elf.program_headers[1];
+    elf.program_headers.clear();
+    for index in 0..1170 {
+        let mut header = code;
+        header.vaddr = 0x40_0000 + index * 0x2000;
+        header.offset = 0x1_1000;
+        elf.program_headers.push(header);
+    }
+    elf.header.entry = 0x40_0000;
+    elf.contents = vec![(0x1_1000, support::elf::EXIT_42.to_vec())];
+    elf.size = Some(0x1_2000);
+    let program = elf.write(directory.path().join("program"));
+    let page = directory.path().join("page.html").display().to_string();
+    let subject = format!("plan:{}", program.display());
+    let layout = json(&["--html", &page, &subject]);
+    let regions = layout["regions"].as_array().expect("there are regions");
+    assert_eq!(
+        regions
+            .iter()
+            .filter(|region| region["role"] == "segment")
+            .count(),
+        1170
+    );
+    let size = fs::metadata(&page).expect("it was written").len();
+    assert!(size < 1 << 20, "{size}");
+}

@@ -11,6 +11,7 @@ use crate::auxv::AT_PLATFORM;
 use crate::host::Randomize;
 use crate::page::PageSize;
 
+use super::bands::grows_up;
 use super::evidence::Evidence;
 use super::words::{about, size};
 use super::{Layout, Owner, Role};
@@ -132,6 +133,36 @@ impl Chance<'_> {
     }
 
     fn mmap_base(&self) -> Option<Anchor> {
+        if grows_up(self.evidence, &self.layout.regions) {
+            self.mmap_base_below()
+        } else {
+            self.mmap_base_above()
+        }
+    }
+
+    /// In the legacy layout.
+    fn mmap_base_below(&self) -> Option<Anchor> {
+        let third = self.page.ceil(self.evidence.machine.stack_top() / 3)?;
+        let mut regions = self.layout.regions.iter();
+        let lowest = regions.find(|region| region.range.start >= third)?;
+        let most = if self.is_fixed() {
+            0
+        } else {
+            (self.pages() - 1) * self.page.get()
+        };
+        Some(Anchor {
+            name: "mmap base",
+            address: lowest.range.start,
+            window: Some(third..=third.saturating_add(most)),
+            why: format!(
+                "the lowest mapping begins here; mappings go up (the legacy layout) from {third:#x}, by chance at most {} \
+                 higher",
+                about(most)
+            ),
+        })
+    }
+
+    fn mmap_base_above(&self) -> Option<Anchor> {
         let machine = self.evidence.machine;
         let stack = self.layout.region_of(Role::Stack)?.range.start;
         let below = self

@@ -11,7 +11,7 @@ use super::{Region, Role, hex_range};
 /// A part of the address space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Band {
-    /// `low`, `mmap area` or `stack`.
+    /// `low`, `mmap area` or `stack`; in the legacy layout, where the mmap area is below it, also `program area`.
     pub name: &'static str,
     /// Regions and gaps, from low to high, without holes.
     pub items: Vec<Item>,
@@ -51,10 +51,23 @@ pub fn height(size: u64, page_size: u64) -> usize {
     1 + pages.ilog2() as usize / 4
 }
 
+/// The names of the bands, from low to high.
+const NAMES: [&str; 4] = ["low", "mmap area", "program area", "stack"];
+const LOW: usize = 0;
+const MMAP: usize = 1;
+const PROGRAM: usize = 2;
+const STACK: usize = 3;
+
+/// Whether mappings go up, from a third of user memory: the legacy layout (`ADDR_COMPAT_LAYOUT`). Then so lies the vDSO.
+pub(super) fn grows_up(evidence: &Evidence, regions: &[Region]) -> bool {
+    let vdso = regions.iter().find(|region| region.role == Role::Vdso);
+    vdso.is_some_and(|vdso| vdso.range.start < evidence.machine.et_dyn_base())
+}
+
 /// The bands that hold anything, from low to high.
 pub(super) fn bands(evidence: &Evidence, regions: &[Region]) -> Vec<Band> {
     let borders = Borders::new(evidence, regions);
-    let mut bands = ["low", "mmap area", "stack"].map(|name| Band {
+    let mut bands = NAMES.map(|name| Band {
         name,
         items: Vec::new(),
     });
@@ -68,7 +81,7 @@ pub(super) fn bands(evidence: &Evidence, regions: &[Region]) -> Vec<Band> {
         end = region.range.end;
     }
     if end < borders.user_end {
-        bands[2].items.push(Item::Gap {
+        bands[STACK].items.push(Item::Gap {
             range: end..borders.user_end,
             kind: Gap::Free,
         });
@@ -83,6 +96,8 @@ pub(super) fn bands(evidence: &Evidence, regions: &[Region]) -> Vec<Band> {
 struct Borders {
     /// Where the mmap area may begin.
     low_end: u64,
+    /// Where, in the legacy layout, it ends.
+    mmap_end: u64,
     /// The stack.
     stack: Option<Range<u64>>,
     /// Where user memory ends.
@@ -101,12 +116,15 @@ impl Borders {
         let above_programs = programs
             .saturating_add(evidence.page_size() << bits)
             .saturating_add(2 * machine.brk_random_range());
-        // In the legacy layout mappings begin at a third of user memory, and grow up.
-        let vdso = regions.iter().find(|region| region.role == Role::Vdso);
-        let is_legacy = vdso.is_some_and(|vdso| vdso.range.start < programs);
+        let grows_up = grows_up(evidence, regions);
         let stack = regions.iter().find(|region| region.role == Role::Stack);
         Self {
-            low_end: if is_legacy {
+            mmap_end: if grows_up {
+                programs & !0xfff
+            } else {
+                u64::MAX
+            },
+            low_end: if grows_up {
                 machine.stack_top() / 3
             } else {
                 above_programs
@@ -120,12 +138,20 @@ impl Borders {
     fn band(&self, region: &Region) -> usize {
         let at = region.range.start;
         match &self.stack {
-            Some(stack) if at >= stack.start => 2,
-            None if at >= self.user_end => 2,
+            Some(stack) if at >= stack.start => STACK,
+            None if at >= self.user_end => STACK,
             // A small address space, as of 32-bit programs, has no areas that could be told apart.
-            Some(stack) if stack.end <= self.low_end && region.role != Role::Segment => 1,
-            _ if at >= self.low_end => 1,
-            _ => 0,
+            Some(stack) if stack.end <= self.low_end && region.role != Role::Segment => MMAP,
+            _ => self.area(at),
+        }
+    }
+
+    /// The band of an address below the stack.
+    fn area(&self, address: u64) -> usize {
+        match address {
+            _ if address >= self.mmap_end => PROGRAM,
+            _ if address >= self.low_end => MMAP,
+            _ => LOW,
         }
     }
 
@@ -149,11 +175,10 @@ impl Borders {
             _ => Gap::Free,
         };
         let of_band = |start: u64| match kind(start) {
-            Gap::Guard | Gap::Kernel => 2,
+            Gap::Guard | Gap::Kernel => STACK,
             Gap::Free => match &self.stack {
-                Some(stack) if start >= stack.start => 2,
-                _ if start < self.low_end => 0,
-                _ => band.min(1),
+                Some(stack) if start >= stack.start => STACK,
+                _ => self.area(start).min(band),
             },
         };
         parts

@@ -18,7 +18,10 @@ use crate::image::{Kind, Permissions, ReadAt, header_in};
 use super::evidence::printable;
 use super::letters;
 
-const SECTIONS_LIMIT: usize = 20_000;
+/// What the kernel reads of program headers at most, in bytes.
+const HEADERS_LIMIT: u64 = 65_536;
+/// More than executables have.
+const SECTIONS_LIMIT: usize = 2000;
 const NAMES_LIMIT: u64 = 1 << 20;
 const INTERPRETER_LIMIT: u64 = 4096;
 
@@ -188,9 +191,9 @@ fn program_headers(file: &(impl ReadAt + ?Sized), header: &FileHeader) -> Vec<He
     if usize::from(header.e_phentsize) != SIZEOF_PHDR {
         return Vec::new();
     }
-    let count = usize::from(header.e_phnum);
-    let size = (count * SIZEOF_PHDR) as u64;
-    let bytes = read(file, header.e_phoff, size, size).unwrap_or_default();
+    let size = u64::from(header.e_phnum) * SIZEOF_PHDR as u64;
+    let limit = HEADERS_LIMIT - HEADERS_LIMIT % SIZEOF_PHDR as u64;
+    let bytes = read(file, header.e_phoff, size, limit).unwrap_or_default();
     let count = bytes.len() / SIZEOF_PHDR;
     let headers = ProgramHeader::from_bytes(&bytes, count);
     let shown = headers.iter().enumerate().map(|(index, header)| Header {

@@ -1,5 +1,6 @@
 //! Why each mapping is where it is, in a sentence.
 
+use super::bands::grows_up;
 use super::evidence::Evidence;
 use super::pieces::Piece;
 use super::words::size;
@@ -7,98 +8,128 @@ use super::{File, Layout, Owner, Region, Role};
 
 /// A sentence for each region.
 pub(super) fn reasons(evidence: &Evidence, layout: &Layout) -> Vec<String> {
-    layout
-        .regions
-        .iter()
-        .map(|region| reason(evidence, layout, region))
-        .collect()
+    let hole = if grows_up(evidence, &layout.regions) {
+        "the lowest hole above the mmap base"
+    } else {
+        "the highest hole below the mmap base"
+    };
+    let writer = Writer {
+        evidence,
+        layout,
+        hole,
+    };
+    let regions = layout.regions.iter();
+    regions.map(|region| writer.reason(region)).collect()
 }
 
-fn reason(evidence: &Evidence, layout: &Layout, region: &Region) -> String {
-    let file = region.file.map(|index| &layout.files[index]);
-    match (region.role, file, region.header) {
-        (Role::Segment, Some(file), Some(header)) => segment(evidence, region, file, header),
-        (Role::Bss, Some(file), Some(header)) => bss(file, header),
-        (Role::Heap, ..) => heap(layout, region),
-        (Role::Stack, ..) => stack(evidence, region),
-        (Role::Vdso, ..) => "code of the kernel's own, for clock_gettime and the like without a system call: mapped last \
-                             by execve, in the highest hole that was left"
-            .to_owned(),
-        (Role::Vvar, ..) => "the data that the vDSO reads, shown by the kernel right below it".to_owned(),
-        (Role::Vsyscall, ..) => "system calls for programs older than the vDSO: in the kernel's half of the address \
-                                 space, at one address in every process"
-            .to_owned(),
-        (Role::Leftover, ..) => "the page from which supplant played the system calls: no way was known, or none was \
-                                 wanted, to remove it"
-            .to_owned(),
-        (Role::File, ..) if !region.permissions.read => {
-            "a hole between the segments of a library: reserved by the interpreter, without access".to_owned()
+struct Writer<'a> {
+    evidence: &'a Evidence,
+    layout: &'a Layout,
+    /// Where the kernel puts what asks for no address.
+    hole: &'static str,
+}
+
+impl Writer<'_> {
+    fn reason(&self, region: &Region) -> String {
+        let file = region.file.map(|index| &self.layout.files[index]);
+        match (region.role, file, region.header) {
+            (Role::Segment, Some(file), Some(header)) => self.segment(region, file, header),
+            (Role::Bss, Some(file), Some(header)) => bss(file, header),
+            (Role::Heap, ..) => heap(self.layout, region),
+            (Role::Stack, ..) => stack(self.evidence, region),
+            (Role::File, ..) => self.file(region).to_owned(),
+            (role, ..) => self.other(role),
         }
-        (Role::File, ..) if evidence.binaries.contains_key(&region.name) => {
+    }
+
+    fn file(&self, region: &Region) -> &'static str {
+        if !region.permissions.read {
+            "a hole between the segments of a library: reserved by the interpreter, without access"
+        } else if self.evidence.binaries.contains_key(&region.name) {
             "a part of an ELF file that is none of its segments as they are now: mapped by mmap(2) after the start, or the \
              file has changed"
-                .to_owned()
+        } else {
+            "a file that is no ELF file, or cannot be read any more: mapped by execve, or by mmap(2) after the start"
         }
-        (Role::File, ..) => "a file that is no ELF file, or cannot be read any more: mapped by execve, or by mmap(2) after \
-                             the start"
-            .to_owned(),
-        _ if evidence.origin.is_fresh() => "anonymous memory that execve mapped: a part of a segment, or a page at \
-                                            address 0 for old personalities"
-            .to_owned(),
-        _ => "anonymous memory, mapped by mmap(2) after the start, in the highest hole of that time: thread-local \
-              storage, a thread's stack, a large malloc"
-            .to_owned(),
     }
-}
 
-fn segment(evidence: &Evidence, region: &Region, file: &File, number: usize) -> String {
-    let Some(header) = file.binary.headers.get(number) else {
-        return String::new();
-    };
-    let lowest = file.binary.loads().map(|header| header.vaddr).min();
-    let vaddr = header.vaddr;
-    let place = if !file.binary.position_independent {
-        format!(
-            "at its own p_vaddr {vaddr:#x}, rounded down to the page: the file fixes its addresses (ET_EXEC)"
-        )
-    } else if lowest == Some(vaddr) && header.file_size != 0 {
-        first(evidence, region, file)
-    } else {
-        format!(
-            "p_vaddr {vaddr:#x} above the file's bias {:#x}, which all its segments share",
-            file.bias
-        )
-    };
-    format!(
-        "PT_LOAD {number}: {place}{}",
-        relro(region, header.permissions.write)
-    )
-}
+    /// What no file is behind.
+    fn other(&self, role: Role) -> String {
+        let hole = self.hole;
+        match role {
+            Role::Vdso => format!(
+                "code of the kernel's own, for clock_gettime and the like without a system call: mapped last by execve, in \
+                 {hole} that was left"
+            ),
+            Role::Vvar => "the data that the vDSO reads, shown by the kernel right below it".to_owned(),
+            Role::Vsyscall => "system calls for programs older than the vDSO: in the kernel's half of the address space, \
+                               at one address in every process"
+                .to_owned(),
+            Role::Leftover => "the page from which supplant played the system calls: no way was known, or none was wanted, \
+                               to remove it"
+                .to_owned(),
+            _ if self.evidence.origin.is_fresh() => "anonymous memory that execve mapped: a part of a segment, or a page \
+                                                     at address 0 for old personalities"
+                .to_owned(),
+            _ => format!(
+                "anonymous memory, mapped by mmap(2) after the start, in {hole} at that time: thread-local storage, a \
+                 thread's stack, a large malloc"
+            ),
+        }
+    }
 
-/// Where a position-independent file goes as a whole.
-fn first(evidence: &Evidence, region: &Region, file: &File) -> String {
-    let total = size(total_size(file));
-    let base = evidence.machine.et_dyn_base() & !(evidence.page_size() - 1);
-    match (file.owner, &file.binary.interpreter) {
-        (Owner::Program, Some(_)) => match region.range.start.checked_sub(base) {
-            Some(0) => format!(
-                "two thirds up user memory, {base:#x}, where programs go that have an interpreter; not moved by chance"
+    fn segment(&self, region: &Region, file: &File, number: usize) -> String {
+        let Some(header) = file.binary.headers.get(number) else {
+            return String::new();
+        };
+        let lowest = file.binary.loads().map(|header| header.vaddr).min();
+        let vaddr = header.vaddr;
+        let place = if !file.binary.position_independent {
+            format!(
+                "at its own p_vaddr {vaddr:#x}, rounded down to the page: the file fixes its addresses (ET_EXEC)"
+            )
+        } else if lowest == Some(vaddr) && header.file_size != 0 {
+            self.first(region, file)
+        } else {
+            format!(
+                "p_vaddr {vaddr:#x} above the file's bias {:#x}, which all its segments share",
+                file.bias
+            )
+        };
+        format!(
+            "PT_LOAD {number}: {place}{}",
+            relro(region, header.permissions.write)
+        )
+    }
+
+    /// Where a position-independent file goes as a whole.
+    fn first(&self, region: &Region, file: &File) -> String {
+        let (hole, total) = (self.hole, size(total_size(file)));
+        let page_size = self.evidence.page_size();
+        let base = self.evidence.machine.et_dyn_base() & !(page_size - 1);
+        match (file.owner, &file.binary.interpreter) {
+            (Owner::Program, Some(_)) => match region.range.start.checked_sub(base) {
+                Some(0) => format!(
+                    "two thirds up user memory, {base:#x}, where programs go that have an interpreter; not moved by chance"
+                ),
+                Some(distance) if distance >> 42 == 0 => format!(
+                    "{:#x} random pages above {base:#x}, two thirds up user memory, where programs go that have an interpreter",
+                    distance / page_size
+                ),
+                _ => "at a base that was chosen for it".to_owned(),
+            },
+            (Owner::Program, None) => format!(
+                "position-independent without an interpreter, so the kernel took {hole} that holds all {total} of it"
             ),
-            Some(distance) if distance >> 42 == 0 => format!(
-                "{:#x} random pages above {base:#x}, two thirds up user memory, where programs go that have an interpreter",
-                distance / evidence.page_size()
+            (Owner::Interpreter, _) => format!(
+                "the interpreter that PT_INTERP names: execve took {hole} that holds all {total} of it"
             ),
-            _ => "at a base that was chosen for it".to_owned(),
-        },
-        (Owner::Program, None) => format!(
-            "position-independent without an interpreter, so the kernel took the highest hole below the mmap base that holds all {total} of it"
-        ),
-        (Owner::Interpreter, _) => format!(
-            "the interpreter that PT_INTERP names: execve took the highest hole in the mmap area that holds all {total} of it"
-        ),
-        (Owner::Library, _) => format!(
-            "mapped by the interpreter with mmap(2), in the highest hole of that time that held all {total} of it"
-        ),
+            (Owner::Library, _) => {
+                format!(
+                    "mapped by the interpreter with mmap(2), in {hole} at that time that held all {total} of it"
+                )
+            }
+        }
     }
 }
 

@@ -2,48 +2,51 @@
 
 use crate::image::Permissions;
 
+use super::bands::{Band, Item, rejoined};
 use super::pieces::{Content, whole};
-use super::{Item, Layout, Owner, Region, Role, bands::rejoined};
+use super::{Layout, Owner, Region, Role};
 
-/// Files whose sections and program headers are kept, program and interpreter among them.
+/// Files whose sections are kept, program and interpreter among them.
 const FILES_LIMIT: usize = 24;
+/// Program headers, and sections, of one file that are kept.
+const HEADERS_LIMIT: usize = 120;
 /// Letters of a name that are kept.
 const NAME_LIMIT: usize = 200;
 
 impl Layout {
-    /// At most about `most` mappings: neighbours that belong to neither program nor interpreter are drawn as one.
+    /// At most about `most` mappings: neighbours are drawn as one, those of program and interpreter last.
     #[must_use]
     pub fn folded(&self, most: usize) -> Self {
         let mut folded = self.clone();
-        for region in &mut folded.regions {
-            shorten(&mut region.name);
-            shorten(&mut region.label);
-        }
-        for file in folded.files.iter_mut().skip(FILES_LIMIT) {
-            file.binary.sections.clear();
-            file.binary
-                .headers
-                .retain(|header| header.kind == "PT_LOAD");
-        }
         if self.regions.len() > most {
             folded.fold_regions(most.max(1));
+            folded.drop_files();
         }
+        folded.shorten();
         folded
     }
 
     fn fold_regions(&mut self, most: usize) {
+        let staying = |region: &Region| is_special(region) || self.is_of_program(region);
+        let few = self.regions.iter().filter(|region| staying(region)).count() <= most;
+        let stays: Vec<bool> = self
+            .regions
+            .iter()
+            .map(|region| is_special(region) || few && self.is_of_program(region))
+            .collect();
+        let starts: Vec<u64> = self
+            .bands
+            .iter()
+            .filter_map(|band| self.first_region(band))
+            .collect();
         let together = self.regions.len().div_ceil(most).max(2);
         let were = std::mem::take(&mut self.regions);
         let mut run: Vec<Region> = Vec::new();
-        for region in were.clone() {
-            let is_border = self.bands.iter().any(|band| {
-                matches!(band.items.first(), Some(Item::Gap { range, .. }) if range.end == region.range.start)
-            });
-            let keeps = self.stays(&region);
-            if keeps || is_border || run.len() == together {
+        for (region, stays) in were.clone().into_iter().zip(stays) {
+            if stays || run.len() == together || starts.contains(&region.range.start) {
                 self.regions.extend(one(std::mem::take(&mut run)));
             }
-            if keeps {
+            if stays {
                 self.regions.push(region);
             } else {
                 run.push(region);
@@ -53,14 +56,71 @@ impl Layout {
         rejoined(&mut self.bands, &were, &self.regions);
     }
 
-    fn stays(&self, region: &Region) -> bool {
-        let owner = region.file.map(|index| self.files[index].owner);
-        let is_plain = matches!(
-            region.role,
-            Role::Segment | Role::Bss | Role::File | Role::Anonymous
-        );
-        !is_plain || matches!(owner, Some(Owner::Program | Owner::Interpreter))
+    /// Where the lowest region of a band starts: one of another band is not drawn together with it.
+    fn first_region(&self, band: &Band) -> Option<u64> {
+        band.items.iter().find_map(|item| match item {
+            Item::Region(index) => Some(self.regions[*index].range.start),
+            Item::Gap { .. } => None,
+        })
     }
+
+    fn is_of_program(&self, region: &Region) -> bool {
+        let owner = region.file.map(|index| self.files[index].owner);
+        matches!(owner, Some(Owner::Program | Owner::Interpreter))
+    }
+
+    /// Without the files that nothing shows any more.
+    fn drop_files(&mut self) {
+        let mut places: Vec<Option<usize>> = vec![None; self.files.len()];
+        for index in self.regions.iter().filter_map(|region| region.file) {
+            places[index] = Some(0);
+        }
+        for (next, place) in places.iter_mut().flatten().enumerate() {
+            *place = next;
+        }
+        let mut kept = places.iter();
+        self.files
+            .retain(|_| kept.next().is_some_and(Option::is_some));
+        for region in &mut self.regions {
+            region.file = region.file.and_then(|index| places[index]);
+        }
+    }
+
+    /// Without what no picture has room for.
+    fn shorten(&mut self) {
+        shorten(&mut self.subject);
+        for region in &mut self.regions {
+            shorten(&mut region.name);
+            shorten(&mut region.label);
+        }
+        for (index, file) in self.files.iter_mut().enumerate() {
+            let sections = if index < FILES_LIMIT {
+                HEADERS_LIMIT
+            } else {
+                0
+            };
+            let binary = &mut file.binary;
+            binary.sections.truncate(sections);
+            binary.headers.truncate(HEADERS_LIMIT);
+            shorten(&mut binary.path);
+            binary.interpreter.iter_mut().for_each(shorten);
+            binary
+                .sections
+                .iter_mut()
+                .for_each(|section| shorten(&mut section.name));
+        }
+        for pointer in &mut self.pointers {
+            shorten(&mut pointer.target);
+        }
+    }
+}
+
+/// What there is one of.
+fn is_special(region: &Region) -> bool {
+    !matches!(
+        region.role,
+        Role::Segment | Role::Bss | Role::File | Role::Anonymous
+    )
 }
 
 /// Several regions as one.
@@ -71,6 +131,7 @@ fn one(run: Vec<Region>) -> Option<Region> {
     }
     let range = first.range.start..last.range.end;
     let any = |may: fn(&Permissions) -> bool| run.iter().any(|region| may(&region.permissions));
+    let loud = run.iter().any(Region::is_writable_and_executable);
     let mut names: Vec<&str> = run.iter().map(|region| region.label.as_str()).collect();
     names.sort_unstable();
     names.dedup();
@@ -80,7 +141,9 @@ fn one(run: Vec<Region>) -> Option<Region> {
         permissions: Permissions {
             read: any(|permissions| permissions.read),
             write: any(|permissions| permissions.write),
-            execute: false,
+            execute: loud
+                || (any(|permissions| permissions.execute)
+                    && !any(|permissions| permissions.write)),
         },
         shared: false,
         name: String::new(),

@@ -1,5 +1,6 @@
 //! Which mapping is whose program header: maps tells a file and an offset, the rest follows from the file's headers.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::auxv::{AT_BASE, AT_ENTRY, AT_PHDR};
@@ -26,6 +27,7 @@ pub(super) fn owners(evidence: &Evidence) -> (Vec<File>, Vec<Option<Match>>) {
     let mut finder = Finder {
         page: PageSize::new(evidence.page_size()).expect("a page size is a power of two"),
         files: Vec::new(),
+        by_path: BTreeMap::new(),
     };
     let mut matches: Vec<Option<Match>> = Vec::new();
     let mut last = None;
@@ -70,34 +72,47 @@ pub(super) fn shows(header: &Header, bias: u64, mapping: &Mapping, page: PageSiz
         && mapping.offset.wrapping_sub(mapping.range.start) == distance
 }
 
+/// At how many places one file is found; a list of mappings that lies may name it everywhere.
+const PLACES_LIMIT: usize = 8;
+
 struct Finder {
     page: PageSize,
     files: Vec<File>,
+    /// The indices of the files with a path.
+    by_path: BTreeMap<String, Vec<usize>>,
 }
 
 impl Finder {
     fn segment(&mut self, mapping: &Mapping, binary: &Binary) -> Option<Match> {
-        let of_file = |(_, file): &(usize, &File)| file.binary.path == binary.path;
-        for (index, file) in self.files.iter().enumerate().filter(of_file) {
-            if let Some(header) = self.header(binary, file.bias, mapping) {
-                return Some(Match {
-                    file: index,
-                    header,
-                    is_bss: false,
-                });
+        let found = |file, header| Match {
+            file,
+            header,
+            is_bss: false,
+        };
+        let known = self
+            .by_path
+            .get(&binary.path)
+            .map_or(&[][..], Vec::as_slice);
+        for &index in known {
+            if let Some(header) = self.header(binary, self.files[index].bias, mapping) {
+                return Some(found(index, header));
             }
         }
+        if known.len() >= PLACES_LIMIT {
+            return None;
+        }
         let (header, bias) = self.guess(mapping, binary)?;
+        let index = self.files.len();
+        self.by_path
+            .entry(binary.path.clone())
+            .or_default()
+            .push(index);
         self.files.push(File {
             binary: binary.clone(),
             owner: Owner::Library,
             bias,
         });
-        Some(Match {
-            file: self.files.len() - 1,
-            header,
-            is_bss: false,
-        })
+        Some(found(index, header))
     }
 
     /// The last header that shows there: a later segment replaces an earlier one.
