@@ -34,7 +34,7 @@ pub(super) fn section(page: Page, preview: &Preview) -> String {
             PLAIN,
             "  ",
             &format!(
-                "rsp = {sp:#x}, rip = {entry:#x} /* the registers, and the first instruction */"
+                "sp = {sp:#x}, ip = {entry:#x} /* the registers, and the first instruction */"
             ),
             6,
         )

@@ -67,6 +67,11 @@ fn planned_value(preview: &Preview) -> Value {
     let stack: Vec<_> = preview.stack_items().iter().map(|item| {
         json!({"address": hex(item.address), "size": item.size, "name": item.name, "value": item.value})
     }).collect();
+    let differences: Vec<_> = preview
+        .differences
+        .iter()
+        .map(|difference| json!({"rule": difference.rule(), "text": difference.to_string()}))
+        .collect();
     json!({
         "outcome": "starts",
         "files": files,
@@ -75,7 +80,8 @@ fn planned_value(preview: &Preview) -> Value {
         "stack": stack,
         "calls": preview.handover.as_ref().ok().map(rows),
         "obstacle": preview.handover.as_ref().err().map(ToString::to_string),
-        "registers": {"rsp": hex(preview.stack.frame.sp), "rip": hex(preview.plan.entry())},
+        "differences": differences,
+        "registers": {"sp": hex(preview.stack.frame.sp), "ip": hex(preview.plan.entry())},
     })
 }
 

@@ -199,8 +199,22 @@ fn as_text(page: Page, preview: &Preview) -> String {
             "from the point of no return to the first instruction",
         ),
         calls::section(page, preview),
+        differences(page, preview),
     ]
     .concat()
+}
+
+/// What `run -v` says.
+fn differences(page: Page, preview: &Preview) -> String {
+    let lines = preview.differences.iter().map(|difference| {
+        let text = format!("{difference} ({})", difference.rule());
+        page.paragraph(PLAIN, "  ", &text, 4)
+    });
+    let lines: String = lines.collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    heading(page, "differences", "from execve that stay") + &lines
 }
 
 fn heading(page: Page, title: &str, more: &str) -> String {

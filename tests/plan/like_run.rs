@@ -233,3 +233,30 @@ fn the_system_calls_are_those_of_run() {
             .all(|call| !call["reason"].as_str().expect("a reason").is_empty())
     );
 }
+
+#[test]
+fn what_stays_different_is_what_run_says() {
+    let program = test_binaries().join("glibc-pie/tell");
+    let mut command = supplant(&["run", "-R", "-v"]);
+    let output = command.arg(&program).output().expect("it was built");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said: Vec<_> = said
+        .lines()
+        .filter_map(|line| line.split_once("differs from execve: "))
+        .map(|(_, rest)| rest.to_owned())
+        .collect();
+    let plan = planned(&["-R"], &program);
+    let differences = plan["differences"].as_array().expect("a list").iter();
+    let text = |value: &Value| value.as_str().expect("a string").to_owned();
+    let planned: Vec<_> = differences
+        .map(|difference| {
+            format!(
+                "{} ({})",
+                text(&difference["text"]),
+                text(&difference["rule"])
+            )
+        })
+        .collect();
+    assert_eq!(planned, said);
+    assert!(!said.is_empty());
+}

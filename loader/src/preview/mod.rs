@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::arguments::Arguments;
 use crate::check::Headers;
+use crate::difference::Difference;
 use crate::error::Error;
 use crate::handover;
 use crate::host::Host;
@@ -41,6 +42,8 @@ pub struct Preview {
     pub stack: InitialStack,
     /// The memory before the first instruction, as /proc/PID/maps would list it.
     pub mappings: Vec<Mapping>,
+    /// What stays different from execve(2); not known of another host.
+    pub differences: Vec<Difference>,
     /// The point of no return; an error is what stands in its way in this process.
     pub handover: Result<Rows, Error>,
 }
@@ -66,7 +69,11 @@ pub struct Rows {
 }
 
 impl Preview {
-    fn new(prepared: Prepared, handover: Result<Rows, Error>) -> Self {
+    fn new(
+        prepared: Prepared,
+        differences: Vec<Difference>,
+        handover: Result<Rows, Error>,
+    ) -> Self {
         let opened = &prepared.opened;
         let program = ElfFile::new(&opened.program);
         let interpreter = opened.interpreter.as_ref().map(ElfFile::new);
@@ -84,6 +91,7 @@ impl Preview {
             choices: prepared.choices,
             plan: prepared.plan,
             stack: prepared.stack,
+            differences,
             handover,
         }
     }
@@ -121,14 +129,14 @@ impl Prepared {
             let (table, last) = commit.rows(&ready);
             Ok(Rows { table, last })
         };
-        let handover = rows();
-        Preview::new(self, handover)
+        let (differences, handover) = (self.differences(), rows());
+        Preview::new(self, differences, handover)
     }
 
     /// The same for another process on the host that this was prepared for.
     pub(crate) fn preview_elsewhere(self) -> Preview {
         let rows = handover::table_elsewhere(&self.host, &self.plan, &self.stack, &self.opened);
         let rows = rows.map(|(table, last)| Rows { table, last });
-        Preview::new(self, rows.map_err(Error::from))
+        Preview::new(self, Vec::new(), rows.map_err(Error::from))
     }
 }
