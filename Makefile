@@ -83,7 +83,7 @@ sweep: release ## Compare every executable of the machine; run every program wit
 	cargo test --test sweep -- --all
 
 .PHONY: vectors
-vectors: ## Write the generated ELF files, with what this kernel does with each, to target/vectors
+vectors: ## Write the generated ELF files, what this kernel does with each, and a runner to target/vectors
 	VECTORS=$(CURDIR)/target/vectors cargo test --test headers
 
 .PHONY: mutate

@@ -5,6 +5,9 @@
 mod support;
 mod vectors;
 
+#[path = "vectors/manifest.rs"]
+mod manifest;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +19,7 @@ use vectors::{Vector, rendered};
 fn main() {
     without_randomization();
     if let Some(directory) = std::env::var_os("VECTORS") {
-        return write_vectors(Path::new(&directory));
+        return manifest::write(Path::new(&directory));
     }
     let arguments = Arguments::from_args();
     let scratch = scratch();
@@ -30,44 +33,11 @@ fn main() {
             let program = vector.write(&directory);
             trials(&vector, program, &directory)
         })
+        .chain([manifest::the_runner_tells()])
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(scratch);
     conclusion.exit();
-}
-
-/// Writes every vector to a directory of its own, with what this kernel does with it, for the authors of other loaders:
-/// a line of JSON each in `manifest.jsonl`, and what the program wrote (its stack, its map, its pages) in `stdout`.
-fn write_vectors(directory: &Path) {
-    let vectors = vectors::all();
-    let mut manifest = String::new();
-    for (number, vector) in vectors.iter().enumerate() {
-        let place = directory.join(format!("{number:04}"));
-        fs::create_dir_all(&place).expect("the directory can be written");
-        let program = vector.write(&place);
-        let outcome = Call::new(&program)
-            .directory(&place)
-            .no_randomize()
-            .by_kernel();
-        fs::write(place.join("stdout"), rendered(&outcome.stdout))
-            .expect("the directory can be written");
-        let line = serde_json::json!({
-            "name": vector.name,
-            "rules": vector.rules,
-            "about": vector.about,
-            "program": program,
-            "needs_root": vector.needs_root,
-            "ending": format!("{:?}", outcome.ending),
-        });
-        manifest.extend([line.to_string(), "\n".to_owned()]);
-    }
-    fs::write(directory.join("manifest.jsonl"), manifest).expect("the directory can be written");
-    println!(
-        "{} vectors in {}\n\n{} passed, 0 failed",
-        vectors.len(),
-        directory.display(),
-        vectors.len()
-    );
 }
 
 fn trials(vector: &Vector, program: PathBuf, directory: &Path) -> Vec<Trial> {

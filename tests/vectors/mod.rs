@@ -21,7 +21,7 @@ use std::sync::Arc;
 use crate::support::elf::Elf;
 
 #[allow(unused_imports, reason = "each test file uses its part")]
-pub use report::rendered;
+pub use report::{pages_crc32, rendered};
 
 /// What a fault is put into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -182,6 +182,37 @@ pub fn rendered(report: &[u8]) -> String {
     texts.collect::<Vec<_>>().concat()
 }
 
+/// The CRC-32 over the records of pages, which follow the map; `None` where there are none. README.md beside this file
+/// describes it, and run.py computes the same.
+pub fn pages_crc32(report: &[u8]) -> Option<u32> {
+    let records = records(report);
+    let clocks = clocks(&records);
+    let (mut crc, mut count, mut in_pages) = (0, 0, false);
+    for record in &records {
+        let is_page = record.address.is_multiple_of(PAGE) && !record.is_text();
+        in_pages = record.is_text() || in_pages && is_page;
+        let is_clock = clocks.iter().any(|range| range.contains(&record.address));
+        if in_pages && is_page && !is_clock {
+            crc = crc32(crc, record.data);
+            crc = crc32(crc, &record.address.to_le_bytes());
+            crc = crc32(crc, &record.result.to_le_bytes());
+            count += 1;
+        }
+    }
+    (count > 0).then_some(crc)
+}
+
+/// As of zlib, bit by bit.
+fn crc32(before: u32, bytes: &[u8]) -> u32 {
+    const POLYNOMIAL: u32 = 0xedb8_8320;
+    let crc = bytes.iter().fold(!before, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            crc >> 1 ^ if crc & 1 == 1 { POLYNOMIAL } else { 0 }
+        })
+    });
+    !crc
+}
+
 /// A trailer tells how much there is before it.
 fn records(report: &[u8]) -> Vec<Record<'_>> {
     let (mut records, mut rest) = (Vec::new(), report);
