@@ -1,7 +1,7 @@
 //! Text that fits its page: lines are broken where a terminal, or `COLUMNS`, says how wide it is, and nowhere else.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _, stdout};
+use std::io::{Write as _, stdout};
 
 use anstyle::{AnsiColor, Style};
 
@@ -21,6 +21,17 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// How many columns standard output has: as `COLUMNS` says, else as its terminal does; `None` where there is none.
+pub(crate) fn columns() -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok();
+    let terminal = || {
+        let (width, _) = terminal_size::terminal_size_of(stdout())?;
+        Some(usize::from(width.0))
+    };
+    said.and_then(|columns| columns.parse().ok())
+        .or_else(terminal)
+}
+
 /// How wide lines may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
@@ -28,15 +39,9 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// As `COLUMNS` says, else as the terminal does; as long as they are where there is none.
+    /// As wide as standard output; without end where that is no terminal.
     pub(crate) fn current() -> Self {
-        let said = std::env::var("COLUMNS").ok();
-        let said = said.and_then(|columns| columns.parse().ok());
-        let terminal = || {
-            let size = terminal_size::terminal_size().filter(|_| stdout().is_terminal());
-            size.map(|(width, _)| usize::from(width.0))
-        };
-        Self::new(said.or_else(terminal).unwrap_or(usize::MAX))
+        Self::new(columns().unwrap_or(usize::MAX))
     }
 
     pub(crate) fn new(width: usize) -> Self {

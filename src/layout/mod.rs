@@ -213,15 +213,8 @@ fn look_up(
 fn columns(asked: Option<usize>) -> usize {
     const USUAL: usize = 80;
     const LEAST: usize = 40;
-    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
-    let terminal = || {
-        Some(usize::from(
-            terminal_size::terminal_size_of(io::stdout())?.0.0,
-        ))
-    };
     asked
-        .or_else(said)
-        .or_else(terminal)
+        .or_else(crate::text::columns)
         .unwrap_or(USUAL)
         .max(LEAST)
 }

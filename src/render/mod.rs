@@ -7,6 +7,7 @@ mod text;
 use std::io::{self, Write};
 
 use crate::compare::Comparison;
+use crate::text::columns;
 
 /// How wide text is where nobody says: printed to a file or a pipe.
 const USUAL_WIDTH: usize = 120;
@@ -33,9 +34,5 @@ fn as_json(out: &mut dyn Write, comparison: &Comparison) -> io::Result<()> {
 }
 
 fn width() -> usize {
-    let columns = || std::env::var("COLUMNS").ok()?.parse().ok();
-    terminal_size::terminal_size()
-        .map(|(width, _)| usize::from(width.0))
-        .or_else(columns)
-        .unwrap_or(USUAL_WIDTH)
+    columns().unwrap_or(USUAL_WIDTH)
 }
