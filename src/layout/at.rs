@@ -4,7 +4,7 @@ use serde::Serialize;
 use supplant_loader::layout::locate::Location;
 use supplant_loader::layout::symbols::nearest;
 use supplant_loader::layout::words::size;
-use supplant_loader::layout::{Content, Layout};
+use supplant_loader::layout::{Content, Layout, Region};
 
 use super::look::open;
 use super::picture::title;
@@ -83,57 +83,61 @@ fn row(name: &str, value: &str, columns: usize) -> String {
     text
 }
 
-fn mapped(layout: &Layout, found: &Found, index: usize) -> Vec<(&'static str, String)> {
+type Row = (&'static str, String);
+
+fn mapped(layout: &Layout, found: &Found, index: usize) -> Vec<Row> {
     let (region, location) = (&layout.regions[index], &found.location);
-    let distance = |name: &str, distance: u64| match distance {
-        0 => name.to_owned(),
-        distance => format!("{name}+{distance:#x}"),
-    };
     let file = location
         .file
-        .map(|index| layout.files[index].binary.path.clone());
-    let path = file.unwrap_or_else(|| region.name.clone());
-    let path = if path == region.label {
-        String::new()
-    } else {
-        path
-    };
+        .map(|index| layout.files[index].binary.path.as_str());
+    // A label of the kernel's stands in the first line already.
+    let path = file.or(Some(region.name.as_str()).filter(|name| *name != region.label));
     let segment = location
         .header
-        .map(|(number, inside)| distance(&format!("PT_LOAD {number}"), inside));
-    let named =
-        |pair: &Option<(String, u64)>| pair.as_ref().map(|(name, inside)| distance(name, *inside));
-    let points = layout
-        .pointers
-        .iter()
-        .filter(|pointer| pointer.address == location.address);
-    let points = points.map(|pointer| format!("{}, {}", pointer.name, pointer.meaning));
+        .map(|(number, inside)| (format!("PT_LOAD {number}"), inside));
+    let offset = location
+        .offset
+        .map(|offset| format!("{offset:#x} in the file"));
     vec![
-        (
-            "region",
-            format!(
-                "{:x}-{:x} {}, {}",
-                region.range.start,
-                region.range.end,
-                region.mode(),
-                size(region.size())
-            ),
-        ),
-        ("file", path),
-        ("segment", segment.unwrap_or_default()),
-        ("section", named(&location.section).unwrap_or_default()),
-        ("symbol", named(&found.symbol).unwrap_or_default()),
+        ("region", region_words(region)),
+        ("file", path.unwrap_or_default().to_owned()),
+        ("segment", inside(segment.as_ref())),
+        ("section", inside(location.section.as_ref())),
+        ("symbol", inside(found.symbol.as_ref())),
         ("line", found.line.clone().unwrap_or_default()),
-        (
-            "offset",
-            location
-                .offset
-                .map_or(String::new(), |offset| format!("{offset:#x} in the file")),
-        ),
+        ("offset", offset.unwrap_or_default()),
         ("page", page(layout, location)),
-        ("pointer", points.collect::<Vec<_>>().join("; ")),
+        ("pointer", pointers(layout, location.address)),
         ("why here", region.why.clone()),
     ]
+}
+
+fn region_words(region: &Region) -> String {
+    let (start, end) = (region.range.start, region.range.end);
+    format!(
+        "{start:x}-{end:x} {}, {}",
+        region.mode(),
+        size(region.size())
+    )
+}
+
+/// `main+0x10`.
+fn inside(of: Option<&(String, u64)>) -> String {
+    match of {
+        Some((name, 0)) => name.clone(),
+        Some((name, distance)) => format!("{name}+{distance:#x}"),
+        None => String::new(),
+    }
+}
+
+/// What points to the address.
+fn pointers(layout: &Layout, address: u64) -> String {
+    let here = layout
+        .pointers
+        .iter()
+        .filter(|pointer| pointer.address == address);
+    let words = here.map(|pointer| format!("{}, {}", pointer.name, pointer.meaning));
+    words.collect::<Vec<_>>().join("; ")
 }
 
 /// Where in its page, and what of the page that is.
@@ -152,7 +156,7 @@ fn page(layout: &Layout, location: &Location) -> String {
     )
 }
 
-fn unmapped(layout: &Layout, found: &Found) -> Vec<(&'static str, String)> {
+fn unmapped(layout: &Layout, found: &Found) -> Vec<Row> {
     let address = found.location.address;
     let below = layout
         .regions
@@ -164,44 +168,27 @@ fn unmapped(layout: &Layout, found: &Found) -> Vec<(&'static str, String)> {
         .iter()
         .find(|region| region.range.start > address);
     let gap = found.location.gap.as_ref();
-    let points = layout
-        .pointers
-        .iter()
-        .filter(|pointer| pointer.address == address);
-    let points = points.map(|pointer| format!("{}, {}", pointer.name, pointer.meaning));
+    let gap = gap.map(|gap| {
+        format!(
+            "{:x}-{:x}, {}",
+            gap.start,
+            gap.end,
+            size(gap.end - gap.start)
+        )
+    });
+    let above = above.map(|region| {
+        let distance = size(region.range.start - address);
+        format!("{}, {distance} further up", title(region))
+    });
+    let below = below.map(|region| {
+        let distance = size(address - region.range.end);
+        format!("{}, which ends {distance} below", title(region))
+    });
     vec![
         ("region", "nothing is mapped here".to_owned()),
-        (
-            "gap",
-            gap.map_or(String::new(), |gap| {
-                format!(
-                    "{:x}-{:x}, {}",
-                    gap.start,
-                    gap.end,
-                    size(gap.end - gap.start)
-                )
-            }),
-        ),
-        (
-            "above it",
-            above.map_or(String::new(), |region| {
-                format!(
-                    "{}, {} further up",
-                    title(region),
-                    size(region.range.start - address)
-                )
-            }),
-        ),
-        (
-            "below it",
-            below.map_or(String::new(), |region| {
-                format!(
-                    "{}, which ends {} below",
-                    title(region),
-                    size(address - region.range.end)
-                )
-            }),
-        ),
-        ("pointer", points.collect::<Vec<_>>().join("; ")),
+        ("gap", gap.unwrap_or_default()),
+        ("above it", above.unwrap_or_default()),
+        ("below it", below.unwrap_or_default()),
+        ("pointer", pointers(layout, address)),
     ]
 }

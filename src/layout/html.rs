@@ -1,7 +1,5 @@
 //! One page to look around in, complete in itself: the picture, the data, tables, and a script that brings them together.
 
-use std::fmt::Write as _;
-
 use supplant_loader::layout::pair::Pair;
 use supplant_loader::layout::words::{about, size};
 use supplant_loader::layout::{Layout, Region};
@@ -9,6 +7,7 @@ use supplant_loader::layout::{Layout, Region};
 use super::json;
 use super::picture::title;
 use super::svg::{self, escape};
+use super::text::how;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -37,7 +36,7 @@ pub(super) fn page(
         .map(|layout| escape(&layout.subject))
         .collect();
     let name = subjects.join(" and ");
-    let origins: Vec<&str> = layouts.iter().map(|layout| layout.origin.words()).collect();
+    let origins: Vec<String> = layouts.iter().map(|layout| escape(&how(layout))).collect();
     let body = [
         format!(
             "<header><h1>{name}</h1><p>{}</p>{SEARCH}</header>\n",
@@ -82,56 +81,59 @@ fn data(layouts: &[&Layout], pairs: &[Pair]) -> String {
         .replace('\u{2029}', "\\u2029")
 }
 
+/// A table's name, the heads of its columns, and its rows.
+type Table = (&'static str, &'static [&'static str], String);
+
 fn tables(layout: &Layout, is_one_of_two: bool) -> String {
+    let all: [Table; 4] = [
+        (
+            "Why here",
+            &["addresses", "mode", "what", "why"],
+            layout.regions.iter().rev().map(region_row).collect(),
+        ),
+        (
+            "What points where",
+            &["what", "address", "where", "meaning"],
+            pointer_rows(layout),
+        ),
+        (
+            "What chance could have moved",
+            &["what", "address", "by", "from", "to", "why"],
+            anchor_rows(layout),
+        ),
+        ("Program headers", &HEADER_COLUMNS, header_rows(layout)),
+    ];
     let of = if is_one_of_two {
         format!(" of {}", escape(&layout.subject))
     } else {
         String::new()
     };
-    let mut text = String::new();
-    let mut table = |name: &str, heads: &[&str], rows: String| {
-        if rows.is_empty() {
-            return;
-        }
-        let heads: String = heads
-            .iter()
-            .map(|head| format!("<th>{head}</th>"))
-            .collect();
-        let _ = write!(
-            text,
-            "<section><h2>{name}{of}</h2><table><thead><tr>{heads}</tr></thead><tbody>\n{rows}</tbody></table></section>\n"
-        );
-    };
-    table(
-        "Why here",
-        &["addresses", "mode", "what", "why"],
-        layout.regions.iter().rev().map(region_row).collect(),
-    );
-    table(
-        "What points where",
-        &["what", "address", "where", "meaning"],
-        pointer_rows(layout),
-    );
-    table(
-        "What chance could have moved",
-        &["what", "address", "by", "from", "to", "why"],
-        anchor_rows(layout),
-    );
-    table(
-        "Program headers",
-        &[
-            "file",
-            "#",
-            "type",
-            "mode",
-            "offset",
-            "in the file",
-            "address",
-            "in memory",
-        ],
-        header_rows(layout),
-    );
-    text
+    let with_rows = all.iter().filter(|(.., rows)| !rows.is_empty());
+    with_rows
+        .map(|(name, heads, rows)| table(&format!("{name}{of}"), heads, rows))
+        .collect()
+}
+
+const HEADER_COLUMNS: [&str; 8] = [
+    "file",
+    "#",
+    "type",
+    "mode",
+    "offset",
+    "in the file",
+    "address",
+    "in memory",
+];
+
+/// Heads and rows are markup already.
+fn table(name: &str, heads: &[&str], rows: &str) -> String {
+    let heads: String = heads
+        .iter()
+        .map(|head| format!("<th>{head}</th>"))
+        .collect();
+    format!(
+        "<section><h2>{name}</h2><table><thead><tr>{heads}</tr></thead><tbody>\n{rows}</tbody></table></section>\n"
+    )
 }
 
 fn row(address: Option<u64>, cells: &[(&str, String)]) -> String {
@@ -240,10 +242,6 @@ fn difference_table(rows: &[Difference], subjects: &[String]) -> String {
     if rows.is_empty() {
         return "<section><h2>What differs</h2><p>Nothing.</p></section>\n".to_owned();
     }
-    let heads: String = subjects
-        .iter()
-        .map(|subject| format!("<th>{subject}</th>"))
-        .collect();
     let rows: String = rows
         .iter()
         .map(|difference| {
@@ -260,7 +258,6 @@ fn difference_table(rows: &[Difference], subjects: &[String]) -> String {
             )
         })
         .collect();
-    format!(
-        "<section><h2>What differs</h2><table><thead><tr><th>key</th>{heads}<th></th></tr></thead><tbody>\n{rows}</tbody></table></section>\n"
-    )
+    let [left, right] = [0, 1].map(|side| subjects.get(side).map_or("", String::as_str));
+    table("What differs", &["key", left, right, ""], &rows)
 }

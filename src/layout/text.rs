@@ -37,13 +37,19 @@ pub(super) fn page(layout: &Layout, form: Form) -> String {
     page
 }
 
+/// How it was looked at; and what runs, where that is not what was named: of a script, or by a link.
+pub(super) fn how(layout: &Layout) -> String {
+    let program = layout.file_of(Owner::Program).map(|file| &file.binary);
+    let is_other = layout.origin.starts_program();
+    let other = program.filter(|program| is_other && !layout.subject.ends_with(program.label()));
+    let other = other.map(|program| format!("; the program is {}", program.path));
+    format!("{}{}", layout.origin, other.unwrap_or_default())
+}
+
 /// What was looked at, and what is wrong with it at first sight.
 pub(super) fn heading(layout: &Layout, columns: usize) -> String {
-    let mut text = paragraph(
-        &format!("{}: {}", layout.subject, layout.origin),
-        0,
-        columns,
-    );
+    let line = format!("{}: {}", layout.subject, how(layout));
+    let mut text = paragraph(&line, 0, columns);
     let loud = layout
         .regions
         .iter()

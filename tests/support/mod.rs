@@ -10,6 +10,7 @@ pub mod alike;
 pub mod comparing;
 pub mod elf;
 pub mod interposed;
+pub mod layouts;
 pub mod refused;
 pub mod system;
 

@@ -52,6 +52,11 @@ impl Origin {
     pub fn is_fresh(self) -> bool {
         matches!(self, Self::Plan | Self::Ours | Self::Kernel)
     }
+
+    /// Whether the subject is named by a program.
+    pub fn starts_program(self) -> bool {
+        self.is_fresh() || self == Self::Entered
+    }
 }
 
 /// Everything that was seen. What is not known is `None`, empty, or missing.

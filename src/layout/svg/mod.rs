@@ -13,6 +13,7 @@ use supplant_loader::layout::Layout;
 use supplant_loader::layout::pair::Pair;
 
 use super::style::{fit, wrap};
+use super::text::how;
 
 use memory::{ADDRESS_WIDTH, BOX_WIDTH, Column, POINTERS_WIDTH};
 use shape::{Area, Canvas, letters};
@@ -103,7 +104,12 @@ fn title(canvas: &mut Canvas, layout: &Layout, place: Place) {
         30.0,
         &fit(&layout.subject, letters(width * 0.62)),
     );
-    canvas.text("subtitle", x, 50.0, layout.origin.words());
+    canvas.text(
+        "subtitle",
+        x,
+        50.0,
+        &fit(&how(layout), letters(width * 0.9)),
+    );
     for (number, line) in (0_u8..).zip(wrap(LEGEND, letters(width * 1.13))) {
         canvas.text("legend", x, 92.0 + 13.0 * f64::from(number), &line);
     }

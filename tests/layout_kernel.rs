@@ -1,0 +1,185 @@
+//! `supplant layout` against the kernel in the same run: its mappings, its chance, its memory, its core files.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::process::Command;
+
+use serde_json::Value;
+use support::layouts::{core_and_maps, fixed, json, number, programs, tracing_is_refused};
+use support::{builds, scratch};
+
+/// What maps says too: range, mode, offset; and name and role.
+fn mappings(layout: &Value) -> Vec<Value> {
+    let regions = layout["regions"].as_array().expect("there are regions");
+    let keys = [
+        "range",
+        "permissions",
+        "offset",
+        "name",
+        "role",
+        "header",
+        "pieces",
+        "why",
+    ];
+    let kept = regions
+        .iter()
+        .map(|region| keys.iter().map(|key| region[key].clone()).collect());
+    kept.collect()
+}
+
+#[test]
+fn the_plan_is_what_the_kernel_does() {
+    if tracing_is_refused() {
+        return;
+    }
+    for program in programs() {
+        let program = fs::canonicalize(program).expect("it is there");
+        let name = program.display();
+        let subjects = [
+            format!("plan:{name}"),
+            format!("kernel:{name}"),
+            name.to_string(),
+        ];
+        let [plan, kernel, ours] = subjects.map(|subject| fixed(&[&subject]));
+        let Some(((plan, kernel), ours)) = plan.zip(kernel).zip(ours) else {
+            return println!("ignored: randomisation cannot be switched off here");
+        };
+        assert_eq!(mappings(&plan), mappings(&kernel), "{name}");
+        assert_eq!(mappings(&ours), mappings(&kernel), "{name}");
+        assert_eq!(plan["anchors"], kernel["anchors"], "{name}");
+    }
+}
+
+#[test]
+fn chance_stays_in_its_window_in_the_kernels_hands() {
+    if tracing_is_refused() {
+        return;
+    }
+    for program in programs().take(4) {
+        for _ in 0..12 {
+            let layout = json(&[&format!("kernel:{}", program.display())]);
+            for anchor in layout["anchors"].as_array().expect("there are anchors") {
+                let Some(window) = anchor["window"].as_array() else {
+                    continue;
+                };
+                let (from, to) = (number(&window[0]), number(&window[1]));
+                let address = number(&anchor["address"]);
+                // What is aligned to more than a page may lie a little lower.
+                let slack = 0x20_0000;
+                assert!(
+                    (from.saturating_sub(slack)..=to).contains(&address),
+                    "{}: {anchor}",
+                    program.display()
+                );
+            }
+        }
+    }
+}
+
+/// Where a region shows a file, the byte that `--at` names in the file is the byte in memory.
+#[test]
+fn the_offset_that_is_told_holds_the_byte_that_is_in_memory() {
+    let pid = std::process::id();
+    let subject = format!("pid:{pid}");
+    let layout = json(&[&subject]);
+    let memory = fs::File::open("/proc/self/mem").expect("it is ours");
+    let mut compared = 0;
+    for region in layout["regions"].as_array().expect("there are regions") {
+        let reads = region["permissions"]
+            .as_str()
+            .is_some_and(|mode| mode.starts_with("r-"));
+        if region["role"] != "segment" || !reads {
+            continue;
+        }
+        let start = number(&region["range"][0]);
+        let found = json(&["--at", &format!("{:#x}", start + 0x120), &subject]);
+        // RELRO was written to before it became read-only.
+        if found["piece"]["relro"] == true {
+            continue;
+        }
+        let file = fs::File::open(region["name"].as_str().expect("a path")).expect("it is mapped");
+        let mut bytes = [[0; 16]; 2];
+        let [in_file, in_memory] = &mut bytes;
+        memory
+            .read_exact_at(in_memory, start + 0x120)
+            .expect("it is mapped");
+        file.read_exact_at(in_file, number(&found["offset"]))
+            .expect("it is in the file");
+        assert_eq!(bytes[0], bytes[1], "{region}");
+        compared += 1;
+    }
+    assert!(compared > 4, "{compared}");
+}
+
+#[test]
+fn a_core_file_tells_what_maps_told() {
+    let directory = scratch();
+    let Some(core) = core_and_maps(directory.path()) else {
+        return println!("ignored: no core file is written here (kernel.core_pattern, or a limit)");
+    };
+    let maps = directory.path().join("maps");
+    let subjects =
+        [("core", &core), ("maps", &maps)].map(|(kind, path)| format!("{kind}:{}", path.display()));
+    let both = json(&["--with", &subjects[1], &subjects[0]]);
+    for pair in both["pairs"].as_array().expect("there are pairs") {
+        // The second mapping of the vDSO's data has a name of its own, which is not in a core file.
+        if !pair["key"]
+            .as_str()
+            .is_some_and(|key| key.starts_with("[vvar"))
+        {
+            assert_eq!(
+                (&pair["changes"], &pair["moved"]),
+                (&Value::Array(Vec::new()), &Value::Null),
+                "{pair}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_comparison_has_a_page_with_both_sides() {
+    if tracing_is_refused() {
+        return;
+    }
+    let directory = scratch();
+    let page = directory.path().join("page.html");
+    let made = |arguments: &[&str]| {
+        let output = Command::new(builds().remove(0))
+            .arg(arguments[0])
+            .arg("--html")
+            .arg(&page)
+            .args(&arguments[1..])
+            .output()
+            .expect("it was built");
+        let text = fs::read_to_string(&page).expect("it was written");
+        assert!(text.len() < 1 << 20, "{}", text.len());
+        let data = text
+            .split("id=\"data\">")
+            .nth(1)
+            .and_then(|rest| rest.split("</script>").next());
+        let data: Value =
+            serde_json::from_str(data.expect("the data is there")).expect("it is JSON");
+        (output.status.code(), text, data)
+    };
+    let (status, text, data) = made(&["compare", "/bin/true"]);
+    assert_eq!(status, Some(0));
+    assert_eq!(
+        (&data["origin"], &data["with"]["origin"]),
+        (&"kernel".into(), &"ours".into())
+    );
+    assert!(
+        text.contains("known, R-2: "),
+        "a known difference is in the table"
+    );
+    let (status, text, data) = made(&["diff", "kernel:/bin/true", "kernel:/bin/false"]);
+    assert_eq!(
+        (status, &data["subject"]),
+        (Some(1), &"kernel:/bin/true".into())
+    );
+    assert!(
+        text.contains("<td class=\"code\">comm</td>"),
+        "what differs is in the table"
+    );
+}
