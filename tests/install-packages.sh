@@ -14,6 +14,10 @@ need busybox busybox-static
 need perl perl
 need git git
 need setarch util-linux
+need strace strace
+need pkg-config pkg-config
+need python3 python3
+need nm binutils
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::elf::Elf;
 use support::interposed::{Run, count, ended, interposer, library, log_lines, missing};
-use support::refused::trial;
+use support::refused::{self, trial};
 use support::{Ending, builds, difference, scratch};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interpose/family.c");
@@ -96,9 +96,15 @@ fn same_with_library(at: &Path, name: &str) -> Result<(), Failed> {
         return Err(difference(&plain, &interposed).into());
     }
     let lines = log_lines(&log);
-    let started = count(&lines, "replaced");
-    if started == 0 && !["check", "killed"].contains(&name) {
-        return Err(format!("nothing was replaced: {lines:?}").into());
+    // What only the kernel can start is started by it.
+    let word = match name {
+        "check" => return Ok(()),
+        "killed" => "refused",
+        "shared_memory" | "spawn_actions_of_others" => "kernel",
+        _ => "replaced",
+    };
+    if count(&lines, word) == 0 {
+        return Err(format!("nothing was {word}: {lines:?}").into());
     }
     Ok(())
 }
@@ -106,7 +112,7 @@ fn same_with_library(at: &Path, name: &str) -> Result<(), Failed> {
 // What is said and asked for by variables.
 
 fn behaviour() -> Vec<Trial> {
-    let cases: [Case; 10] = [
+    let cases: [Case; 11] = [
         ("a_replacement_is_logged", &[], a_replacement_is_logged),
         (
             "a_static_child_is_an_escape",
@@ -136,6 +142,11 @@ fn behaviour() -> Vec<Trial> {
         ),
         ("run_follow_follows", &[], run_follow_follows),
         (
+            "run_follow_tells_of_a_static_program",
+            &[GLIBC_STATIC],
+            run_follow_static,
+        ),
+        (
             "run_follow_says_where_it_looked",
             &[],
             run_follow_says_where_it_looked,
@@ -152,7 +163,14 @@ fn behaviour() -> Vec<Trial> {
         let needs = common.clone().or(absent.map(|file| (*file).to_owned()));
         trial(name, needs.as_deref(), move || run(scratch().path()))
     };
-    cases.into_iter().map(trial).collect()
+    let mut trials: Vec<_> = cases.into_iter().map(trial).collect();
+    let needs = common.as_deref().or(needs_set_id());
+    trials.push(refused::trial(
+        "what_is_set_id_is_started_by_the_kernel",
+        needs,
+        || set_id(scratch().path()),
+    ));
+    trials
 }
 
 /// Its name, the files that it needs, and what it does in a directory of its own.
@@ -281,6 +299,43 @@ fn strict(at: &Path) -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("{lines:?}").into())
+}
+
+/// To give a file to somebody, where the bits count.
+fn needs_set_id() -> Option<&'static str> {
+    use nix::sys::statvfs::{FsFlags, statvfs};
+    let flags = statvfs(scratch().path()).map(|status| status.flags());
+    let counts = flags.is_ok_and(|flags| !flags.contains(FsFlags::ST_NOSUID));
+    refused::needs_root().or((!counts).then_some("temporary files where set-id bits count"))
+}
+
+fn set_id(at: &Path) -> Result<(), Failed> {
+    let program = at.join("program");
+    fs::copy("/bin/true", &program)?;
+    refused::chown(&program, refused::NOBODY, refused::NOBODY);
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755))?;
+    let lines = logged(at, &shell(at, "./program; true"))?;
+    let expected =
+        "kernel ./program: it is set-user-id (to user 65534), which only the kernel can honour";
+    equal(&lines, &[expected])
+}
+
+fn run_follow_static(at: &Path) -> Result<(), Failed> {
+    let program = in_repository(GLIBC_STATIC);
+    let build = &builds()[0];
+    let words = [
+        build.as_os_str(),
+        "run".as_ref(),
+        "--follow".as_ref(),
+        program.as_os_str(),
+    ];
+    let outcome = Run::new(at, &words).outcome();
+    ended(&outcome, Ending::Exited(42))?;
+    let text = String::from_utf8_lossy(&outcome.stderr);
+    if text.lines().count() == 1 && text.contains("a static program loads no library") {
+        return Ok(());
+    }
+    Err(text.into_owned().into())
 }
 
 fn run_follow_follows(at: &Path) -> Result<(), Failed> {

@@ -1,13 +1,14 @@
 // Every way in which a C program starts another one, each as a case with a name. `family` lists the cases, `family CASE`
 // does one and prints what came of it, `family report ARG...` is the program that most of them start: it prints what it
 // was given. tests/interpose.rs runs each case with and without the interposer: the output has to be the same.
-#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <wordexp.h>
 
@@ -455,6 +457,83 @@ static void case_spawn_attributes(void)
     printf("still blocked: %d\n", sigismember(&now, SIGHUP));
 }
 
+// Binaries from before glibc 2.15 ask for this version.
+extern int old_posix_spawn(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,
+                           char *const[], char *const[]);
+__asm__(".symver old_posix_spawn,posix_spawn@GLIBC_2.2.5");
+
+static void case_spawn_by_old_binaries(void)
+{
+    pid_t pid;
+    fflush(stdout);
+    printf("%d\n", old_posix_spawn(&pid, self, NULL, NULL, ARGUMENTS, ENVIRONMENT));
+    wait_for(pid);
+}
+
+// Actions that the C library's own function added: whoever else implements posix_spawn knows nothing of them.
+static void case_spawn_actions_of_others(void)
+{
+    void *library = dlopen("libc.so.6", RTLD_LAZY);
+    int (*add)(posix_spawn_file_actions_t *, int) = (int (*)(posix_spawn_file_actions_t *, int))(intptr_t)dlsym(
+        library, "posix_spawn_file_actions_addclose");
+    posix_spawn_file_actions_t actions;
+    dup2(1, 50);
+    posix_spawn_file_actions_init(&actions);
+    printf("add %d\n", add(&actions, 50));
+    spawn(&actions, NULL);
+    printf("destroy %d\n", posix_spawn_file_actions_destroy(&actions));
+}
+
+static void *forks(void *children)
+{
+    for (int i = 0; i < 100; i++)
+        if ((((pid_t *)children)[i] = fork()) == 0) {
+            pause();
+            _exit(0);
+        }
+    return NULL;
+}
+
+// Children that never exec, forked at the same time, hold nothing up.
+static void case_spawn_beside_forks(void)
+{
+    static pid_t children[100];
+    pthread_t thread;
+    struct timespec start, end;
+    int status;
+    fflush(stdout);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    pthread_create(&thread, NULL, forks, children);
+    for (int i = 0; i < 50; i++) {
+        pid_t pid;
+        if (posix_spawnp(&pid, "true", NULL, NULL, (char *[]){"true", NULL}, environ) == 0)
+            waitpid(pid, &status, 0);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    pthread_join(thread, NULL);
+    for (int i = 0; i < 100; i++)
+        kill(children[i], SIGKILL);
+    printf("in time %d\n", end.tv_sec - start.tv_sec < 10);
+}
+
+static char stack[1 << 18] __attribute__((aligned(16)));
+
+static int in_shared_memory(void *unused)
+{
+    (void)unused;
+    execve(self, ARGUMENTS, ENVIRONMENT);
+    _exit(1);
+}
+
+// A child that shares its parent's memory, which must not be replaced.
+static void case_shared_memory(void)
+{
+    fflush(stdout);
+    pid_t pid = clone(in_shared_memory, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+    wait_for(pid);
+    printf("alive\n");
+}
+
 static void *sleeps(void *unused)
 {
     pause();
@@ -592,6 +671,10 @@ static const struct {
     {"spawn_action_refusals", case_spawn_action_refusals},
     {"spawn_every_number", case_spawn_every_number},
     {"spawn_attributes", case_spawn_attributes},
+    {"spawn_by_old_binaries", case_spawn_by_old_binaries},
+    {"spawn_actions_of_others", case_spawn_actions_of_others},
+    {"spawn_beside_forks", case_spawn_beside_forks},
+    {"shared_memory", case_shared_memory},
     {"with_threads", case_with_threads},
     {"system", case_system},
     {"popen", case_popen},

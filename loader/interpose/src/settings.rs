@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::OnceLock;
 
+use crate::spawn::watch_forks;
+
 pub(crate) const FOLLOW: &str = "SUPPLANT_INTERPOSE_FOLLOW";
 pub(crate) const STRICT: &str = "SUPPLANT_INTERPOSE_STRICT";
 pub(crate) const LOG: &str = "SUPPLANT_INTERPOSE_LOG";
@@ -44,6 +46,7 @@ static START: extern "C" fn() = start;
 
 extern "C" fn start() {
     settings();
+    watch_forks();
 }
 
 pub(crate) fn settings() -> &'static Settings {

@@ -8,11 +8,12 @@
     reason = "symbols that stand in for those of the C library; objects in the caller's memory"
 )]
 
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 
 use nix::errno::Errno;
 
 use super::perform::Action;
+use crate::next::next;
 
 const MARK: u64 = 0x7375_7070_6c61_6e74;
 
@@ -69,6 +70,11 @@ unsafe fn add(object: *mut Opaque, action: Result<Action, Errno>) -> c_int {
         Err(errno) => return errno as c_int,
     };
     // SAFETY: the caller's promise.
+    if unsafe { list(object) }.is_none() {
+        // What it holds cannot be taken over.
+        return Errno::EINVAL as c_int;
+    }
+    // SAFETY: the caller's promise.
     let object = unsafe { &mut *object.cast::<Object>() };
     if object.mark != MARK || object.list.is_null() {
         *object = Object {
@@ -91,6 +97,11 @@ unsafe extern "C" fn posix_spawn_file_actions_init(object: *mut Opaque) -> c_int
 #[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn posix_spawn_file_actions_destroy(object: *mut Opaque) -> c_int {
     // SAFETY: an initialised object.
+    if unsafe { list(object) }.is_none() {
+        // SAFETY: one that the C library filled.
+        return unsafe { destroy_by_c_library(object) };
+    }
+    // SAFETY: an initialised object.
     let ours = unsafe { &mut *object.cast::<Object>() };
     if ours.mark == MARK && !ours.list.is_null() {
         // SAFETY: made by `add`, and taken out of the object here.
@@ -98,6 +109,20 @@ unsafe extern "C" fn posix_spawn_file_actions_destroy(object: *mut Opaque) -> c_
     }
     ours.list = std::ptr::null_mut();
     0
+}
+
+/// # Safety
+///
+/// `object` was filled by the C library.
+unsafe fn destroy_by_c_library(object: *mut Opaque) -> c_int {
+    type Function = unsafe extern "C" fn(*mut Opaque) -> c_int;
+    let Some(address) = next(c"posix_spawn_file_actions_destroy") else {
+        return libc::ENOSYS;
+    };
+    // SAFETY: the C library's function of this name has this type.
+    let function = unsafe { std::mem::transmute::<*mut c_void, Function>(address) };
+    // SAFETY: the caller's promise.
+    unsafe { function(object) }
 }
 
 #[cfg_attr(not(test), unsafe(no_mangle))]

@@ -12,13 +12,14 @@ use std::ptr;
 
 use nix::errno::Errno;
 
-use super::report::{self, Report};
+use super::fork::{Forked, fork};
+use super::report::Report;
 
 const SIGNALS: c_int = 64;
 /// Those that glibc keeps for itself.
 const INTERNAL: [c_int; 2] = [32, 33];
 /// What a child exits with that could not start.
-const NOT_STARTED: c_int = 127;
+pub(crate) const NOT_STARTED: c_int = 127;
 
 /// A set of signals in the kernel's form, bit by bit from signal 1.
 pub(crate) type SignalState = u64;
@@ -40,29 +41,29 @@ struct Action {
 pub(crate) fn start(
     child: impl FnOnce(&mut Report, SignalState) -> Errno,
 ) -> Result<libc::pid_t, Errno> {
-    let (outcome, mut report) = report::pipe()?;
     let _uncancelled = Uncancelled::new();
     let mask = set_mask(u64::MAX);
     // SAFETY: the child runs `child`, which ends in exec, and then _exit. glibc's fork makes its allocator usable there.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        drop(outcome);
-        let errno = child(&mut report, mask);
-        report.refuse(errno);
-        // SAFETY: ends the child, with nothing of the parent's flushed or run.
-        unsafe { libc::_exit(NOT_STARTED) };
-    }
-    let forked = Errno::result(pid);
-    set_mask(mask);
-    drop(report);
-    let pid = forked?;
-    match outcome.wait() {
-        Ok(()) => Ok(pid),
-        Err(errno) => {
-            let _ = wait(pid);
-            Err(errno)
+    let forked = unsafe { fork() };
+    let (pid, outcome) = match forked {
+        Ok(Forked::Parent(pid, outcome)) => (pid, outcome),
+        Ok(Forked::Child(mut report)) => {
+            let errno = child(&mut report, mask);
+            report.refuse(errno);
+            // SAFETY: ends the child, with nothing of the parent's flushed or run.
+            unsafe { libc::_exit(NOT_STARTED) };
         }
+        Err(errno) => {
+            set_mask(mask);
+            return Err(errno);
+        }
+    };
+    set_mask(mask);
+    let refused = outcome.wait();
+    if refused.is_err() {
+        let _ = wait(pid);
     }
+    refused.map(|()| pid)
 }
 
 /// Waits for a child's end; returns its status.

@@ -7,8 +7,10 @@ mod actions;
 mod attributes;
 mod child;
 mod family;
+mod fork;
 mod perform;
 mod report;
 
 pub(crate) use child::{SignalState, bit, block, default_signals, set_mask, start, wait};
+pub(crate) use fork::watch_forks;
 pub(crate) use report::Report;

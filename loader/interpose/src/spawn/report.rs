@@ -9,20 +9,25 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::unistd::pipe2;
 
 /// The parent's end.
 #[derive(Debug)]
 pub(crate) struct Outcome(File);
 
-/// The child's end.
+/// The child's end. It closes on exec.
 #[derive(Debug)]
 pub(crate) struct Report(File);
 
-pub(crate) fn pipe() -> Result<(Outcome, Report), Errno> {
-    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-    Ok((Outcome(reader.into()), Report(writer.into())))
+impl From<OwnedFd> for Outcome {
+    fn from(end: OwnedFd) -> Self {
+        Self(end.into())
+    }
+}
+
+impl From<OwnedFd> for Report {
+    fn from(end: OwnedFd) -> Self {
+        Self(end.into())
+    }
 }
 
 impl Outcome {

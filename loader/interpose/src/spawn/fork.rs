@@ -1,0 +1,130 @@
+//! fork(2) together with a pipe from the child to the parent, which no other child has.
+//!
+//! A child that another thread forks while the pipe is open would have it too; if that one goes on without an exec, the
+//! parent would wait for its end. So the pipe is made by a handler of pthread_atfork(3) just before the fork, and the
+//! parent's copy of the child's end closed by one just after it, under a lock that every fork of this process takes there.
+//! Not by a lock around the fork: a thread that waits for it in a handler may hold the locks of other handlers.
+#![allow(
+    unsafe_code,
+    reason = "forks, with handlers; a lock of the C library's"
+)]
+
+use std::cell::{Cell, UnsafeCell};
+use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+use super::report::{Outcome, Report};
+
+/// Both sides of a fork.
+pub(crate) enum Forked {
+    Child(Report),
+    Parent(libc::pid_t, Outcome),
+}
+
+/// What this thread's fork has to do with a pipe.
+#[derive(Clone, Copy)]
+enum Pipe {
+    /// Nothing: the caller's own fork.
+    None,
+    Wanted,
+    Open {
+        reader: RawFd,
+        writer: RawFd,
+    },
+    Failed(Errno),
+}
+
+thread_local! {
+    static PIPE: Cell<Pipe> = const { Cell::new(Pipe::None) };
+}
+
+/// Locked from before to after each fork.
+struct Lock(UnsafeCell<libc::pthread_mutex_t>);
+
+// SAFETY: a mutex is there to be shared.
+unsafe impl Sync for Lock {}
+
+static LOCK: Lock = Lock(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
+
+/// Has every fork of this process run the handlers. Called once, before the program starts.
+pub(crate) fn watch_forks() {
+    // SAFETY: the handlers take and give back a lock, and open and close descriptors of this library.
+    unsafe { libc::pthread_atfork(Some(before), Some(after_in_parent), Some(after_in_child)) };
+}
+
+unsafe extern "C" fn before() {
+    // SAFETY: a valid mutex, which this thread does not hold.
+    unsafe { libc::pthread_mutex_lock(LOCK.0.get()) };
+    if let Pipe::Wanted = PIPE.get() {
+        PIPE.set(match pipe2(OFlag::O_CLOEXEC) {
+            Ok((reader, writer)) => Pipe::Open {
+                reader: reader.into_raw_fd(),
+                writer: writer.into_raw_fd(),
+            },
+            Err(errno) => Pipe::Failed(errno),
+        });
+    }
+}
+
+unsafe extern "C" fn after_in_parent() {
+    if let Pipe::Open { writer, .. } = PIPE.get() {
+        // SAFETY: opened by `before`; here it is the child's end.
+        unsafe { libc::close(writer) };
+    }
+    unlock();
+}
+
+unsafe extern "C" fn after_in_child() {
+    if let Pipe::Open { reader, .. } = PIPE.get() {
+        // SAFETY: opened by `before`; here it is the parent's end.
+        unsafe { libc::close(reader) };
+    }
+    unlock();
+}
+
+fn unlock() {
+    // SAFETY: locked by `before`, in this thread or in the one that it is a copy of.
+    unsafe { libc::pthread_mutex_unlock(LOCK.0.get()) };
+}
+
+/// Forks. The child may do what a child of fork(3) may do.
+///
+/// # Safety
+///
+/// The child ends by an exec or by _exit(2).
+pub(crate) unsafe fn fork() -> Result<Forked, Errno> {
+    PIPE.set(Pipe::Wanted);
+    // SAFETY: the caller's promise.
+    let pid = unsafe { libc::fork() };
+    let pipe = PIPE.replace(Pipe::None);
+    let Pipe::Open { reader, writer } = pipe else {
+        return Err(without_pipe(pid, pipe));
+    };
+    if pid == 0 {
+        // SAFETY: opened by `before`, and nobody else's.
+        return Ok(Forked::Child(
+            unsafe { OwnedFd::from_raw_fd(writer) }.into(),
+        ));
+    }
+    // SAFETY: as above.
+    let outcome = Outcome::from(unsafe { OwnedFd::from_raw_fd(reader) });
+    Ok(Forked::Parent(Errno::result(pid)?, outcome))
+}
+
+/// No pipe, and so no child: one that is there already ends.
+fn without_pipe(pid: libc::pid_t, pipe: Pipe) -> Errno {
+    match pid {
+        // SAFETY: ends the child.
+        0 => unsafe { libc::_exit(super::child::NOT_STARTED) },
+        -1 => (),
+        _ => drop(super::wait(pid)),
+    }
+    match pipe {
+        Pipe::Failed(errno) => errno,
+        // The handlers have not run: the library was not initialised.
+        _ => Errno::EAGAIN,
+    }
+}
