@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use support::layouts::tracing_is_refused;
 use support::{builds, scratch, test_binaries};
 
 /// Before the page's own script: collects its errors.
@@ -29,31 +30,36 @@ fn main() {
         .find_map(|name| find(name));
     let own = format!("pid:{}", std::process::id());
     let tell = |flavour: &str| {
-        format!(
-            "plan:{}",
-            test_binaries().join(flavour).join("tell").display()
-        )
+        let path = test_binaries().join(flavour).join("tell");
+        format!("plan:{}", path.display())
     };
-    let cases: Vec<(&str, Vec<String>)> = vec![
-        ("a_position_independent_program", vec![tell("glibc-pie")]),
-        ("a_static_program", vec![tell("glibc-static")]),
-        ("a_process", vec![own.clone()]),
-        (
-            "two_side_by_side",
-            vec!["--with".to_owned(), tell("glibc-static"), tell("glibc-pie")],
-        ),
-        ("hostile_names", vec!["maps:HOSTILE".to_owned()]),
-        ("many_mappings", vec!["maps:MANY".to_owned()]),
+    let (pie, fixed) = (tell("glibc-pie"), tell("glibc-static"));
+    let cases: [(&str, &[&str]); 6] = [
+        ("a_position_independent_program", &[&pie]),
+        ("a_static_program", &[&fixed]),
+        ("a_process", &[&own]),
+        ("two_side_by_side", &["--with", &fixed, &pie]),
+        ("hostile_names", &["maps:HOSTILE"]),
+        ("many_mappings", &["maps:MANY"]),
     ];
-    let trials = cases.into_iter().map(|(name, arguments)| {
+    let trial = |name: &str, command: &'static str, arguments: &[&str]| {
+        let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
         let ignored = browser.is_none();
         let browser = browser.clone().unwrap_or_default();
-        let run = move || explore(&browser, &arguments);
+        let run = move || explore(&browser, command, &arguments);
         Trial::test(name, run)
             .with_kind("needs chromium")
             .with_ignored_flag(ignored)
-    });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+    };
+    let mut trials: Vec<Trial> = cases
+        .iter()
+        .map(|(name, arguments)| trial(name, "layout", arguments))
+        .collect();
+    let programs = ["kernel:/bin/true", "kernel:/bin/false"];
+    let compared = trial("a_comparison", "diff", &programs).with_kind("needs chromium, ptrace");
+    let ignored = browser.is_none() || tracing_is_refused();
+    trials.push(compared.with_ignored_flag(ignored));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
 fn find(name: &str) -> Option<PathBuf> {
@@ -77,12 +83,12 @@ fn many() -> String {
 }
 
 /// Makes the page, opens it at an address, and does with it what a person would.
-fn explore(browser: &Path, arguments: &[String]) -> Result<(), Failed> {
+fn explore(browser: &Path, command: &str, arguments: &[String]) -> Result<(), Failed> {
     let directory = scratch();
     fs::write(directory.path().join("HOSTILE"), HOSTILE)?;
     fs::write(directory.path().join("MANY"), many())?;
     let made = Command::new(fs::canonicalize(builds().remove(0))?)
-        .args(["layout", "--html", "page.html"])
+        .args([command, "--html", "page.html"])
         .args(arguments)
         .current_dir(directory.path())
         .output()?;

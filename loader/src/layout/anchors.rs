@@ -11,7 +11,7 @@ use crate::auxv::AT_PLATFORM;
 use crate::host::Randomize;
 use crate::page::PageSize;
 
-use super::bands::grows_up;
+use super::bands::{grows_up, is_small};
 use super::evidence::Evidence;
 use super::words::{about, size};
 use super::{Layout, Owner, Role};
@@ -44,8 +44,11 @@ impl Anchor {
 /// `STACK_ALIGN_RANGE`: below what both the top of the stack and the gap below the strings vary, in bytes.
 const STACK_ALIGN_RANGE: u64 = 8192;
 
-/// From high to low.
+/// From high to low; none for a 32-bit program, whose numbers are others.
 pub(super) fn anchors(evidence: &Evidence, layout: &Layout) -> Vec<Anchor> {
+    if is_small(&layout.regions) {
+        return Vec::new();
+    }
     let chance = Chance {
         evidence,
         layout,

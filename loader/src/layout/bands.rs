@@ -61,7 +61,13 @@ const STACK: usize = 3;
 /// Whether mappings go up, from a third of user memory: the legacy layout (`ADDR_COMPAT_LAYOUT`). Then so lies the vDSO.
 pub(super) fn grows_up(evidence: &Evidence, regions: &[Region]) -> bool {
     let vdso = regions.iter().find(|region| region.role == Role::Vdso);
-    vdso.is_some_and(|vdso| vdso.range.start < evidence.machine.et_dyn_base())
+    !is_small(regions) && vdso.is_some_and(|vdso| vdso.range.start < evidence.machine.et_dyn_base())
+}
+
+/// Whether it is the address space of a 32-bit program, for which other numbers hold.
+pub(super) fn is_small(regions: &[Region]) -> bool {
+    let stack = regions.iter().find(|region| region.role == Role::Stack);
+    stack.is_some_and(|stack| stack.range.end <= 1 << 32)
 }
 
 /// The bands that hold anything, from low to high.
@@ -116,7 +122,7 @@ impl Borders {
         let above_programs = programs
             .saturating_add(evidence.page_size() << bits)
             .saturating_add(2 * machine.brk_random_range());
-        let grows_up = grows_up(evidence, regions);
+        let (grows_up, is_small) = (grows_up(evidence, regions), is_small(regions));
         let stack = regions.iter().find(|region| region.role == Role::Stack);
         Self {
             mmap_end: if grows_up {
@@ -124,13 +130,19 @@ impl Borders {
             } else {
                 u64::MAX
             },
-            low_end: if grows_up {
+            // A small one has no areas that could be told apart.
+            low_end: if is_small {
+                u64::MAX
+            } else if grows_up {
                 machine.stack_top() / 3
             } else {
                 above_programs
             },
             stack: stack.map(|stack| stack.range.clone()),
-            user_end: machine.stack_top(),
+            user_end: match stack {
+                Some(stack) if is_small => stack.range.end,
+                _ => machine.stack_top(),
+            },
             guard: 256 * evidence.page_size(),
         }
     }
@@ -140,8 +152,6 @@ impl Borders {
         match &self.stack {
             Some(stack) if at >= stack.start => STACK,
             None if at >= self.user_end => STACK,
-            // A small address space, as of 32-bit programs, has no areas that could be told apart.
-            Some(stack) if stack.end <= self.low_end && region.role != Role::Segment => MMAP,
             _ => self.area(at),
         }
     }

@@ -177,15 +177,18 @@ fn heap(layout: &Layout, region: &Region) -> String {
             "from brk, {}; brk(2) has moved its end to {end:#x}",
             anchor.why
         ),
-        None => format!(
-            "above the program, by chance up to 1 GiB; brk(2) has moved its end to {end:#x}"
-        ),
+        None => {
+            format!("above the program, at a random distance; brk(2) has moved its end to {end:#x}")
+        }
     }
 }
 
 fn stack(evidence: &Evidence, region: &Region) -> String {
     let top = evidence.machine.stack_top();
     let place = match top.saturating_sub(region.range.end) {
+        _ if region.range.end <= 1 << 32 => {
+            "at the top of the address space of a 32-bit program".to_owned()
+        }
         0 => "at the highest user address".to_owned(),
         below => format!("by chance {} below the highest user address", size(below)),
     };

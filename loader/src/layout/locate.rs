@@ -30,8 +30,16 @@ pub struct Location {
     #[serde(serialize_with = "super::hex_option")]
     pub offset: Option<u64>,
     /// Where nothing is mapped, the gap.
-    #[serde(skip)]
+    #[serde(serialize_with = "gap")]
     pub gap: Option<Range<u64>>,
+}
+
+#[allow(clippy::ref_option, reason = "serde calls it with a reference")]
+fn gap<S: serde::Serializer>(gap: &Option<Range<u64>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match gap {
+        Some(range) => super::hex_range(range, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 impl Layout {

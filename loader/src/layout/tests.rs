@@ -201,6 +201,23 @@ fn the_bands_are_three_and_hold_every_gap() {
 }
 
 #[test]
+fn a_32_bit_address_space_has_two_bands_and_no_numbers_of_another() {
+    let text = "\
+08048000-08049000 r-xp 00000000 08:01 131 /old
+f7fd2000-f7fd4000 r-xp 00000000 00:00 0 [vdso]
+fffdd000-ffffe000 rw-p 00000000 00:00 0 [stack]
+";
+    let layout = Layout::new(&of_maps("maps:old", text.as_bytes()).expect("it is well formed"));
+    let bands: Vec<_> = layout
+        .bands
+        .iter()
+        .map(|band| (band.name, band.items.len()))
+        .collect();
+    assert_eq!(bands, [("low", 5), ("stack", 2)]);
+    assert_eq!(layout.anchors, []);
+}
+
+#[test]
 fn a_file_that_does_not_fit_its_mappings_is_only_a_file() {
     let mut evidence = of_static();
     let mut other = program(false);
