@@ -10,6 +10,9 @@ pub(super) const LEFT: Style = AnsiColor::Cyan.on_default();
 pub(super) const RIGHT: Style = AnsiColor::Yellow.on_default();
 const MARKED: Style = AnsiColor::Red.on_default().bold();
 
+/// Of a family.
+const LONGEST_TITLE: usize = 18;
+
 /// The widths of key and left value, where rows are side by side.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Columns {
@@ -24,6 +27,7 @@ impl Columns {
         const BETWEEN: usize = 6;
         let longest = |of: &dyn Fn(&Entry) -> usize| entries.iter().map(|entry| of(entry)).max();
         let key = longest(&|entry| entry.key.chars().count()).unwrap_or(0);
+        let key = key.max(LONGEST_TITLE);
         let room = width.saturating_sub(key + BETWEEN);
         let half = |entry: &Entry| {
             let size = shown(entry.left.as_deref()).chars().count();

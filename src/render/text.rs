@@ -217,3 +217,110 @@ fn compared(counts: &Counts) -> String {
         .collect::<Vec<_>>()
         .join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use supplant_loader::snapshot::detail::{Bytes, Detail};
+
+    fn entry(key: &str, left: &str, right: &str) -> Entry {
+        Entry {
+            key: key.to_owned(),
+            left: Some(left.to_owned()),
+            right: Some(right.to_owned()),
+            known: None,
+            noise: false,
+            detail: None,
+        }
+    }
+
+    fn known(key: &str) -> Entry {
+        let known = Known {
+            rule: "R-2".to_owned(),
+            reason: "so it is".to_owned(),
+        };
+        Entry {
+            known: Some(known),
+            ..entry(key, "0", "1")
+        }
+    }
+
+    /// Without colours.
+    fn text(entries: Vec<Entry>, width: usize, verbose: bool) -> String {
+        let report = Report {
+            entries,
+            ..Report::default()
+        };
+        let outcome = Outcome::Started { report, seen: None };
+        let sides = ["kernel", "ours"].map(str::to_owned);
+        let comparison = Comparison::new("x".to_owned(), sides, outcome);
+        let mut plain = anstream::StripStream::new(Vec::new());
+        write(&mut plain, &comparison, width, verbose).expect("a vector takes everything");
+        String::from_utf8(plain.into_inner()).expect("keys and values are text")
+    }
+
+    #[test]
+    fn values_stand_side_by_side_where_there_is_room() {
+        let entries = || {
+            vec![
+                entry("comm", "true", "false"),
+                entry("reg.rbx", "0x0", "0x1"),
+            ]
+        };
+        let expected = "\
+registers             kernel  ours
+  reg.rbx             0x0     0x1
+what /proc tells      kernel  ours
+  comm                true    false
+2 different, 0 known; compared: 0 values
+";
+        assert_eq!(text(entries(), 120, false), expected);
+        let narrow = text(entries(), 20, false);
+        assert!(
+            narrow.contains("  comm\n    kernel true\n    ours   false\n"),
+            "{narrow}"
+        );
+    }
+
+    #[test]
+    fn what_is_known_is_named_by_its_rule_and_shown_on_request() {
+        let entries = || vec![known("reg.eflags"), known("stack.below")];
+        let few = text(entries(), 120, false);
+        let line = "known R-2 reg.eflags, stack.below: so it is\n";
+        assert!(few.starts_with(line) && !few.contains("kernel"), "{few}");
+        let all = text(entries(), 120, true);
+        assert!(all.contains("reg.eflags          0       1"), "{all}");
+    }
+
+    #[test]
+    fn the_first_differing_bytes_are_shown_with_their_place() {
+        let bytes = Bytes {
+            offset: 0x18,
+            addresses: ["0x1018", "0x2018"].map(str::to_owned),
+            place: Some(".got+0x8".to_owned()),
+            count: 1,
+            shown_from: 0x18,
+            left: "00ff".to_owned(),
+            right: "00fe".to_owned(),
+        };
+        let page = Entry {
+            detail: Some(Detail::Bytes(bytes)),
+            ..entry("region.exe.1.page+0x0", "a", "b")
+        };
+        let expected = "    1 byte differs, at 0x18 of the page (0x1018 and 0x2018, .got+0x8)\n    \
+                        kernel +0x18  00 ff\n    ours   +0x18  00 fe\n";
+        let text = text(vec![page], 120, false);
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn only_so_many_entries_are_shown_unless_all_are_asked_for() {
+        let entries = || {
+            (0..50)
+                .map(|n| entry(&format!("fd.{n}"), "a", "b"))
+                .collect()
+        };
+        assert!(text(entries(), 120, false).contains("... 10 more (-v shows all)"));
+        assert!(!text(entries(), 120, true).contains("more (-v"));
+    }
+}

@@ -88,7 +88,11 @@ impl Report {
 /// Compares two snapshots.
 pub fn diff(left: &Snapshot, right: &Snapshot) -> Report {
     let symbols = [left, right].map(Symbols::new);
-    let values = differing_values(&flatten(left, &symbols[0]), &flatten(right, &symbols[1]));
+    let prefixes = symbols.each_ref().map(Symbols::prefixes);
+    let values = differing_values(
+        &flatten(left, &symbols[0], &prefixes[1]),
+        &flatten(right, &symbols[1], &prefixes[0]),
+    );
     let pages = differing_pages(&pages(left, &symbols[0]), &pages(right, &symbols[1]));
     let mut entries: Vec<_> = values
         .into_iter()
@@ -164,8 +168,9 @@ fn hash(page: Option<u64>) -> String {
     page.map_or_else(|| "unreadable".to_owned(), |hash| format!("{hash:016x}"))
 }
 
-/// Every key with its symbolised value.
-fn flatten(snapshot: &Snapshot, symbols: &Symbols) -> BTreeMap<String, String> {
+/// Every key with its symbolised value. A region that the other side has not is one key only.
+fn flatten(snapshot: &Snapshot, symbols: &Symbols, others: &[String]) -> BTreeMap<String, String> {
+    let others: BTreeSet<&String> = others.iter().collect();
     let shown = |key: &str, value: &Value| match value {
         Value::Address(address) if key.ends_with("AT_ENTRY") || key.ends_with("AT_PHDR") => {
             symbols.of_program(*address)
@@ -181,7 +186,17 @@ fn flatten(snapshot: &Snapshot, symbols: &Symbols) -> BTreeMap<String, String> {
         .map(|(key, value)| (key.clone(), shown(key, value)))
         .collect();
     for (prefix, region) in symbols.prefixes().iter().zip(&snapshot.regions) {
-        region_keys(&mut flat, prefix, region, symbols);
+        if others.contains(prefix) {
+            region_keys(&mut flat, prefix, region, symbols);
+        } else {
+            let text = format!(
+                "{} {} {}",
+                range(region, symbols),
+                region.permissions,
+                region.name
+            );
+            flat.insert(prefix.clone(), text.trim_end().to_owned());
+        }
     }
     flat
 }
@@ -194,20 +209,18 @@ fn region_keys(
 ) {
     let (major, minor, inode) = region.file;
     let mut put = |name: &str, value: String| flat.insert(format!("{prefix}.{name}"), value);
-    put(
-        "range",
-        format!(
-            "{} size {:#x}",
-            symbols.name(region.start),
-            region.end - region.start
-        ),
-    );
+    put("range", range(region, symbols));
     put("prot", region.permissions.clone());
     put("offset", format!("{:#x}", region.offset));
     put("file", format!("{major:x}:{minor:x} {inode}"));
     put("name", region.name.clone());
     put("flags", region.flags.clone());
     put("attributes", region.attributes.clone());
+}
+
+fn range(region: &Region, symbols: &Symbols) -> String {
+    let size = region.end - region.start;
+    format!("{} size {size:#x}", symbols.name(region.start))
 }
 
 fn counts(left: &Snapshot, right: &Snapshot) -> Counts {

@@ -93,11 +93,12 @@ impl Symbols {
     }
 
     /// Whether a word that may be anything is taken for an address. Below 4 GiB many a number looks like one: there it
-    /// must be where memory is, and aligned as what is allocated is.
+    /// must be where memory is, and aligned as what is allocated is; in the upper half there are negative numbers.
     pub fn is_address(&self, word: u64) -> bool {
         const LOW: u64 = 1 << 32;
+        const HIGH: u64 = 1 << 63;
         const ALIGNMENT: u64 = 8;
-        word >= LOW
+        (LOW..HIGH).contains(&word)
             || word == self.heap
             || word.is_multiple_of(ALIGNMENT)
                 && self.mappings.iter().any(|mapping| mapping.contains(&word))

@@ -8,6 +8,8 @@ use super::symbols::Symbols;
 
 /// Below this no program has memory, and every small number would be an address.
 const LOWEST: u64 = 0x1_0000;
+/// Were the bytes at `AT_RANDOM` no larger, any small number would be the stack protector.
+const MOST_NUMBERS: u64 = u32::MAX as u64;
 /// What the kernel writes to there.
 const RSEQ_SIZE: u64 = 32;
 /// The process id is looked for in so much of what a C library knows of a thread; elsewhere it is any number.
@@ -67,8 +69,9 @@ impl<'a> Words<'a> {
         {
             return Some(name);
         }
-        let is_random =
-            |random: &u64| *random != 0 && TAKEN_OUT.iter().any(|out| random & !out == word & !out);
+        let is_random = |random: &u64| {
+            *random > MOST_NUMBERS && TAKEN_OUT.iter().any(|out| random & !out == word & !out)
+        };
         let half = self.random.iter().position(is_random)?;
         Some(format!("random {half}"))
     }

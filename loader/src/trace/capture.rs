@@ -9,7 +9,7 @@ use crate::arch;
 use crate::auxv::{self, Auxv};
 use crate::host::personality::ADDR_NO_RANDOMIZE;
 use crate::maps;
-use crate::snapshot::{Snapshot, Value};
+use crate::snapshot::{Region, Snapshot, Value};
 use crate::stack::DecodedStack;
 
 use super::memory::Memory;
@@ -93,10 +93,12 @@ fn on_stack(
     fixed: bool,
 ) -> Result<Option<DecodedStack>, Errno> {
     let sp = arch::trace::stack_pointer(&stopped.registers()?);
-    let region = snapshot
-        .regions
-        .iter()
-        .find(|region| region.name == "[stack]");
+    // Another loader's stack may be anywhere.
+    let holds_sp = |region: &&Region| region.start <= sp && sp < region.end;
+    let regions = || snapshot.regions.iter();
+    let region = regions()
+        .find(holds_sp)
+        .or_else(|| regions().find(|region| region.name == "[stack]"));
     let Some(top) = region.map(|region| region.end) else {
         return Ok(None);
     };
