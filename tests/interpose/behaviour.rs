@@ -10,77 +10,104 @@ use crate::support::interposed::{Run, count, ended, log_lines, missing};
 use crate::support::refused;
 use crate::support::{self, Ending, builds, scratch};
 
-pub(crate) fn trials() -> Vec<Trial> {
-    let cases: [Case; 11] = [
-        ("a_replacement_is_logged", &[], a_replacement_is_logged),
-        (
-            "a_static_child_is_an_escape",
-            &[GLIBC_STATIC],
-            a_static_child,
-        ),
-        (
-            "a_program_of_another_c_library_starts_without_it",
-            &[MUSL],
-            a_program_of_another_c_library,
-        ),
-        (
-            "a_cleared_environment_is_an_escape",
-            &[],
-            a_cleared_environment,
-        ),
-        ("what_is_followed_does_not_escape", &[], what_is_followed),
-        (
-            "what_cannot_be_read_is_started_by_the_kernel",
-            &["/usr/bin/setpriv"],
-            an_unreadable_program,
-        ),
-        (
-            "under_strict_nothing_is_started_by_the_kernel",
-            &["/usr/bin/setpriv"],
-            strict,
-        ),
-        ("run_follow_follows", &[], run_follow_follows),
-        (
-            "run_follow_tells_of_a_static_program",
-            &[GLIBC_STATIC],
-            run_follow_static,
-        ),
-        (
-            "run_follow_says_where_it_looked",
-            &[],
-            run_follow_says_where_it_looked,
-        ),
-        (
-            "threads_are_no_obstacle",
-            &["/usr/bin/python3"],
-            threads_are_no_obstacle,
-        ),
-    ];
-    let common = missing(&["bash", "env"]);
-    let trial = |(name, files, run): Case| {
-        let absent = files.iter().find(|file| !in_repository(file).exists());
-        let needs = common.clone().or(absent.map(|file| (*file).to_owned()));
-        refused::trial(name, needs.as_deref(), move || run(scratch().path()))
-    };
-    let mut trials: Vec<_> = cases.into_iter().map(trial).collect();
-    let needs = common.as_deref().or(needs_set_id());
-    trials.push(refused::trial(
-        "what_is_set_id_is_started_by_the_kernel",
-        needs,
-        || set_id(scratch().path()),
-    ));
-    trials
-}
-
-/// Its name, the files that it needs, and what it does in a directory of its own.
-type Case = (
-    &'static str,
-    &'static [&'static str],
-    fn(&Path) -> Result<(), Failed>,
-);
-
 const GLIBC_STATIC: &str = "target/test-binaries/glibc-static/arguments";
 const MUSL: &str = "target/test-binaries/musl-pie/arguments";
+
+/// What has to be there besides the library.
+#[derive(Clone, Copy)]
+enum Need {
+    Nothing,
+    File(&'static str),
+    SetId,
+    Formats,
+}
+
+impl Need {
+    fn missing(self) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::File(path) => (!in_repository(path).exists()).then(|| path.to_owned()),
+            Self::SetId => needs_set_id().map(str::to_owned),
+            Self::Formats => needs_formats(),
+        }
+    }
+}
+
+/// Its name, what it needs, and what it does in a directory of its own.
+type Case = (&'static str, Need, fn(&Path) -> Result<(), Failed>);
+
+const CASES: [Case; 13] = [
+    (
+        "a_replacement_is_logged",
+        Need::Nothing,
+        a_replacement_is_logged,
+    ),
+    (
+        "a_static_child_is_an_escape",
+        Need::File(GLIBC_STATIC),
+        a_static_child,
+    ),
+    (
+        "a_program_of_another_c_library_starts_without_it",
+        Need::File(MUSL),
+        a_program_of_another_c_library,
+    ),
+    (
+        "a_cleared_environment_is_an_escape",
+        Need::Nothing,
+        a_cleared_environment,
+    ),
+    (
+        "what_is_followed_does_not_escape",
+        Need::Nothing,
+        what_is_followed,
+    ),
+    (
+        "what_cannot_be_read_is_started_by_the_kernel",
+        Need::File("/usr/bin/setpriv"),
+        an_unreadable_program,
+    ),
+    (
+        "under_strict_nothing_is_started_by_the_kernel",
+        Need::File("/usr/bin/setpriv"),
+        strict,
+    ),
+    (
+        "what_is_set_id_is_started_by_the_kernel",
+        Need::SetId,
+        set_id,
+    ),
+    (
+        "what_binfmt_misc_knows_is_started_by_the_kernel",
+        Need::Formats,
+        other_format,
+    ),
+    ("run_follow_follows", Need::Nothing, run_follow_follows),
+    (
+        "run_follow_tells_of_a_static_program",
+        Need::File(GLIBC_STATIC),
+        run_follow_static,
+    ),
+    (
+        "run_follow_says_where_it_looked",
+        Need::Nothing,
+        run_follow_says_where_it_looked,
+    ),
+    (
+        "threads_are_no_obstacle",
+        Need::File("/usr/bin/python3"),
+        threads_are_no_obstacle,
+    ),
+];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let common = missing(&["bash", "env"]);
+    let trial = |(name, need, run): Case| {
+        let needs = common.clone().or_else(|| need.missing());
+        refused::trial(name, needs.as_deref(), move || run(scratch().path()))
+    };
+    CASES.into_iter().map(trial).collect()
+}
 
 fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -217,6 +244,33 @@ fn set_id(at: &Path) -> Result<(), Failed> {
     let expected =
         "kernel ./program: it is set-user-id (to user 65534), which only the kernel can honour";
     equal(&lines, &[expected])
+}
+
+/// In a user namespace of its own, which has formats of its own.
+const OTHER_FORMAT: &str = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc &&
+    echo ':supplant:M::XYZ1::/bin/cat:' >/proc/sys/fs/binfmt_misc/register &&
+    exec /usr/bin/env ./program";
+
+fn format_run(at: &Path) -> Run {
+    refused::file(at.join("program"), "XYZ1\n", 0o755);
+    Run::new(at, &["unshare", "-Urm", "sh", "-c", OTHER_FORMAT])
+}
+
+/// binfmt_misc of its own for each user namespace is as old as Linux 6.7.
+fn needs_formats() -> Option<String> {
+    let at = scratch();
+    let works = format_run(at.path()).outcome().stdout == b"XYZ1\n";
+    (!works).then(|| "user namespaces and binfmt_misc".to_owned())
+}
+
+fn other_format(at: &Path) -> Result<(), Failed> {
+    let run = format_run(at).interposed(&at.join("log"));
+    let lines = logged(at, &run)?;
+    let last = lines.last().map(String::as_str);
+    if last.is_some_and(|line| line.starts_with("kernel ./program: neither an ELF file")) {
+        return Ok(());
+    }
+    Err(format!("{lines:?}").into())
 }
 
 fn run_follow_static(at: &Path) -> Result<(), Failed> {

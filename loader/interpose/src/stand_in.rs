@@ -2,6 +2,7 @@
 //! where it is not, and logged.
 
 use std::ffi::{CStr, OsStr, c_int};
+use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 
 use nix::errno::Errno;
@@ -27,7 +28,7 @@ pub(crate) fn replace(request: &Request) -> Result<(), Errno> {
     let reading = request.read().map_err(|_| Errno::EFAULT)?;
     let path = reading.call.path().to_owned();
     let error = attempt(reading, settings);
-    if error.is_limit_of_userspace() && !settings.strict {
+    if may_start_by_kernel(&error) && !settings.strict {
         log(Event::Kernel, &path, Some(&error));
         return Err(arch::kernel_execveat(request));
     }
@@ -42,6 +43,18 @@ pub(crate) fn replace(request: &Request) -> Result<(), Errno> {
         );
     }
     Err(refusal(&error))
+}
+
+/// Whether the kernel may start what is refused here. It may know more formats, by binfmt_misc.
+fn may_start_by_kernel(error: &Error) -> bool {
+    error.is_limit_of_userspace() || error.raw_os_error() == libc::ENOEXEC && has_other_formats()
+}
+
+fn has_other_formats() -> bool {
+    let own = ["register", "status"];
+    let entries = fs::read_dir("/proc/sys/fs/binfmt_misc");
+    let mut names = entries.into_iter().flatten().flatten();
+    names.any(|entry| own.iter().all(|own| entry.file_name() != *own))
 }
 
 fn attempt(reading: Reading, settings: &Settings) -> Error {
