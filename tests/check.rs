@@ -47,3 +47,13 @@ fn asserting_with(name: &str, missing: Option<&str>, run: fn()) -> Trial {
         Ok(())
     })
 }
+
+/// Numbers that look random, the same ones in each run (xorshift64).
+fn numbers(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    }
+}

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use support::refused::forking;
 use support::{builds, test_binaries};
 
 const PROGRAMS: [&str; 11] = [
@@ -44,16 +45,17 @@ fn supplant(arguments: &[&str]) -> Command {
 }
 
 fn plan(options: &[&str], program: &Path) -> Output {
-    supplant(&["plan"])
-        .args(options)
-        .arg(program)
-        .output()
-        .expect("it was built")
+    output(supplant(&["plan"]).args(options).arg(program))
 }
 
 fn planned(options: &[&str], program: &Path) -> Value {
     let output = plan(&[options, &["--json"]].concat(), program);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// What it prints, started while no file is being written: a child would keep that one busy for a moment.
+fn output(command: &mut Command) -> Output {
+    forking(|| command.output()).expect("it was built")
 }
 
 fn text(output: &Output) -> String {

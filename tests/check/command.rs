@@ -8,7 +8,7 @@ use supplant_loader::check;
 
 use crate::asserting;
 use crate::support::elf::{self, Elf};
-use crate::support::refused::file;
+use crate::support::refused::{file, forking};
 use crate::support::{builds, scratch};
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -34,7 +34,7 @@ fn run(arguments: &[&str], files: &[&Path]) -> Output {
         .args(arguments)
         .args(files)
         .env_remove("COLUMNS");
-    command.output().expect("it was built")
+    forking(|| command.output()).expect("it was built")
 }
 
 fn text(output: &Output) -> String {
@@ -106,12 +106,12 @@ fn pages() {
     });
     let path = file(directory.path().join("x"), program.to_bytes(), 0o755);
     for columns in [60, 80, 200] {
-        let output = Command::new(&builds()[0])
+        let mut command = Command::new(&builds()[0]);
+        command
             .args(["check", "-v"])
             .arg(&path)
-            .env("COLUMNS", columns.to_string())
-            .output()
-            .expect("it was built");
+            .env("COLUMNS", columns.to_string());
+        let output = forking(|| command.output()).expect("it was built");
         let text = text(&output);
         // A word that is longer has its own line.
         let fits =

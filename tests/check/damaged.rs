@@ -7,7 +7,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use crate::support::elf::{Elf, TASK_SIZE};
-use crate::support::refused::{file, trial};
+use crate::support::refused::{file, forking, trial};
 use crate::support::{Call, Ending, builds, scratch};
 
 /// Its name, the finding, what stands in the message or the bytes, and the file's bytes.
@@ -123,11 +123,9 @@ fn damaged((name, finding, shown, bytes): &Case) -> Result<(), Failed> {
     let path = file(directory.path().join(name), bytes(), 0o755);
     let kernel = Call::new(&path).by_kernel().ending;
     for build in builds() {
-        let output = Command::new(&build)
-            .args(["check", "--json"])
-            .arg(&path)
-            .output()
-            .expect("it was built");
+        let mut command = Command::new(&build);
+        command.args(["check", "--json"]).arg(&path);
+        let output = forking(|| command.output()).expect("it was built");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let report: Value =
             serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;

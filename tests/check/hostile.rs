@@ -11,10 +11,10 @@ use nix::unistd::mkfifo;
 use supplant_loader::check::{self, Setting, Verdict, examine};
 use supplant_loader::page::PageSize;
 
-use crate::asserting;
 use crate::support::elf::{Elf, PT_LOAD, ProgramHeader};
 use crate::support::refused::file;
 use crate::support::{Call, Ending, scratch, test_binaries};
+use crate::{asserting, numbers};
 
 /// Far more than any of it takes.
 const SOON: Duration = Duration::from_secs(5);
@@ -146,13 +146,7 @@ fn changed() {
 
 /// The same numbers in each run.
 fn random() {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
+    let mut next = numbers(0x9e37_79b9_7f4a_7c15);
     let directory = scratch();
     for n in 0..200 {
         let mut bytes: Vec<u8> = (0..128).flat_map(|_| next().to_le_bytes()).collect();

@@ -13,10 +13,10 @@ use supplant_loader::arguments::Arguments;
 use supplant_loader::check::{Report, Verdict, examine};
 use supplant_loader::trace::{Started, by_kernel};
 
-use crate::asserting;
-use crate::support::refused::trial;
-use crate::support::{is_root, scratch};
-use crate::vectors::{self, Vector};
+use crate::support::refused::{file, forking, trial};
+use crate::support::{is_root, scratch, test_binaries};
+use crate::vectors;
+use crate::{asserting, numbers};
 
 /// Of so many vectors one is tried; `CHECK_ALL=1` tries each.
 const STEP: usize = 2;
@@ -29,9 +29,11 @@ pub(super) fn trials() -> Vec<Trial> {
     let mut trials: Vec<_> = (0..THREADS)
         .map(|part| {
             let name = format!("the_verdict_is_the_kernels_part_{part}");
-            trial(name, missing, move || agree_in_a_thread(part))
+            trial(name, missing, move || in_a_thread(move || agree(part)))
         })
         .collect();
+    let name = "the_verdict_is_the_kernels_for_mutated_programs";
+    trials.push(trial(name, missing, || in_a_thread(mutated)));
     let real = "real_programs_start";
     trials.push(asserting(real, real_programs_start));
     trials
@@ -51,11 +53,11 @@ fn arguments() -> Arguments {
 }
 
 /// Working directory and personality belong to a thread, if it asks for that; its children inherit both.
-fn agree_in_a_thread(part: usize) -> Result<(), Failed> {
+fn in_a_thread(run: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Result<(), Failed> {
     let thread = thread::spawn(move || {
         unshare(CloneFlags::CLONE_FS).expect("anyone may");
         set(get().expect("it takes nothing") | Persona::ADDR_NO_RANDOMIZE).expect("anyone may");
-        agree(part)
+        run()
     });
     thread.join().map_err(|_| Failed::from("it panicked"))?
 }
@@ -84,7 +86,8 @@ fn agree(part: usize) -> Result<(), Failed> {
             _ => not += 1,
         }
         if !agrees(&report, kernel) {
-            wrong.extend([disagreement(&vector, &report, kernel)]);
+            let name = format!("{} ({})", vector.name, vector.about);
+            wrong += &disagreement(&name, &report, kernel);
         }
         fs::remove_dir_all(&directory).expect("it is ours");
     }
@@ -96,6 +99,43 @@ fn agree(part: usize) -> Result<(), Failed> {
         "both kinds are tried: {started} and {not}"
     );
     Ok(())
+}
+
+/// Real programs with some bytes of their headers changed, the same ones in each run.
+fn mutated() -> Result<(), Failed> {
+    const EACH: usize = 250;
+    let scratch = scratch();
+    std::env::set_current_dir(scratch.path()).expect("it is ours");
+    let mut next = numbers(0x2545_f491_4f6c_dd1d);
+    let mut wrong = String::new();
+    for name in ["glibc-pie/tell", "glibc-static/tell", "bare/align_2m"] {
+        let original =
+            fs::read(test_binaries().join(name)).expect("`make test-binaries` builds it");
+        for n in 0..EACH {
+            file("program", changed(&original, &mut next), 0o755);
+            let (report, kernel) = (settled(Path::new("./program")), kernel());
+            if !agrees(&report, kernel) {
+                wrong += &disagreement(&format!("{name}, {n}"), &report, kernel);
+            }
+            fs::remove_file("program").expect("it is ours");
+        }
+    }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.into())
+    }
+}
+
+/// Up to three bytes of the ELF header and of the first program headers.
+fn changed(original: &[u8], next: &mut impl FnMut() -> u64) -> Vec<u8> {
+    const HEADERS: u64 = 64 + 14 * 56;
+    let mut bytes = original.to_vec();
+    for _ in 0..=next() % 3 {
+        let value = next() as u8;
+        bytes[(next() % HEADERS) as usize] = [0, 1, 0xff, value][(next() % 4) as usize];
+    }
+    bytes
 }
 
 /// A child that another thread forked while the file was open for writing keeps it busy until its own exec.
@@ -114,7 +154,8 @@ fn settled(path: &Path) -> Report {
 
 fn kernel() -> Verdict {
     loop {
-        match by_kernel(&[c"./program".to_owned()], &arguments()).expect("tracing is permitted") {
+        let started = forking(|| by_kernel(&[c"./program".to_owned()], &arguments()));
+        match started.expect("tracing is permitted") {
             Started::Stopped(_) => return Verdict::Starts,
             Started::Refused {
                 errno: libc::ETXTBSY,
@@ -141,19 +182,14 @@ fn agrees(report: &Report, kernel: Verdict) -> bool {
     }
 }
 
-fn disagreement(vector: &Vector, report: &Report, kernel: Verdict) -> String {
+fn disagreement(name: &str, report: &Report, kernel: Verdict) -> String {
     let said: Vec<_> = report
         .findings
         .iter()
         .map(|finding| format!("{}: {}", finding.check.name, finding.message))
         .collect();
-    format!(
-        "{} ({}): the kernel {kernel:?}, check {:?}: {}\n",
-        vector.name,
-        vector.about,
-        report.verdict,
-        said.join("; ")
-    )
+    let (ours, said) = (report.verdict, said.join("; "));
+    format!("{name}: the kernel {kernel:?}, check {ours:?}: {said}\n")
 }
 
 fn real_programs_start() {

@@ -8,17 +8,15 @@ use serde_json::{Value, json};
 use crate::support::elf::Elf;
 use crate::support::refused::file;
 use crate::support::scratch;
-use crate::{address, plan, planned, programs, supplant, text};
+use crate::{address, output, plan, planned, programs, supplant, text};
 
 #[test]
 fn this_host_in_a_file_gives_the_same_plan() {
     let directory = scratch();
     let path = directory.path().join("host.json");
-    let output = supplant(&["plan", "--print-host"])
-        .output()
-        .expect("it was built");
-    assert_eq!(output.status.code(), Some(0));
-    fs::write(&path, &output.stdout).expect("the directory is ours");
+    let here = output(&mut supplant(&["plan", "--print-host"]));
+    assert_eq!(here.status.code(), Some(0));
+    fs::write(&path, &here.stdout).expect("the directory is ours");
     let host = path.to_str().expect("a path in UTF-8");
     for program in programs() {
         let (here, there) = (
@@ -36,10 +34,8 @@ fn this_host_in_a_file_gives_the_same_plan() {
         assert_eq!(names(&here), names(&there));
     }
     // The form is stable: what is read is written again.
-    let again = supplant(&["plan", "--print-host", "--host", host])
-        .output()
-        .expect("it was built");
-    assert_eq!(text(&again), text(&output));
+    let again = output(&mut supplant(&["plan", "--print-host", "--host", host]));
+    assert_eq!(text(&again), text(&here));
 }
 
 #[test]

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use supplant_loader::arguments::Arguments;
 use supplant_loader::trace::{Started, by_kernel};
 
+use crate::support::refused::forking;
 use crate::support::{scratch, test_binaries};
-use crate::{address, planned, programs, supplant};
+use crate::{address, output, planned, programs, supplant};
 
 /// A process that is stopped before its first instruction; killed with the value.
 struct Stopped(Child);
@@ -22,15 +23,9 @@ struct Stopped(Child);
 impl Stopped {
     fn start(options: &[&str], program: &Path) -> Self {
         let mut command = supplant(&["run", "--stop"]);
-        let stopped = Self(
-            command
-                .args(options)
-                .arg(program)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("it was built"),
-        );
+        command.args(options).arg(program);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let stopped = Self(forking(|| command.spawn()).expect("it was built"));
         let started = Instant::now();
         while !stopped.read("stat").contains(") T ") {
             assert!(
@@ -202,12 +197,8 @@ fn the_system_calls_are_those_of_run() {
     let program = test_binaries().join("glibc-pie/tell");
     let directory = scratch();
     let log = directory.path().join("log");
-    let status = supplant(&["run", "-R", "--log"])
-        .arg(&log)
-        .arg(&program)
-        .stdout(Stdio::null())
-        .status();
-    assert_eq!(status.expect("it was built").code(), Some(42));
+    let ran = output(supplant(&["run", "-R", "--log"]).arg(&log).arg(&program));
+    assert_eq!(ran.status.code(), Some(42));
     let text = fs::read_to_string(&log).expect("it was written");
     let names: Vec<_> = text
         .lines()
@@ -238,7 +229,7 @@ fn the_system_calls_are_those_of_run() {
 fn what_stays_different_is_what_run_says() {
     let program = test_binaries().join("glibc-pie/tell");
     let mut command = supplant(&["run", "-R", "-v"]);
-    let output = command.arg(&program).output().expect("it was built");
+    let output = output(command.arg(&program));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let said: Vec<_> = said
         .lines()

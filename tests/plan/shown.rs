@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::elf::{self, Elf};
 use crate::support::refused::file;
 use crate::support::scratch;
-use crate::{address, plan, planned, programs, supplant, text};
+use crate::{address, output, plan, planned, programs, supplant, text};
 
 #[test]
 fn the_stack_is_shown_without_a_byte_left_out() {
@@ -138,12 +138,12 @@ fn lines_fit_their_page() {
     let wide = file(directory.path().join("wide"), wide.to_bytes(), 0o755);
     for program in [programs()[0].as_path(), &wide] {
         for columns in [60, 80, 200] {
-            let output = supplant(&["plan", "-R", "-e"])
+            let mut command = supplant(&["plan", "-R", "-e"]);
+            command
                 .arg(format!("LONG={}", "x".repeat(300)))
                 .arg(program)
-                .env("COLUMNS", columns.to_string())
-                .output();
-            let text = text(&output.expect("it was built"));
+                .env("COLUMNS", columns.to_string());
+            let text = text(&output(&mut command));
             let too_long: Vec<_> = text
                 .lines()
                 .filter(|line| {
@@ -155,9 +155,9 @@ fn lines_fit_their_page() {
         }
     }
     // Where nothing says how wide the page is, nothing is cut.
-    let output = supplant(&["plan", "-R", "-e"])
+    let mut command = supplant(&["plan", "-R", "-e"]);
+    command
         .arg(format!("LONG={}", "x".repeat(300)))
-        .arg("/bin/true")
-        .output();
-    assert!(text(&output.expect("it was built")).contains(&"x".repeat(300)));
+        .arg("/bin/true");
+    assert!(text(&output(&mut command)).contains(&"x".repeat(300)));
 }

@@ -22,8 +22,13 @@ static WRITING: RwLock<()> = RwLock::new(());
 
 /// Forks while no file is being written.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    forking(|| command.spawn())
+}
+
+/// Does what forks, and returns when the child has begun a program, while no file is being written.
+pub fn forking<T>(fork: impl FnOnce() -> T) -> T {
     let _shared = WRITING.read().unwrap_or_else(PoisonError::into_inner);
-    command.spawn()
+    fork()
 }
 
 /// Writes a file with this mode.
