@@ -146,10 +146,10 @@ fn write_html(options: &CompareOptions, comparison: &Comparison) -> anyhow::Resu
     let Some(path) = &options.html else {
         return Ok(());
     };
-    let right = if options.control {
-        Origin::Kernel
-    } else {
-        Origin::Ours
+    let right = match (options.control, &options.other) {
+        (true, _) => Origin::Kernel,
+        (false, None) => Origin::Ours,
+        (false, Some(_)) => Origin::Entered,
     };
     compared::write(path, comparison, [Origin::Kernel, right])
 }

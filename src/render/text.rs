@@ -1,5 +1,6 @@
 //! A comparison as text: what differs by family, then what is known and what is noise, then how much was compared.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -13,6 +14,8 @@ use super::family::grouped;
 
 /// How many entries are shown without `-v`.
 const SHOWN: usize = 40;
+/// How many pages of one mapping are shown without `-v`.
+const PAGES_SHOWN: usize = 3;
 /// How many keys of one rule are named without `-v`.
 const NAMED: usize = 6;
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -101,11 +104,14 @@ struct Page<'a> {
 impl Page<'_> {
     fn report(&mut self, report: &Report) -> io::Result<()> {
         let different: Vec<_> = report.different().collect();
-        let most = if self.verbose { usize::MAX } else { SHOWN };
-        let shown = different.iter().take(most).copied();
-        self.groups(shown)?;
-        if different.len() > most {
-            let more = different.len() - most;
+        let shown = if self.verbose {
+            different.clone()
+        } else {
+            few(&different)
+        };
+        self.groups(shown.iter().copied())?;
+        if different.len() > shown.len() {
+            let more = different.len() - shown.len();
             writeln!(self.out, "... {more} more (-v shows all)")?;
         }
         for rule in &report.missing {
@@ -185,6 +191,24 @@ impl Page<'_> {
         let (differences, compared) = (differences(report), compared(&report.counts));
         writeln!(self.out, "{differences}; compared: {compared}")
     }
+}
+
+/// Some of them, and of one mapping only some pages: the rest tells little more.
+fn few<'a>(entries: &[&'a Entry]) -> Vec<&'a Entry> {
+    let mut pages: BTreeMap<&'a str, usize> = BTreeMap::new();
+    let mut shown = Vec::new();
+    for entry in entries {
+        if let Some((region, _)) = entry.key.split_once(".page+") {
+            let count = pages.entry(region).or_default();
+            *count += 1;
+            if *count > PAGES_SHOWN {
+                continue;
+            }
+        }
+        shown.push(*entry);
+    }
+    shown.truncate(SHOWN);
+    shown
 }
 
 fn compared(counts: &Counts) -> String {
@@ -322,5 +346,7 @@ what /proc tells      kernel  ours
         };
         assert!(text(entries(), 120, false).contains("... 10 more (-v shows all)"));
         assert!(!text(entries(), 120, true).contains("more (-v"));
+        let pages = (0..9).map(|n| entry(&format!("region.exe.0.page+{n:#x}000"), "a", "b"));
+        assert!(text(pages.collect(), 120, false).contains("... 6 more"));
     }
 }
