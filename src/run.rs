@@ -102,7 +102,8 @@ pub(crate) fn command(options: &RunOptions) -> anyhow::Result<Command> {
         .ignore_noexec(options.ignore_noexec)
         .ignore_set_id(options.ignore_setid)
         .keep_page(options.keep_page)
-        .stop(options.stop);
+        .stop(options.stop)
+        .inherit_signals(true);
     options.placement.apply(&mut command)?;
     if options.follow {
         follow::follow(&mut command, options)?;

@@ -93,7 +93,7 @@ impl Subject {
         match self {
             Self::Ours(program) => {
                 let mut command = Command::new(program);
-                command.args(arguments);
+                command.args(arguments).inherit_signals(true);
                 let (snapshot, stopped) = seen(traced(by_us(&command))?)?;
                 let facts = facts(&command);
                 Ok((Snapshot { facts, ..snapshot }, Some(stopped)))

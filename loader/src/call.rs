@@ -90,7 +90,11 @@ impl Call {
         let host = Host::current()?;
         let strings = ArgumentSpace::copy(source.name(), argv, envp, host.argument_limits())?;
         let opened = open::follow(&source, file, strings, None, Leniency::default(), &host)?;
-        Prepared::new(opened, host, &Choices::default(), Ending::default())
+        let ending = Ending {
+            inherit_signals: true,
+            ..Ending::default()
+        };
+        Prepared::new(opened, host, &Choices::default(), ending)
     }
 
     /// `AT_EXECVE_CHECK` ends where the format would be looked at.

@@ -1,5 +1,6 @@
 //! [`Command`]: what to run, with what, and how.
 
+mod children;
 mod placement;
 
 use std::collections::BTreeMap;
@@ -9,12 +10,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{IntoRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
 
 use crate::arguments::Arguments;
 use crate::commit::Ending;
 use crate::error::{Cause, Error};
 use crate::host::Host;
-use crate::open::{Leniency, memory_file, open_program};
+use crate::open::{Leniency, Opened, memory_file, open_program};
 use crate::plan::Choices;
 use crate::prepared::Prepared;
 #[cfg(feature = "inspect")]
@@ -22,6 +24,8 @@ use crate::preview::Preview;
 use crate::search;
 use crate::source::Source;
 use crate::sys;
+
+use children::Children;
 
 /// A program to be run in place of the one that this process runs, shaped like [`std::process::Command`].
 ///
@@ -41,6 +45,7 @@ pub struct Command {
     choices: Choices,
     leniency: Leniency,
     ending: Ending,
+    children: Children,
 }
 
 #[derive(Debug)]
@@ -50,9 +55,11 @@ enum Target {
     Descriptor(RawFd),
     Memory {
         name: OsString,
-        file: Option<File>,
+        file: Option<Arc<File>>,
         error: Option<io::Error>,
     },
+    /// Files that are open already, and the program's name.
+    Opened(Box<Opened>, CString),
 }
 
 impl Command {
@@ -89,7 +96,7 @@ impl Command {
     pub fn from_reader(name: impl AsRef<OsStr>, reader: &mut impl io::Read) -> Self {
         let name = name.as_ref().to_owned();
         let (file, error) = match memory_file(name.as_bytes(), reader) {
-            Ok(file) => (Some(file), None),
+            Ok(file) => (Some(Arc::new(file)), None),
             Err(error) => (None, Some(error)),
         };
         Self::with_target(Target::Memory { name, file, error })
@@ -107,6 +114,18 @@ impl Command {
             choices: Choices::default(),
             leniency: Leniency::default(),
             ending: Ending::default(),
+            children: Children::new(),
+        }
+    }
+
+    /// The program of `prepared`, with options as there, but neither its arguments nor its environment.
+    pub(crate) fn again(prepared: &Prepared) -> Self {
+        let opened = Box::new(prepared.opened.clone());
+        let name = opened.arguments.execfn.clone();
+        Self {
+            choices: prepared.choices.clone(),
+            ending: prepared.ending,
+            ..Self::with_target(Target::Opened(opened, name))
         }
     }
 
@@ -197,20 +216,41 @@ impl Command {
         self
     }
 
+    /// Leaves signals as execve(2) does: those that are blocked stay blocked, and SIGPIPE stays ignored where it is. Otherwise
+    /// they are as `std` leaves them: see [`exec`](Self::exec).
+    pub fn inherit_signals(&mut self, yes: bool) -> &mut Self {
+        self.ending.inherit_signals = yes;
+        self
+    }
+
     /// Replaces the program that this process runs. Returns only when that is refused, and then the process is as it
-    /// was: its memory, descriptors and signals.
+    /// was: its memory, descriptors, signals and threads. As `std`'s commands do, it unblocks all signals and gives SIGPIPE,
+    /// which Rust programs ignore, its default action, unless [`inherit_signals`](Self::inherit_signals) says otherwise.
     ///
     /// # What exec does to the process
     ///
-    /// What execve(2) does: memory, handlers, alternate signal stack, POSIX timers and close-on-exec descriptors go;
-    /// pid, signal mask, ignored signals, other descriptors, working directory, limits and priorities stay. The file
-    /// PARITY.md of this crate's repository lists every rule and what cannot be followed. No destructor runs, no buffer is
-    /// flushed.
+    /// What execve(2) does. Memory, handlers, the alternate signal stack, POSIX timers, contexts of asynchronous I/O, memory
+    /// locks and close-on-exec descriptors go; pid, ignored signals, pending signals, other descriptors, working directory,
+    /// limits, priorities and interval timers stay. Robust mutexes that the thread holds are marked as left by a dead owner.
+    /// No destructor runs, no buffer is flushed.
+    ///
+    /// All other threads end, without destructors. Until nothing can be refused any more they only wait, and go on when it is
+    /// refused; a system call that one of them sleeps in may answer `EINTR` then. The new program runs as the first thread
+    /// whichever thread calls; it takes over the caller's signal mask, pending signals, scheduling, timer slack and death
+    /// signal.
+    ///
+    /// What cannot be followed from userspace: the kernel tells nobody of an exec (tracers, audit, accounting); set-id bits
+    /// give nothing; /proc/self/exe changes only with `CAP_CHECKPOINT_RESTORE` or `CAP_SYS_ADMIN`; later mappings go where
+    /// they went before; the rules that a seccomp filter or a security module has for execve are not met. The file PARITY.md
+    /// of this crate's repository lists every rule.
     ///
     /// # Errors
     ///
-    /// Those of execve(2), and `EBUSY` for a process that shares its memory (as after vfork) or has other threads. Where
-    /// execve would kill the process, [`Error::signal`] says by which signal.
+    /// Those of execve(2). Besides `EBUSY`: the memory is shared with another process (as after vfork), a thread cannot be
+    /// stopped within some seconds, or the first thread has ended or differs from the caller in what cannot be handed on, such
+    /// as ids, capabilities, seccomp filters and namespaces. `EPERM`: a mapping is sealed, or a file would gain privilege.
+    /// `EACCES`: an unreadable program, an executable stack under `PR_SET_MDWE`. Where execve would kill the process,
+    /// [`Error::signal`] says by which signal; this returns all the same.
     pub fn exec(&mut self) -> Error {
         match self.prepare() {
             Ok(prepared) => prepared.exec(),
@@ -253,6 +293,11 @@ impl Command {
                 })?;
                 self.prepare_source(&Source::Memory(file), Some(name), envp, host)
             }
+            Target::Opened(opened, name) => {
+                let arguments = self.arguments(name.clone(), name.clone(), envp)?;
+                let opened = opened.with_arguments(arguments, &host)?;
+                Prepared::new(opened, host, &self.choices, self.ending)
+            }
         }
     }
 
@@ -292,31 +337,17 @@ impl Command {
     ) -> Result<Prepared, Error> {
         let name = source.name();
         let string = |text: &OsStr, what| search::c_string(text).ok_or(Cause::NulByte { what });
-        let argv0 = match (&self.arg0, default_arg0, &self.target) {
-            (Some(arg0), _, _) => string(arg0, "an argument")?,
-            (None, Some(default), _) => string(default, "an argument")?,
-            (None, None, Target::Name(typed)) => string(typed, "an argument")?,
+        let argv0 = match (default_arg0, &self.target) {
+            (Some(default), _) => string(default, "an argument")?,
+            (None, Target::Name(typed)) => string(typed, "an argument")?,
             _ => name.clone(),
         };
-        let mut argv = vec![argv0];
-        for arg in &self.args {
-            argv.push(string(arg, "an argument")?);
-        }
-        let execfn = self
-            .execfn
-            .as_ref()
-            .map(|path| string(path, "execfn"))
-            .transpose()?;
         let interpreter = self
             .interpreter
             .as_ref()
             .map(|path| string(path, "the interpreter"))
             .transpose()?;
-        let arguments = Arguments {
-            execfn: execfn.unwrap_or(name),
-            argv,
-            envp,
-        };
+        let arguments = self.arguments(argv0, name, envp)?;
         let opened = open_program(
             source,
             arguments,
@@ -325,6 +356,26 @@ impl Command {
             &host,
         )?;
         Prepared::new(opened, host, &self.choices, self.ending)
+    }
+
+    /// The strings, with this first argument and this name, unless they are set.
+    fn arguments(
+        &self,
+        argv0: CString,
+        name: CString,
+        envp: Vec<CString>,
+    ) -> Result<Arguments, Cause> {
+        let string = |text: &OsStr, what| search::c_string(text).ok_or(Cause::NulByte { what });
+        let chosen = |text: &Option<OsString>, what| text.as_ref().map(|text| string(text, what));
+        let mut argv = vec![chosen(&self.arg0, "an argument").unwrap_or(Ok(argv0))?];
+        for arg in &self.args {
+            argv.push(string(arg, "an argument")?);
+        }
+        Ok(Arguments {
+            execfn: chosen(&self.execfn, "execfn").unwrap_or(Ok(name))?,
+            argv,
+            envp,
+        })
     }
 
     fn searched_path(&self) -> Option<OsString> {

@@ -36,6 +36,7 @@ pub mod script;
 #[cfg(feature = "trace")]
 pub mod snapshot;
 pub mod space;
+mod spawn;
 pub mod stack;
 mod status;
 pub mod table;

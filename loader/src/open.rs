@@ -8,6 +8,7 @@ use std::io::{self, Seek as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open};
@@ -44,20 +45,55 @@ pub(crate) struct OpenFile {
     pub(crate) set_id: bool,
 }
 
-/// Everything that was opened for one program.
-#[derive(Debug)]
+/// Everything that was opened for one program. The files are shared by its copies.
+#[derive(Clone, Debug)]
 pub(crate) struct Opened {
-    pub(crate) program: OpenFile,
-    pub(crate) interpreter: Option<OpenFile>,
+    pub(crate) program: Arc<OpenFile>,
+    pub(crate) interpreter: Option<Arc<OpenFile>>,
+    /// The `#!` lines on the way to it, each with the name of its script.
+    rewrites: Vec<(ScriptLine, CString)>,
     /// The final argument vector: scripts have rewritten it.
     pub(crate) arguments: Arguments,
     pub(crate) space: ArgumentSpace,
     /// The new program's name in /proc/PID/comm.
     pub(crate) comm: Vec<u8>,
+    /// The source where it is a memory file of the loader's.
+    memory: Option<Arc<File>>,
+}
+
+impl Opened {
     /// The descriptor of a memory file that stays open, because a script's interpreter has to open it.
-    pub(crate) inherited: Option<RawFd>,
-    /// The descriptor of the source where it is the loader's own.
-    pub(crate) source: Option<RawFd>,
+    pub(crate) fn inherited(&self) -> Option<RawFd> {
+        self.memory_descriptor()
+            .filter(|_| !self.rewrites.is_empty())
+    }
+
+    /// That of one that goes.
+    pub(crate) fn source(&self) -> Option<RawFd> {
+        self.memory_descriptor()
+            .filter(|_| self.rewrites.is_empty())
+    }
+
+    fn memory_descriptor(&self) -> Option<RawFd> {
+        self.memory.as_deref().map(File::as_raw_fd)
+    }
+
+    /// The same files with other arguments and environment.
+    pub(crate) fn with_arguments(
+        &self,
+        mut arguments: Arguments,
+        host: &Host,
+    ) -> Result<Self, Cause> {
+        let mut space = ArgumentSpace::new(&mut arguments, host.argument_limits())?;
+        for (line, script) in &self.rewrites {
+            space.rewrite(&mut arguments.argv, line, script)?;
+        }
+        Ok(Self {
+            arguments,
+            space,
+            ..self.clone()
+        })
+    }
 }
 
 /// Opens a program, follows its `#!` lines to an ELF file, and opens that one's interpreter: `other_interpreter`, where
@@ -92,18 +128,18 @@ pub(crate) fn follow(
 ) -> Result<Opened, Error> {
     let mut subject = Subject::Program;
     let mut script = source.name();
-    let mut rewrites = 0;
+    let mut rewrites = Vec::new();
     while let Some(line) = script_line(&file).map_err(|cause| Error::new(subject.clone(), cause))? {
-        if rewrites == 0 && source.closes_on_exec() {
+        if rewrites.is_empty() && source.closes_on_exec() {
             return Err(Cause::ScriptInaccessible.into());
         }
         space.rewrite(&mut arguments.argv, &line, &script)?;
         subject = interpreter(&line.interpreter);
         let opened = open_named(&line.interpreter, leniency, host.ids);
         file = opened.map_err(|cause| Error::new(subject.clone(), cause))?;
-        script = line.interpreter;
-        rewrites += 1;
-        if rewrites > REWRITE_LIMIT {
+        let next = line.interpreter.clone();
+        rewrites.push((line, std::mem::replace(&mut script, next)));
+        if rewrites.len() > REWRITE_LIMIT {
             return Err(Error::new(
                 subject,
                 Cause::ScriptsTooDeep {
@@ -119,19 +155,18 @@ pub(crate) fn follow(
     let interpreter = path
         .map(|path| open_interpreter(path, host, leniency))
         .transpose()?;
-    let own = match source {
-        Source::Memory(file) => Some(file.as_raw_fd()),
+    let memory = match source {
+        Source::Memory(file) => Some(Arc::clone(file)),
         _ => None,
     };
-    let inherited = own.filter(|_| rewrites > 0);
     Ok(Opened {
-        program,
-        interpreter,
+        program: Arc::new(program),
+        interpreter: interpreter.map(Arc::new),
+        rewrites,
         arguments,
         space,
         comm,
-        inherited,
-        source: own,
+        memory,
     })
 }
 

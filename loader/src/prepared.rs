@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::ffi::CStr;
 
 use crate::auxv;
+use crate::command::Command;
 use crate::commit::{self, Commit, Ending};
 use crate::difference::Difference;
 use crate::error::{Cause, Error};
@@ -16,7 +17,6 @@ use crate::stack::InitialStack;
 #[derive(Debug)]
 pub struct Prepared {
     pub(crate) ending: Ending,
-    #[cfg(feature = "inspect")]
     pub(crate) choices: Choices,
     pub(crate) host: Host,
     pub(crate) opened: Opened,
@@ -53,7 +53,6 @@ impl Prepared {
         let stack = InitialStack::new(frame, &opened.arguments, &auxv, platform, plan.stack.random);
         Ok(Self {
             ending,
-            #[cfg(feature = "inspect")]
             choices: choices.clone(),
             host,
             opened,
@@ -105,6 +104,24 @@ impl Prepared {
         )
     }
 
+    /// A command for the same program with other arguments and another environment: it is neither opened nor read again.
+    /// There may be many, and each plans its own layout.
+    ///
+    /// Until they are set, `argv[0]` is the program's name, there are no other arguments, and the environment is this
+    /// process's. The files that were opened are kept open, close-on-exec, as long as there is a command.
+    ///
+    /// ```
+    /// let prepared = supplant_loader::Command::new("echo").prepare()?;
+    /// for word in ["one", "two"] {
+    ///     let output = prepared.command().arg(word).output()?;
+    ///     assert_eq!(output.stdout, format!("{word}\n").into_bytes());
+    /// }
+    /// # Ok::<(), supplant_loader::Error>(())
+    /// ```
+    pub fn command(&self) -> Command {
+        Command::again(self)
+    }
+
     /// See [`Command::exec`](crate::Command::exec).
     pub fn exec(self) -> Error {
         match self.commit() {
@@ -125,9 +142,8 @@ impl Prepared {
         self.ready_to_commit()?.run().map_err(Error::from)
     }
 
-    pub(crate) fn ready_to_commit(&self) -> Result<Commit<'_>, Error> {
-        let (host, plan) = (&self.host, &self.plan);
-        Commit::new(host, plan, &self.stack, &self.opened, self.ending)
+    pub(crate) fn ready_to_commit(&self) -> Result<Commit<&Self>, Error> {
+        Commit::new(self, true)
     }
 }
 

@@ -59,6 +59,15 @@ impl Process {
         }
     }
 
+    /// What `std` does to signals before an exec: none is blocked, and SIGPIPE, which it ignores, has its default action.
+    pub(crate) fn reset_signals(&mut self) {
+        self.signal_mask = 0;
+        self.dispositions
+            .retain(|(signal, _)| *signal != libc::SIGPIPE);
+        self.dispositions
+            .push((libc::SIGPIPE, SignalAction::default()));
+    }
+
     /// The capability sets after execve, as far as a process can give up what execve takes: (permitted, effective).
     ///
     /// Linux: `cap_bprm_creds_from_file` in security/commoncap.c, for a file without capabilities. What execve would

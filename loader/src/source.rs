@@ -5,6 +5,7 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -28,7 +29,7 @@ pub(crate) enum Source<'a> {
     /// A descriptor of this process, by its number.
     Descriptor(RawFd),
     /// Bytes in a memory file of ours.
-    Memory(&'a File),
+    Memory(&'a Arc<File>),
 }
 
 impl Source<'_> {

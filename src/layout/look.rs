@@ -35,13 +35,13 @@ fn evidence(text: &OsStr, arguments: &[OsString]) -> anyhow::Result<Evidence> {
     match Subject::parse(text)? {
         Subject::Plan(program) => {
             let mut command = Command::new(&program);
-            command.args(arguments);
+            command.args(arguments).inherit_signals(true);
             let prepared = command.prepare().map_err(refusal)?;
             Ok(prepared.evidence(&name)?)
         }
         Subject::Ours(program) => {
             let mut command = Command::new(&program);
-            command.args(arguments);
+            command.args(arguments).inherit_signals(true);
             of_started(&name, Origin::Ours, traced(by_us(&command))?)
         }
         Subject::Kernel(program) => {

@@ -203,7 +203,10 @@ impl Call {
         let call = self.clone();
         self.in_child(move || {
             let mut command = supplant_loader::Command::new(&call.path);
-            command.env_clear().args(call.argv.iter().skip(1));
+            command
+                .inherit_signals(true)
+                .env_clear()
+                .args(call.argv.iter().skip(1));
             if let Some(arg0) = call.argv.first() {
                 command.arg0(arg0);
             }

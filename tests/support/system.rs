@@ -46,6 +46,11 @@ pub fn set_action(signal: i32, action: [u64; 4]) -> io::Result<()> {
 
 /// From now on these system calls are answered by a seccomp action. Needs no privilege, but sets no_new_privs.
 pub fn forbid(numbers: &[i64], action: u32) -> io::Result<()> {
+    apply(&mut filter(numbers, action))
+}
+
+/// The filter for that.
+pub fn filter(numbers: &[i64], action: u32) -> Vec<libc::sock_filter> {
     const LOAD_NUMBER: (u16, u8, u8, u32) = (0x20, 0, 0, 0);
     let statement = |(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k };
     let mut filter = vec![statement(LOAD_NUMBER)];
@@ -54,6 +59,11 @@ pub fn forbid(numbers: &[i64], action: u32) -> io::Result<()> {
         filter.push(statement((0x06, 0, 0, action)));
     }
     filter.push(statement((0x06, 0, 0, libc::SECCOMP_RET_ALLOW)));
+    filter
+}
+
+/// Puts it in force. Allocates nothing.
+pub fn apply(filter: &mut [libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog {
         len: filter.len() as u16,
         filter: filter.as_mut_ptr(),

@@ -98,6 +98,11 @@ impl Cause {
         }
     }
 
+    /// Whether another try may go well.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::Changing)
+    }
+
     /// See [`Error::is_limit_of_userspace`](super::Error::is_limit_of_userspace).
     pub fn is_limit_of_userspace(&self) -> bool {
         match self {

@@ -76,7 +76,7 @@ impl<'a> Places<'a> {
             interpreter: interpreter.map(|open_file| open_file.file.as_raw_fd()),
             zeros: (-1, 0),
             own: &[],
-            inherited: opened.inherited,
+            inherited: opened.inherited(),
             set_mm_map: false,
             set_exe: false,
             stop: false,

@@ -25,7 +25,7 @@ impl Prepared {
     /// There is nothing to map, which a plan does not let happen: it has a stack.
     pub fn evidence(&self, subject: &str) -> Result<Evidence, Snag> {
         let (host, opened) = self.origins();
-        let files = [Some(&opened.program), opened.interpreter.as_ref()];
+        let files = [Some(&*opened.program), opened.interpreter.as_deref()];
         let names = files.map(|file| file.map(name).unwrap_or_default());
         let mut evidence = of_plan(subject, self.plan(), self.stack(), host, &names)?;
         for (file, name) in files.iter().zip(&names) {

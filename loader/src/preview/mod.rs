@@ -76,7 +76,7 @@ impl Preview {
     ) -> Self {
         let opened = &prepared.opened;
         let program = ElfFile::new(&opened.program);
-        let interpreter = opened.interpreter.as_ref().map(ElfFile::new);
+        let interpreter = opened.interpreter.as_deref().map(ElfFile::new);
         let paths = [Some(&program), interpreter.as_ref()];
         let paths = paths.map(|file| {
             file.map(|file| file.path.clone().into_bytes())

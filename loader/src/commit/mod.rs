@@ -2,33 +2,33 @@
 //!
 //! Up to [`arch::play`] every step can fail and is undone by dropping what it made. After it nothing of the old program
 //! runs any more, this file included.
-#![allow(unsafe_code, reason = "reads the vDSO's code; jumps into the runner")]
+#![allow(unsafe_code, reason = "jumps into the runner")]
+
+mod checks;
 
 use std::convert::Infallible;
-use std::fs;
 use std::mem;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::os::fd::{AsRawFd as _, RawFd};
-use std::os::unix::fs::MetadataExt as _;
 
 use crate::arch::{self, Slots};
-use crate::difference::Difference;
 use crate::error::{Cause, Error};
 use crate::farewell::{self, Kept};
 use crate::handover::{self, Places};
 use crate::holes;
-use crate::host::Host;
-use crate::host::personality::ADDR_NO_RANDOMIZE;
-use crate::open::{OpenFile, Opened};
-use crate::plan::{LaterMappings, Operation, Plan};
+use crate::open::Opened;
+use crate::plan::Plan;
+use crate::prepared::Prepared;
 use crate::process::Process;
 use crate::quiesce::Quiet;
-use crate::stack::InitialStack;
 use crate::stage::{self, RunnerFile, Staged};
 use crate::status::Status;
 use crate::sys;
 use crate::table::{Row, Table, call};
 use crate::threads::LastWork;
+
+pub(crate) use checks::differences;
+use checks::{check_address_space, check_mdwe, is_running, last_call, may_set_exe};
 
 /// How the end is done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,16 +37,17 @@ pub(crate) struct Ending {
     pub(crate) keep_page: bool,
     /// Stop before the first instruction.
     pub(crate) stop: bool,
+    /// Blocked signals stay so and an ignored SIGPIPE too, as execve has it; otherwise as `std` has it.
+    pub(crate) inherit_signals: bool,
 }
 
 /// A commit that is ready to run, with the memory that it takes: running it allocates nothing and takes no lock.
 #[derive(Debug)]
-pub(crate) struct Commit<'a> {
-    host: &'a Host,
-    plan: &'a Plan,
-    stack: &'a InitialStack,
-    opened: &'a Opened,
-    ending: Ending,
+pub(crate) struct Commit<P> {
+    /// What is to be loaded, borrowed or shared.
+    load: P,
+    /// Whether anything may be logged, which allocates and takes locks.
+    logs: bool,
     set_mm_map: bool,
     /// Where the last munmap is issued; without it one page stays.
     gadget: Option<u64>,
@@ -77,38 +78,36 @@ pub(crate) struct Ready {
     file: RunnerFile,
 }
 
-impl<'a> Commit<'a> {
-    /// Checks what can be checked beforehand, and reserves memory.
-    pub(crate) fn new(
-        host: &'a Host,
-        plan: &'a Plan,
-        stack: &'a InitialStack,
-        opened: &'a Opened,
-        ending: Ending,
-    ) -> Result<Self, Error> {
+impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
+    /// Checks what can be checked beforehand, and reserves memory. `logs` says whether there is one thread when it runs.
+    pub(crate) fn new(load: P, logs: bool) -> Result<Self, Error> {
         const BUFFER: usize = 16 * 1024;
-        check_mdwe(host, plan)?;
-        stage::probe(plan, opened, host.page_size)?;
-        let status = Status::current()?;
-        let process = Process::with_room(status.descriptors);
-        let (rows, data) = handover::room(plan, stack, &process);
-        let table = Table::with_room(rows, data);
-        check_address_space(host, plan, handover::runner_size(&table, host.page_size)?)?;
-        let room = host.page_size.get() as usize + table.room();
-        Ok(Self {
+        let Prepared {
             host,
             plan,
             stack,
             opened,
             ending,
+            ..
+        } = &*load;
+        check_mdwe(host, plan)?;
+        stage::probe(plan, opened, host.page_size)?;
+        let process = Process::with_room(Status::current()?.descriptors);
+        let (rows, data) = handover::room(plan, stack, &process);
+        let table = Table::with_room(rows, data);
+        check_address_space(host, plan, handover::runner_size(&table, host.page_size)?)?;
+        let room = host.page_size.get() as usize + table.room();
+        Ok(Self {
+            logs,
             set_mm_map: sys::has_set_mm_map(),
-            gadget: last_call(host, plan, ending),
+            gadget: last_call(host, plan, *ending),
             process,
             table,
             last: Table::with_room(1, 0),
             bytes: Vec::with_capacity(room),
             buffer: vec![0; BUFFER],
             rest: vec![0; BUFFER],
+            load,
         })
     }
 
@@ -121,7 +120,7 @@ impl<'a> Commit<'a> {
             quiet,
             file,
         } = self.ready()?;
-        if !self.process.had_threads {
+        if self.logs && !self.process.had_threads {
             self.log_decisions();
         }
         // From here on these belong to the new program, or go by a row of the table.
@@ -139,19 +138,29 @@ impl<'a> Commit<'a> {
 
     /// Does all that can be refused.
     pub(crate) fn ready(&mut self) -> Result<Ready, Cause> {
+        let load = self.load.clone();
         let mut file = RunnerFile::new()?;
-        file.check_has_data(self.plan)?;
+        file.check_has_data(&load.plan)?;
         let quiet = Quiet::new(&mut self.buffer)?;
         let scene = self.set_scene()?;
-        let own = own_descriptors(self.opened, &file);
+        let own = own_descriptors(&load.opened, &file);
         let [program, runner, interpreter, source] = own;
-        let staying = [program, runner, interpreter, source, self.opened.inherited];
+        let staying = [
+            program,
+            runner,
+            interpreter,
+            source,
+            load.opened.inherited(),
+        ];
         let (process, buffer) = (&mut self.process, &mut self.buffer);
-        quiet.look(process, self.host, &staying, self.set_mm_map, buffer)?;
+        quiet.look(process, &load.host, &staying, self.set_mm_map, buffer)?;
+        if !load.ending.inherit_signals {
+            self.process.reset_signals();
+        }
         self.fill_table(&scene, &file, &own)?;
         let first_row = self.encode(&scene.runner);
         Ok(Ready {
-            runner: file.map(&scene.runner, &self.bytes, self.host.page_size)?,
+            runner: file.map(&scene.runner, &self.bytes, load.host.page_size)?,
             first_row,
             stack: scene.stack,
             quiet,
@@ -162,13 +171,18 @@ impl<'a> Commit<'a> {
     /// The rows, and the last system call, which is none of them: to be looked at once it is [`ready`](Self::ready).
     #[cfg(feature = "inspect")]
     pub(crate) fn rows(&self, ready: &Ready) -> (Table, Row) {
-        let last = last_row(&ready.runner.range, self.host.page_size.get(), self.gadget);
+        let last = last_row(
+            &ready.runner.range,
+            self.load.host.page_size.get(),
+            self.gadget,
+        );
         (self.table.clone(), last)
     }
 
     /// Finds room for the runner, a stop of the vDSO on its way and the new stack, and makes that stack.
     fn set_scene(&mut self) -> Result<Scene, Cause> {
-        let (host, plan) = (self.host, self.plan);
+        let load = self.load.clone();
+        let (host, plan) = (&load.host, &load.plan);
         let runner = handover::runner_size(&self.table, host.page_size)?;
         let vdso = handover::vdso_size(plan);
         let stack = plan.stack.range.end - plan.stack.range.start;
@@ -176,7 +190,12 @@ impl<'a> Commit<'a> {
         let vdso_hop = place.start + runner;
         let return_address = self.gadget.map(|_| plan.entry());
         Ok(Scene {
-            stack: stage::stack(vdso_hop + vdso..place.end, plan, self.stack, return_address)?,
+            stack: stage::stack(
+                vdso_hop + vdso..place.end,
+                plan,
+                &load.stack,
+                return_address,
+            )?,
             runner: place.start..vdso_hop,
             vdso_hop,
         })
@@ -188,7 +207,8 @@ impl<'a> Commit<'a> {
         file: &RunnerFile,
         own: &[Option<RawFd>; 4],
     ) -> Result<(), Cause> {
-        let opened = self.opened;
+        let load = self.load.clone();
+        let opened = &load.opened;
         let is_own = is_running(&opened.program);
         let places = Places {
             runner: scene.runner.clone(),
@@ -198,10 +218,10 @@ impl<'a> Commit<'a> {
             own,
             set_mm_map: self.set_mm_map,
             set_exe: self.set_mm_map && may_set_exe(&self.process.status) && !is_own,
-            stop: self.ending.stop,
+            stop: load.ending.stop,
             ..Places::of(opened)
         };
-        let (host, plan, stack) = (self.host, self.plan, self.stack);
+        let (host, plan, stack) = (&load.host, &load.plan, &load.stack);
         handover::fill(&mut self.table, host, plan, stack, &self.process, &places);
         if self.table.is_full() {
             return Err(Cause::Changing);
@@ -212,8 +232,9 @@ impl<'a> Commit<'a> {
     /// The runner's page and the table behind it; returns the address of its first row. Where the page stays, the table's
     /// pages still go: by a row in the page.
     fn encode(&mut self, range: &Range<u64>) -> u64 {
-        let (sp, entry) = (self.plan.stack.frame.sp, self.plan.entry());
-        let (page, size) = (self.host.page_size.get(), range.end - range.start);
+        let load = &self.load;
+        let (sp, entry) = (load.plan.stack.frame.sp, load.plan.entry());
+        let (page, size) = (load.host.page_size.get(), range.end - range.start);
         let slots = match self.gadget {
             Some(gadget) => Slots::unmap_and_return(sp - 8, gadget, range.start, size),
             None => Slots::jump(sp, entry),
@@ -236,7 +257,7 @@ impl<'a> Commit<'a> {
     }
 
     fn log_decisions(&self) {
-        log_plan(self.plan);
+        log_plan(&self.load.plan);
         match self.gadget {
             Some(gadget) => log::debug!("the last munmap is issued in the vDSO, at {gadget:#x}"),
             None => log::debug!("one page of the loader stays"),
@@ -276,84 +297,13 @@ fn last_row(range: &Range<u64>, page: u64, gadget: Option<u64>) -> Row {
     Row::must(call::MUNMAP, &arguments, reason)
 }
 
-/// What the table cannot make as execve does.
-pub(crate) fn differences(
-    host: &Host,
-    plan: &Plan,
-    stack: &InitialStack,
-    opened: &Opened,
-    ending: Ending,
-) -> Vec<Difference> {
-    let mut differences = vec![Difference::Unnoticed];
-    let set_mm_map = sys::has_set_mm_map();
-    if !set_mm_map {
-        differences.push(Difference::Layout);
-    }
-    if set_mm_map && !handover::layout_is_legal(host, plan, stack) {
-        differences.push(Difference::Bounds);
-    }
-    let status = Status::current().unwrap_or_default();
-    let may_set = set_mm_map && may_set_exe(&status);
-    if !is_running(&opened.program)
-        && (!may_set || opened.interpreter.as_ref().is_some_and(is_running))
-    {
-        differences.push(Difference::Executable);
-    }
-    if status.lacks_what_execve_gives_back() {
-        differences.push(Difference::Capabilities);
-    }
-    let vanishes = last_call(host, plan, ending).is_some();
-    differences.push(if vanishes {
-        Difference::LastJump
-    } else {
-        Difference::Page
-    });
-    let changes_randomness = (plan.personality ^ host.personality) & ADDR_NO_RANDOMIZE != 0;
-    match plan.later {
-        LaterMappings::Below(_) => differences.push(Difference::Reserved),
-        LaterMappings::AsBefore if !changes_randomness => (),
-        LaterMappings::AsBefore | LaterMappings::NotAsAsked => {
-            differences.push(Difference::MmapBase);
-        }
-    }
-    differences
-}
-
-/// Where the last munmap is issued, if it may be and can be. Its return address needs the word below the stack pointer.
-fn last_call(host: &Host, plan: &Plan, ending: Ending) -> Option<u64> {
-    let no_word_below = plan.stack.range.start == plan.stack.frame.sp;
-    if ending.keep_page || no_word_below || plan.covers_stack_pointer() {
-        return None;
-    }
-    syscall_return(host, plan)
-}
-
-/// Where in the vDSO, as it will be, the last munmap can be issued.
-fn syscall_return(host: &Host, plan: &Plan) -> Option<u64> {
-    let vdso = plan.vdso.as_ref()?;
-    let code = host
-        .mappings
-        .iter()
-        .find(|mapping| mapping.is_vdso() && mapping.permissions.execute)?;
-    let (start, size) = (
-        code.range.start as usize,
-        (code.range.end - code.range.start) as usize,
-    );
-    // SAFETY: the kernel's code, readable and never written, as the map of this process says.
-    let bytes =
-        unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(start), size) };
-    arch::find_syscall_return(bytes, code.range.start - vdso.from().start + vdso.to)
-}
-
 /// Descriptors that this crate opened for the load.
 fn own_descriptors(opened: &Opened, runner: &RunnerFile) -> [Option<RawFd>; 4] {
     let interpreter = opened
         .interpreter
         .as_ref()
         .map(|open_file| open_file.file.as_raw_fd());
-    let source = opened
-        .source
-        .filter(|source| opened.inherited != Some(*source));
+    let source = opened.source();
     let program = opened.program.file.as_raw_fd();
     [
         Some(program),
@@ -361,47 +311,6 @@ fn own_descriptors(opened: &Opened, runner: &RunnerFile) -> [Option<RawFd>; 4] {
         interpreter,
         source,
     ]
-}
-
-/// execve makes these mappings before the new memory can have any policy; userspace asks like everybody.
-fn check_mdwe(host: &Host, plan: &Plan) -> Result<(), Cause> {
-    if !host.mdwe {
-        return Ok(());
-    }
-    if plan.stack.executable {
-        return Err(Cause::DeniedByMdwe {
-            what: "an executable stack",
-        });
-    }
-    let executable_bss = |operation: &Operation| matches!(operation, Operation::MapAnonymous { permissions, .. } if permissions.execute && permissions.write);
-    if plan.operations.iter().any(executable_bss) {
-        return Err(Cause::DeniedByMdwe {
-            what: "an executable bss",
-        });
-    }
-    Ok(())
-}
-
-/// The runner counts against the limit together with the new program.
-fn check_address_space(host: &Host, plan: &Plan, runner: u64) -> Result<(), Cause> {
-    if plan.memory_size().saturating_add(runner) > host.address_space_limit.current {
-        return Err(Cause::System {
-            call: "mmap of the runner",
-            errno: nix::errno::Errno::ENOMEM,
-        });
-    }
-    Ok(())
-}
-
-/// `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`.
-fn may_set_exe(status: &Status) -> bool {
-    status.has_capability(21) || status.has_capability(40)
-}
-
-/// Whether it is the file that /proc/self/exe names.
-fn is_running(open_file: &OpenFile) -> bool {
-    let own = fs::metadata("/proc/thread-self/exe");
-    own.is_ok_and(|own| (own.dev(), own.ino()) == (open_file.device, open_file.inode))
 }
 
 fn log_plan(plan: &Plan) {

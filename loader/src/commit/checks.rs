@@ -1,0 +1,129 @@
+//! What has to be known before a commit: what stands in its way, how it can end, and what will be different.
+#![allow(unsafe_code, reason = "reads the vDSO's code")]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use crate::arch;
+use crate::difference::Difference;
+use crate::error::Cause;
+use crate::handover;
+use crate::host::Host;
+use crate::host::personality::ADDR_NO_RANDOMIZE;
+use crate::open::{OpenFile, Opened};
+use crate::plan::{LaterMappings, Operation, Plan};
+use crate::stack::InitialStack;
+use crate::status::Status;
+use crate::sys;
+
+use super::Ending;
+
+/// What the table cannot make as execve does.
+pub(crate) fn differences(
+    host: &Host,
+    plan: &Plan,
+    stack: &InitialStack,
+    opened: &Opened,
+    ending: Ending,
+) -> Vec<Difference> {
+    let mut differences = vec![Difference::Unnoticed];
+    let set_mm_map = sys::has_set_mm_map();
+    if !set_mm_map {
+        differences.push(Difference::Layout);
+    }
+    if set_mm_map && !handover::layout_is_legal(host, plan, stack) {
+        differences.push(Difference::Bounds);
+    }
+    let status = Status::current().unwrap_or_default();
+    let may_set = set_mm_map && may_set_exe(&status);
+    if !is_running(&opened.program)
+        && (!may_set || opened.interpreter.as_deref().is_some_and(is_running))
+    {
+        differences.push(Difference::Executable);
+    }
+    if status.lacks_what_execve_gives_back() {
+        differences.push(Difference::Capabilities);
+    }
+    let vanishes = last_call(host, plan, ending).is_some();
+    differences.push(if vanishes {
+        Difference::LastJump
+    } else {
+        Difference::Page
+    });
+    let changes_randomness = (plan.personality ^ host.personality) & ADDR_NO_RANDOMIZE != 0;
+    match plan.later {
+        LaterMappings::Below(_) => differences.push(Difference::Reserved),
+        LaterMappings::AsBefore if !changes_randomness => (),
+        LaterMappings::AsBefore | LaterMappings::NotAsAsked => {
+            differences.push(Difference::MmapBase);
+        }
+    }
+    differences
+}
+
+/// Where the last munmap is issued, if it may be and can be. Its return address needs the word below the stack pointer.
+pub(super) fn last_call(host: &Host, plan: &Plan, ending: Ending) -> Option<u64> {
+    let no_word_below = plan.stack.range.start == plan.stack.frame.sp;
+    if ending.keep_page || no_word_below || plan.covers_stack_pointer() {
+        return None;
+    }
+    syscall_return(host, plan)
+}
+
+/// Where in the vDSO, as it will be, the last munmap can be issued.
+fn syscall_return(host: &Host, plan: &Plan) -> Option<u64> {
+    let vdso = plan.vdso.as_ref()?;
+    let code = host
+        .mappings
+        .iter()
+        .find(|mapping| mapping.is_vdso() && mapping.permissions.execute)?;
+    let (start, size) = (
+        code.range.start as usize,
+        (code.range.end - code.range.start) as usize,
+    );
+    // SAFETY: the kernel's code, readable and never written, as the map of this process says.
+    let bytes =
+        unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(start), size) };
+    arch::find_syscall_return(bytes, code.range.start - vdso.from().start + vdso.to)
+}
+
+/// execve makes these mappings before the new memory can have any policy; userspace asks like everybody.
+pub(super) fn check_mdwe(host: &Host, plan: &Plan) -> Result<(), Cause> {
+    if !host.mdwe {
+        return Ok(());
+    }
+    if plan.stack.executable {
+        return Err(Cause::DeniedByMdwe {
+            what: "an executable stack",
+        });
+    }
+    let executable_bss = |operation: &Operation| matches!(operation, Operation::MapAnonymous { permissions, .. } if permissions.execute && permissions.write);
+    if plan.operations.iter().any(executable_bss) {
+        return Err(Cause::DeniedByMdwe {
+            what: "an executable bss",
+        });
+    }
+    Ok(())
+}
+
+/// The runner counts against the limit together with the new program.
+pub(super) fn check_address_space(host: &Host, plan: &Plan, runner: u64) -> Result<(), Cause> {
+    if plan.memory_size().saturating_add(runner) > host.address_space_limit.current {
+        return Err(Cause::System {
+            call: "mmap of the runner",
+            errno: nix::errno::Errno::ENOMEM,
+        });
+    }
+    Ok(())
+}
+
+/// `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`.
+pub(super) fn may_set_exe(status: &Status) -> bool {
+    status.has_capability(21) || status.has_capability(40)
+}
+
+/// Whether it is the file that /proc/self/exe names.
+pub(super) fn is_running(open_file: &OpenFile) -> bool {
+    let own = fs::metadata("/proc/thread-self/exe");
+    own.is_ok_and(|own| (own.dev(), own.ino()) == (open_file.device, open_file.inode))
+}
