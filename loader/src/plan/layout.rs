@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::auxv::AT_SYSINFO_EHDR;
-use crate::error::{AddressFault, Cause};
+use crate::error::{AddressFault, Cause, Error};
 use crate::host::personality::MMAP_PAGE_ZERO;
 use crate::host::{Host, Randomize};
 use crate::image::{Image, Kind, Permissions, Segment};
@@ -23,7 +23,7 @@ pub(super) struct Layout<'a> {
     pub(super) space: AddressSpace<MemoryKind>,
     pub(super) accounting: Accounting,
     pub(super) operations: Vec<Operation>,
-    pub(super) program_bias: u64,
+    program_bias: u64,
 }
 
 impl<'a> Layout<'a> {
@@ -48,8 +48,29 @@ impl<'a> Layout<'a> {
         })
     }
 
+    /// Places and loads the program, then its interpreter.
+    pub(super) fn place_images(
+        &mut self,
+        program: &Loadable,
+        interpreter: Option<&Loadable>,
+        randomize: Randomize,
+    ) -> Result<(Load, Option<Load>), Error> {
+        if let Some(base) = self.place_program(program, interpreter.is_some(), randomize)? {
+            self.load(File::Program, program, base)?;
+        }
+        let loaded = Self::loaded(&program.image, self.program_bias);
+        let Some(interpreter) = interpreter else {
+            self.check_entry(loaded.entry)?;
+            return Ok((loaded, None));
+        };
+        let of_interpreter = self.load_interpreter(interpreter, loaded.bias);
+        let of_interpreter =
+            of_interpreter.map_err(|cause| Error::new(interpreter.subject.clone(), cause))?;
+        Ok((loaded, Some(of_interpreter)))
+    }
+
     /// Decides the bias of the program; `None` for a program without a segment, which execve starts all the same.
-    pub(super) fn place_program(
+    fn place_program(
         &mut self,
         program: &Loadable,
         has_interpreter: bool,
@@ -93,7 +114,7 @@ impl<'a> Layout<'a> {
         Ok(Some(bias))
     }
 
-    pub(super) fn load_interpreter(
+    fn load_interpreter(
         &mut self,
         interpreter: &Loadable,
         program_bias: u64,
@@ -208,7 +229,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    pub(super) fn load(&mut self, file: File, loadable: &Loadable, bias: u64) -> Result<(), Cause> {
+    fn load(&mut self, file: File, loadable: &Loadable, bias: u64) -> Result<(), Cause> {
         for segment in &loadable.image.segments {
             let steps = segments::operations(file, segment, bias, loadable.file_size, self.host)?;
             for operation in steps {
@@ -238,14 +259,14 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    pub(super) fn loaded(image: &Image, bias: u64) -> Load {
+    fn loaded(image: &Image, bias: u64) -> Load {
         Load {
             bias,
             entry: image.entry.wrapping_add(bias),
         }
     }
 
-    pub(super) fn check_entry(&self, entry: u64) -> Result<(), Cause> {
+    fn check_entry(&self, entry: u64) -> Result<(), Cause> {
         let task_size = self.host.task_size;
         if entry >= task_size {
             Err(Cause::Entry { entry, task_size })

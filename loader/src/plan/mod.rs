@@ -234,42 +234,25 @@ impl Plan {
             host.randomize
         };
         let area = place::area(host, choices, randomize);
-        let mut personality = host.personality & !personality::READ_IMPLIES_EXEC;
-        if choices.no_randomize {
-            personality |= personality::ADDR_NO_RANDOMIZE;
-        }
+        let personality = personality_after(host, choices);
         let stack = place::stack(host, &program.image, arguments, touched, choices)?;
         let mut layout = Layout::new(host, area, choices, &stack)?;
-        if let Some(base) = layout.place_program(program, interpreter.is_some(), randomize)? {
-            layout.load(File::Program, program, base)?;
-        }
-        let program_bias = layout.program_bias;
-        let loaded_interpreter = match interpreter {
-            Some(loadable) => {
-                let loaded = layout.load_interpreter(loadable, program_bias);
-                Some(loaded.map_err(|cause| Error::new(loadable.subject.clone(), cause))?)
-            }
-            None => None,
-        };
-        let loaded = Layout::loaded(&program.image, program_bias);
-        if loaded_interpreter.is_none() {
-            layout.check_entry(loaded.entry)?;
-        }
+        let (loaded, loaded_interpreter) = layout.place_images(program, interpreter, randomize)?;
         let vdso = layout.place_vdso()?;
         layout.map_page_zero(personality);
         place::check_stack(&stack, &layout.operations)?;
         let brk = place::brk(
             host,
             &program.image,
-            program_bias,
+            loaded.bias,
             interpreter.is_some(),
             randomize,
         );
         Ok(Self {
             program: loaded,
             interpreter: loaded_interpreter,
-            program_headers: place::program_headers(&program.image, program_bias),
-            bounds: place::bounds(&program.image, program_bias),
+            program_headers: place::program_headers(&program.image, loaded.bias),
+            bounds: place::bounds(&program.image, loaded.bias),
             brk: choices.brk.unwrap_or(brk),
             stack,
             vdso,
@@ -328,5 +311,15 @@ impl Plan {
             .regions()
             .map(|(range, ())| range.end - range.start)
             .sum()
+    }
+}
+
+/// personality(2) of the new program.
+fn personality_after(host: &Host, choices: &Choices) -> u32 {
+    let kept = host.personality & !personality::READ_IMPLIES_EXEC;
+    if choices.no_randomize {
+        kept | personality::ADDR_NO_RANDOMIZE
+    } else {
+        kept
     }
 }

@@ -27,7 +27,6 @@ pub(super) fn stack(
     touched: u64,
     choices: &Choices,
 ) -> Result<StackPlan, Cause> {
-    let page = host.page_size;
     let randomized = !choices.no_randomize && host.randomize != Randomize::Nothing;
     let top = choices
         .stack_top
@@ -41,18 +40,9 @@ pub(super) fn stack(
         limit,
     };
     let frame = frame(host, arguments, top, choices, randomized)?.ok_or_else(|| no_room.clone())?;
-    let expanded = page
-        .floor(limit)
-        .min(touched + STACK_EXPANSION)
-        .max(touched);
-    let needed = top - page.floor(frame.sp);
-    // Below the initial size the stack grows by faults, as long as its size is not above the limit.
-    if needed > expanded && needed > limit {
-        return Err(Cause::StackLimit { needed, limit });
-    }
-    let size = expanded
-        .max(needed)
-        .max(whole_size(host, top, limit, choices));
+    let needed = top - host.page_size.floor(frame.sp);
+    let size = first_size(host, needed, touched, limit)?;
+    let size = size.max(whole_size(host, top, limit, choices));
     let start = top
         .checked_sub(size)
         .filter(|&start| start >= host.mmap_min_addr)
@@ -66,6 +56,19 @@ pub(super) fn stack(
         frame,
         random: choices.random.unwrap_or(host.randomness.bytes),
     })
+}
+
+/// What the stack is mapped with at first. Below that it grows by faults, as long as its size is not above the limit.
+fn first_size(host: &Host, needed: u64, touched: u64, limit: u64) -> Result<u64, Cause> {
+    let expanded = host
+        .page_size
+        .floor(limit)
+        .min(touched + STACK_EXPANSION)
+        .max(touched);
+    if needed > expanded && needed > limit {
+        return Err(Cause::StackLimit { needed, limit });
+    }
+    Ok(expanded.max(needed))
 }
 
 fn too_low(host: &Host, top: u64, size: u64) -> Cause {
