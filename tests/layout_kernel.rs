@@ -183,3 +183,23 @@ fn a_comparison_has_a_page_with_both_sides() {
         "what differs is in the table"
     );
 }
+
+#[test]
+fn a_program_whose_file_is_gone_still_has_its_segments() {
+    let directory = scratch();
+    let path = directory.path().join("gone");
+    support::alike::copy("/bin/cat", &path);
+    let mut child = Command::new(&path)
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("it was just copied");
+    fs::remove_file(&path).expect("it is ours");
+    let layout = json(&[&format!("pid:{}", child.id())]);
+    drop(child.stdin.take());
+    child.wait().expect("it is ours");
+    let program = &layout["files"][0];
+    let is_gone = program["path"]
+        .as_str()
+        .is_some_and(|path| path.ends_with("gone (deleted)"));
+    assert!(is_gone && program["owner"] == "program", "{program}");
+}

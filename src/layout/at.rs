@@ -22,8 +22,8 @@ pub(super) struct Found {
     line: Option<String>,
 }
 
-/// Looks it up; symbols and lines in the file itself, if it can still be read.
-pub(super) fn find(layout: &Layout, address: u64) -> Found {
+/// Looks it up; symbols and lines in the file itself, if it can still be read, as the process `pid` sees it.
+pub(super) fn find(layout: &Layout, address: u64, pid: Option<i32>) -> Found {
     let location = layout.locate(address);
     let mut found = Found {
         location,
@@ -34,7 +34,7 @@ pub(super) fn find(layout: &Layout, address: u64) -> Found {
     let Some((file, vaddr)) = file.zip(found.location.vaddr) else {
         return found;
     };
-    let Some(bytes) = open(file.binary.path.as_bytes(), None) else {
+    let Some(bytes) = open(file.binary.path.as_bytes(), pid) else {
         return found;
     };
     let symbol = nearest(&bytes, &file.binary, vaddr);

@@ -24,6 +24,7 @@ use supplant_loader::layout::pair::{Pair, pairs};
 
 use crate::compare::{EQUAL, NOT_COMPARED};
 use crate::complain;
+use crate::subject::Subject;
 
 use picture::Form;
 
@@ -195,7 +196,11 @@ fn look_up(
     if options.with.is_some() {
         bail!("--at looks into one subject: not together with --with");
     }
-    let found = at::find(layout, address);
+    let pid = match Subject::parse(&options.subject)? {
+        Subject::Process(pid) => Some(pid),
+        _ => None,
+    };
+    let found = at::find(layout, address, pid);
     if let Some(path) = options.text_path() {
         write(path, &at::text(layout, &found, form.columns))?;
     }
