@@ -10,7 +10,6 @@ use std::ffi::{CStr, c_char, c_int};
 use std::mem;
 use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
 
 use libc::FILE;
 use nix::errno::Errno;
@@ -19,7 +18,7 @@ use nix::unistd::pipe2;
 
 use super::command::{connect, run_command};
 use crate::next::next;
-use crate::spawn::{default_signals, set_mask, start, wait};
+use crate::spawn::{Guarded, default_signals, set_mask, start, wait};
 
 /// A stream that is open to a command.
 struct Stream {
@@ -29,7 +28,7 @@ struct Stream {
     pid: libc::pid_t,
 }
 
-static STREAMS: Mutex<Vec<Stream>> = Mutex::new(Vec::new());
+static STREAMS: Guarded<Vec<Stream>> = Guarded::new(Vec::new());
 
 /// What the stream is for.
 #[derive(Clone, Copy)]
@@ -94,38 +93,39 @@ fn open(command: *const c_char, mode: Mode) -> Result<*mut FILE, Errno> {
     } else {
         (writer, reader)
     };
-    let mut streams = STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
     let descriptor = ours.as_raw_fd();
     let file = stream(ours, mode)?;
-    let inherited: Vec<_> = streams.iter().map(|stream| stream.descriptor).collect();
     let started = start(|report, mask| {
         default_signals(0);
         if let Err(errno) = connect(report, &theirs, mode.in_command()) {
             return errno;
         }
-        close(&inherited, mode.in_command());
+        close_streams(mode.in_command());
         set_mask(mask);
         run_command(command)
     });
     match started {
-        Ok(pid) => {
-            if !mode.close_on_exec {
-                // SAFETY: takes no pointer.
-                unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) };
-            }
-            streams.push(Stream {
-                file: file.expose_provenance(),
-                descriptor,
-                pid,
-            });
-            Ok(file)
-        }
-        Err(errno) => {
-            // SAFETY: opened above, and nobody has seen it.
-            unsafe { libc::fclose(file) };
-            Err(errno)
-        }
+        Ok(pid) => remember(file, descriptor, pid, mode),
+        // SAFETY: opened above, and nobody has seen it.
+        Err(_) => drop(unsafe { libc::fclose(file) }),
     }
+    started.map(|_| file)
+}
+
+/// Puts a stream into the list, and only then lets other programs inherit it: their children close what is in the list.
+fn remember(file: *mut FILE, descriptor: RawFd, pid: libc::pid_t, mode: Mode) {
+    let file = file.addr();
+    STREAMS.with(|streams| {
+        streams.push(Stream {
+            file,
+            descriptor,
+            pid,
+        });
+        if !mode.close_on_exec {
+            // SAFETY: takes no pointer.
+            unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) };
+        }
+    });
 }
 
 /// A stream that owns the descriptor.
@@ -141,11 +141,14 @@ fn stream(descriptor: OwnedFd, mode: Mode) -> Result<*mut FILE, Errno> {
 }
 
 /// In the child: the streams of earlier calls are closed, as POSIX has it.
-fn close(streams: &[RawFd], kept: RawFd) {
-    for descriptor in streams.iter().filter(|&&descriptor| descriptor != kept) {
-        // SAFETY: a stream's descriptor in a child that will not use the stream.
-        unsafe { libc::close(*descriptor) };
-    }
+fn close_streams(kept: RawFd) {
+    STREAMS.with(|streams| {
+        let others = streams.iter().filter(|stream| stream.descriptor != kept);
+        for stream in others {
+            // SAFETY: a stream's descriptor in a child that will not use the stream.
+            unsafe { libc::close(stream.descriptor) };
+        }
+    });
 }
 
 /// # Safety
@@ -171,12 +174,13 @@ unsafe extern "C" fn pclose(file: *mut FILE) -> c_int {
 
 /// Takes a stream out of the list.
 fn forget(file: *mut FILE) -> Option<libc::pid_t> {
-    let mut streams = STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
-    // The last one, should a program have closed an earlier one at this address by fclose.
-    let index = streams
-        .iter()
-        .rposition(|stream| stream.file == file.addr())?;
-    Some(streams.remove(index).pid)
+    STREAMS.with(|streams| {
+        // The last one, should a program have closed an earlier one at this address by fclose.
+        let index = streams
+            .iter()
+            .rposition(|stream| stream.file == file.addr())?;
+        Some(streams.remove(index).pid)
+    })
 }
 
 /// # Safety

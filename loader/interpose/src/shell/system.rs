@@ -9,10 +9,9 @@
 use std::ffi::{c_char, c_int};
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
 
 use super::command::run_command;
-use crate::spawn::{bit, block, default_signals, set_mask, start, wait};
+use crate::spawn::{Guarded, bit, block, default_signals, set_mask, start, wait};
 
 /// What it says of a shell that cannot be started.
 const NOT_STARTED: c_int = 127 << 8;
@@ -24,7 +23,7 @@ struct Running {
     actions: Option<[libc::sigaction; 2]>,
 }
 
-static RUNNING: Mutex<Running> = Mutex::new(Running {
+static RUNNING: Guarded<Running> = Guarded::new(Running {
     count: 0,
     actions: None,
 });
@@ -63,31 +62,28 @@ fn run(command: *const c_char) -> c_int {
 
 /// Ignores the two signals. Returns which of them the command gets the default of: those that were not ignored before.
 fn enter() -> u64 {
-    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    running.count += 1;
-    let actions = *running.actions.get_or_insert_with(|| SIGNALS.map(ignore));
-    let mut defaults = 0;
-    for (signal, action) in SIGNALS.into_iter().zip(actions) {
-        if action.sa_sigaction != libc::SIG_IGN {
-            defaults |= bit(signal);
-        }
-    }
-    defaults
+    let actions = RUNNING.with(|running| {
+        running.count += 1;
+        *running.actions.get_or_insert_with(|| SIGNALS.map(ignore))
+    });
+    let signals = SIGNALS.into_iter().zip(actions);
+    let not_ignored = signals.filter(|(_, action)| action.sa_sigaction != libc::SIG_IGN);
+    not_ignored.fold(0, |set, (signal, _)| set | bit(signal))
 }
 
+/// The last one puts the dispositions back.
 fn leave() {
-    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    running.count -= 1;
-    if running.count > 0 {
-        return;
-    }
-    for (signal, action) in SIGNALS
-        .into_iter()
-        .zip(running.actions.take().into_iter().flatten())
-    {
-        // SAFETY: the disposition that the program had chosen.
-        unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
-    }
+    RUNNING.with(|running| {
+        running.count -= 1;
+        if running.count > 0 {
+            return;
+        }
+        let actions = running.actions.take().into_iter().flatten();
+        for (signal, action) in SIGNALS.into_iter().zip(actions) {
+            // SAFETY: the disposition that the program had chosen.
+            unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+        }
+    });
 }
 
 /// Returns the disposition from before.

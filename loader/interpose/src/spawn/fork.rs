@@ -4,18 +4,16 @@
 //! parent would wait for its end. So the pipe is made by a handler of pthread_atfork(3) just before the fork, and the
 //! parent's copy of the child's end closed by one just after it, under a lock that every fork of this process takes there.
 //! Not by a lock around the fork: a thread that waits for it in a handler may hold the locks of other handlers.
-#![allow(
-    unsafe_code,
-    reason = "forks, with handlers; a lock of the C library's"
-)]
+#![allow(unsafe_code, reason = "forks, with handlers")]
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::Cell;
 use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
+use super::lock::{lock, unlock};
 use super::report::{Outcome, Report};
 
 /// Both sides of a fork.
@@ -41,14 +39,6 @@ thread_local! {
     static PIPE: Cell<Pipe> = const { Cell::new(Pipe::None) };
 }
 
-/// Locked from before to after each fork.
-struct Lock(UnsafeCell<libc::pthread_mutex_t>);
-
-// SAFETY: a mutex is there to be shared.
-unsafe impl Sync for Lock {}
-
-static LOCK: Lock = Lock(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
-
 /// Has every fork of this process run the handlers. Called once, before the program starts.
 pub(crate) fn watch_forks() {
     // SAFETY: the handlers take and give back a lock, and open and close descriptors of this library.
@@ -56,8 +46,7 @@ pub(crate) fn watch_forks() {
 }
 
 unsafe extern "C" fn before() {
-    // SAFETY: a valid mutex, which this thread does not hold.
-    unsafe { libc::pthread_mutex_lock(LOCK.0.get()) };
+    lock();
     if let Pipe::Wanted = PIPE.get() {
         PIPE.set(match pipe2(OFlag::O_CLOEXEC) {
             Ok((reader, writer)) => Pipe::Open {
@@ -83,11 +72,6 @@ unsafe extern "C" fn after_in_child() {
         unsafe { libc::close(reader) };
     }
     unlock();
-}
-
-fn unlock() {
-    // SAFETY: locked by `before`, in this thread or in the one that it is a copy of.
-    unsafe { libc::pthread_mutex_unlock(LOCK.0.get()) };
 }
 
 /// Forks. The child may do what a child of fork(3) may do.

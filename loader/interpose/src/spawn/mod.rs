@@ -8,9 +8,11 @@ mod attributes;
 mod child;
 mod family;
 mod fork;
+mod lock;
 mod perform;
 mod report;
 
 pub(crate) use child::{SignalState, bit, block, default_signals, set_mask, start, wait};
 pub(crate) use fork::watch_forks;
+pub(crate) use lock::Guarded;
 pub(crate) use report::Report;
