@@ -97,6 +97,11 @@ impl Headers {
         (sections, count)
     }
 
+    /// Whether all program headers could be read: of a table that is cut off nobody knows what else there is.
+    pub fn is_complete(&self) -> bool {
+        self.program_headers.len() >= usize::from(self.header.e_phnum)
+    }
+
     /// The program headers of one type, with their places in the table.
     pub fn of_type(&self, kind: u32) -> impl DoubleEndedIterator<Item = (usize, &ProgramHeader)> {
         let headers = self.program_headers.iter().enumerate();

@@ -39,6 +39,9 @@ pub(super) fn look(headers: &Headers, setting: Setting, findings: &mut Findings<
 fn look_at_stack(headers: &Headers, findings: &mut Findings<'_>) {
     let stacks: Vec<_> = headers.of_type(PT_GNU_STACK).collect();
     let Some(&(last, header)) = stacks.last() else {
+        if !headers.is_complete() {
+            return;
+        }
         let message = "there is no PT_GNU_STACK".to_owned();
         return findings.add(&NO_STACK_HEADER, message, &[]);
     };
@@ -205,7 +208,7 @@ fn look_at_program_headers(headers: &Headers, findings: &mut Findings<'_>) {
     let field = Field::new("e_phoff", 0x20, 8);
     let holds = |load: &ProgramHeader| load.p_offset <= at && at - load.p_offset < load.p_filesz;
     let Some((_, load)) = headers.of_type(PT_LOAD).rfind(|(_, load)| holds(load)) else {
-        if headers.of_type(PT_LOAD).next().is_some() {
+        if headers.is_complete() && headers.of_type(PT_LOAD).next().is_some() {
             let message =
                 format!("the program headers at {at:#x} (e_phoff at 0x20) are in no segment");
             findings.add(&HEADERS_NOT_IN_MEMORY, message, &[field]);

@@ -24,7 +24,7 @@ pub(super) type Load<'a> = (usize, &'a ProgramHeader);
 
 pub(super) fn look(headers: &Headers, setting: Setting, findings: &mut Findings<'_>) {
     let loads: Vec<Load<'_>> = headers.of_type(PT_LOAD).collect();
-    if loads.is_empty() && !headers.program_headers.is_empty() {
+    if loads.is_empty() && headers.is_complete() && !headers.program_headers.is_empty() {
         let message = "no program header is a PT_LOAD: nothing is mapped".into();
         findings.add(&NO_LOAD_SEGMENT, message, &[]);
     }
