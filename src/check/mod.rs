@@ -21,8 +21,8 @@ const DOES_NOT_START: i32 = 1;
 const NOT_CHECKED: i32 = 2;
 
 const EXAMPLES: &str = "\
-Each finding has a name that does not change; --list says what each means. Errors are execve's
-own refusals, in its order, so that there is one of them at most for each file; warnings and
+Each finding has a name that does not change; --list says what each means. Errors are execve's \
+own refusals, in its order, so that there is one of them at most for each file; warnings and \
 notes are about what starts. Nothing is executed.
 
 Examples:
@@ -31,8 +31,8 @@ Examples:
   supplant check --strict --allow executable-stack ./release/*
   supplant check --json ./program | jq -r '.findings[].name'
 
-Status: 0 when all start, 1 when one does not (with --strict also when one has a warning), 2 when
-nothing worse happened than that something could not be checked; 125 for a wrong command line.
+Status: 0 when all start, 1 when one does not (with --strict also when one has a warning), 2 when \
+nothing worse happened than that something could not be checked; 125 for a wrong command line. \
 Findings that are allowed do not count.";
 
 /// Say whether execve would start files, here, now, for this user, and what deserves a look.

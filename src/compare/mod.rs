@@ -34,11 +34,11 @@ pub(crate) use section::section;
 use stopped::{At, Side};
 
 const EXAMPLES: &str = "\
-Without --at program and --to-exit no instruction of the program runs. With --at program its
-dynamic linker and the initialisers of its libraries do. WITH --to-exit THE PROGRAM ACTS TWICE:
+Without --at program and --to-exit no instruction of the program runs. With --at program its \
+dynamic linker and the initialisers of its libraries do. WITH --to-exit THE PROGRAM ACTS TWICE: \
 whatever it writes, sends or deletes happens once for each side, and more often with --repeat.
 
-Options of run that stand before PROGRAM are for our side alone, and show up as differences; -C
+Options of run that stand before PROGRAM are for our side alone, and show up as differences; -C \
 and --log are for both.
 
 Examples:
@@ -51,7 +51,7 @@ Examples:
   supplant compare --to-exit --other 'qemu-x86_64 {}' ./program
   supplant compare --each --json /usr/bin/* >report.jsonl
 
-Status: 0 when nothing differs but what is known and listed in PARITY.md, 1 when something
+Status: 0 when nothing differs but what is known and listed in PARITY.md, 1 when something \
 differs, 2 when it could not be compared.";
 
 /// Start a program by the kernel and by us, and compare the two.

@@ -28,7 +28,7 @@ const REFUSED: i32 = 1;
 const NOT_PLANNED: i32 = 2;
 
 const EXAMPLES: &str = "\
-Nothing of the program is mapped or run. The options of run that stand before PROGRAM are those of
+Nothing of the program is mapped or run. The options of run that stand before PROGRAM are those of \
 the load that is planned; without -R or --seed each plan draws its own random numbers.
 
 Examples:
@@ -37,7 +37,7 @@ Examples:
   supplant plan --print-host >here.json
   supplant plan --host typical:aarch64 --interpreter ./ld-linux-aarch64.so.1 ./arm-program
 
-Status: 0 when it would start, 1 when it would be refused (what can be told is shown, with the
+Status: 0 when it would start, 1 when it would be refused (what can be told is shown, with the \
 reason), 2 when it could not be planned; 125 for a wrong command line.";
 
 /// Show what loading a program would do: the files, the addresses and why, the stack, every system call.
