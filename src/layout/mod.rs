@@ -24,7 +24,7 @@ use supplant_loader::layout::pair::{Pair, pairs};
 
 use crate::compare::{EQUAL, NOT_COMPARED};
 use crate::complain;
-use crate::subject::Subject;
+use crate::subject::{Subject, told};
 
 use picture::Form;
 
@@ -234,9 +234,12 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         {
             // Nobody reads any more.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            result => result.context("standard output"),
+            Err(error) => Err(told(&error)).context("standard output"),
+            Ok(()) => Ok(()),
         };
     }
     let plain = anstream::adapter::strip_str(text).to_string();
-    fs::write(path, plain).with_context(|| path.display().to_string())
+    fs::write(path, plain)
+        .map_err(|error| told(&error))
+        .with_context(|| path.display().to_string())
 }
