@@ -308,7 +308,7 @@ fn one_key_of_each_family(snapshot: &Snapshot) -> Vec<String> {
         "cmdline",
         "limits",
         "personality",
-        "timerslack_ns",
+        "process.timer_slack",
         "heap.distance",
         "place.order",
     ];

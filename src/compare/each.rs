@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, Read as _};
 use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::complain;
+use crate::subject::told;
 
 use super::board::Board;
 use super::{CompareOptions, Comparison, DIFFERENT, EQUAL, NOT_COMPARED};
@@ -30,21 +32,34 @@ pub(super) struct Result {
 
 /// Compares each of them; the status to exit with.
 pub(super) fn compare(options: &CompareOptions) -> i32 {
+    if options.stdin.as_deref() == Some(Path::new("-")) {
+        complain("compare", &"--stdin - is for one program: give a file");
+        return NOT_COMPARED;
+    }
     let files = match files(options) {
         Ok(files) => files,
         Err(error) => {
-            complain("compare", &error);
+            complain("compare", &told(&error));
             return NOT_COMPARED;
         }
     };
+    let board = Mutex::new(Board::new(files.len(), options.json, options.run.verbose));
+    all(&files, options, &board);
+    match board.into_inner().map(Board::finish).unwrap_or_default() {
+        (0, 0) => EQUAL,
+        (0, _) => NOT_COMPARED,
+        _ => DIFFERENT,
+    }
+}
+
+/// Some at a time.
+fn all(files: &[OsString], options: &CompareOptions, board: &Mutex<Board>) {
     let words = words_for_one(
         std::env::args_os().collect(),
         options.run.program.len(),
         options.json,
     );
-    let limit = time_limit(options);
-    let next = AtomicUsize::new(0);
-    let board = Mutex::new(Board::new(files.len(), options.json, options.run.verbose));
+    let (next, limit) = (AtomicUsize::new(0), time_limit(options));
     let jobs = options
         .jobs
         .unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
@@ -60,12 +75,6 @@ pub(super) fn compare(options: &CompareOptions) -> i32 {
             });
         }
     });
-    let tally = board.into_inner().map(Board::finish);
-    match tally.unwrap_or_default() {
-        (0, 0) => EQUAL,
-        (0, _) => NOT_COMPARED,
-        _ => DIFFERENT,
-    }
 }
 
 fn time_limit(options: &CompareOptions) -> Duration {

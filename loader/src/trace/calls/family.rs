@@ -33,6 +33,11 @@ pub(super) struct Family {
 /// One process or thread, which runs.
 struct Member {
     running: Running,
+    state: State,
+}
+
+/// What is known of it.
+struct State {
     /// Its place among the trails.
     trail: usize,
     names: Names,
@@ -89,67 +94,58 @@ impl Family {
             label,
             calls: Vec::new(),
         });
-        let member = Member {
+        let state = State {
             trail: self.trails.len() - 1,
             names,
             inside: None,
             children: 0,
-            running: stopped.to_syscall()?,
         };
+        let running = stopped.to_syscall()?;
+        let member = Member { running, state };
         self.members.insert(member.running.pid(), member);
         Ok(())
     }
 
     /// What a member did; its end, if that was it.
     fn event(&mut self, pid: i32, status: WaitStatus) -> Result<Option<Ending>, Errno> {
-        let Some(Member {
-            running,
-            trail,
-            mut names,
-            mut inside,
-            mut children,
-        }) = self.members.remove(&pid)
-        else {
+        let Some(Member { running, mut state }) = self.members.remove(&pid) else {
             return Ok(None);
         };
         let (stopped, stop) = match running.event(status) {
             Event::Stopped(stopped, stop) => (stopped, stop),
-            Event::Exited(status) => {
-                self.push(trail, inside.map(Begun::without_result));
-                return Ok(Some(Ending::Exited(status)));
-            }
-            Event::Killed(signal) => {
-                self.push(trail, inside.map(Begun::without_result));
-                return Ok(Some(Ending::Killed(signal)));
+            end => {
+                let last = state.inside.filter(|begun| !begun.is_chance());
+                self.push(state.trail, last.map(Begun::without_result));
+                return Ok(ending(&end));
             }
         };
-        let mut signal = 0;
+        let signal = self.stop(&mut state, &stopped, stop)?;
+        let running = stopped.resume_to_syscall(signal)?;
+        self.members.insert(pid, Member { running, state });
+        Ok(None)
+    }
+
+    /// A member stopped; the signal that it is to get when it goes on.
+    fn stop(&mut self, state: &mut State, stopped: &Stopped, stop: Stop) -> Result<i32, Errno> {
         match stop {
-            Stop::Signal(number) => signal = number,
-            Stop::Exec => names = names.renewed(&stopped)?,
-            Stop::Syscall => match inside.take() {
+            Stop::Signal(number) => return Ok(number),
+            Stop::Exec => state.names = state.names.renewed(stopped)?,
+            Stop::Syscall => match state.inside.take() {
                 Some(begun) if begun.is_chance() => (),
-                Some(begun) => self.push(trail, begun.with_result(&stopped, &names)),
-                None => inside = Begun::new(&stopped, &names),
+                Some(begun) => self.push(state.trail, begun.with_result(stopped, &state.names)),
+                None => state.inside = Begun::new(stopped, &state.names),
             },
             Stop::Event(event) => {
-                if let Some(child) = self.born(event, &stopped)? {
-                    children += 1;
-                    let label = format!("{}.{children}", self.trails[trail].label);
-                    let shares = shares_memory(&child, pid);
-                    self.add(child, label, names.for_child(shares))?;
+                if let Some(child) = self.born(event, stopped)? {
+                    state.children += 1;
+                    let parent = &self.trails[state.trail].label;
+                    let label = format!("{parent}.{}", state.children);
+                    let shares = shares_memory(&child, stopped.pid());
+                    self.add(child, label, state.names.for_child(shares))?;
                 }
             }
         }
-        let member = Member {
-            running: stopped.resume_to_syscall(signal)?,
-            trail,
-            names,
-            inside,
-            children,
-        };
-        self.members.insert(pid, member);
-        Ok(None)
+        Ok(0)
     }
 
     fn push(&mut self, trail: usize, call: Option<Call>) {
@@ -198,6 +194,14 @@ impl Drop for Family {
         // The first of several threads is reaped last: each in the order in which they end.
         let until = Instant::now() + AFTERWARDS;
         while let Ok(Some(_)) = next_status(Some(until)) {}
+    }
+}
+
+fn ending(event: &Event) -> Option<Ending> {
+    match event {
+        Event::Exited(status) => Some(Ending::Exited(*status)),
+        Event::Killed(signal) => Some(Ending::Killed(*signal)),
+        Event::Stopped(..) => None,
     }
 }
 
