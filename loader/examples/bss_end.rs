@@ -1,0 +1,110 @@
+//! Where bss ends: memory that a program has and its file does not hold, found without running anything.
+//!
+//! ```text
+//! cargo run --package supplant-loader --example bss_end -- /bin/sh
+//! setarch -R cargo run --package supplant-loader --example bss_end -- /bin/sh
+//! ```
+//!
+//! The stages of an exec are plain data: an `Image` is what the file says, a `Host` what this machine and this process are,
+//! and a `Plan` follows from both without a system call. The second line gives the same addresses each time.
+
+use std::env;
+use std::error::Error;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::ExitCode;
+
+use supplant_loader::Subject;
+use supplant_loader::arguments::{ArgumentSpace, Arguments};
+use supplant_loader::host::Host;
+use supplant_loader::image::{Image, Role, Segment};
+use supplant_loader::plan::{Choices, Loadable, Operation, Plan};
+
+fn main() -> ExitCode {
+    let path = env::args_os().nth(1).unwrap_or_else(|| "/bin/sh".into());
+    match show(&path) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bss_end: {}: {error}", path.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn show(path: &OsStr) -> Result<(), Box<dyn Error>> {
+    let host = Host::current()?;
+    let program = load(path, &host, Role::Program)?;
+    let plan = plan(&program, &host)?;
+    for segment in &program.image.segments {
+        if segment.memory_size > segment.file_size {
+            println!(
+                "segment {}: bss is {:x?} in the file's addresses",
+                segment.index,
+                bss(segment, 0)
+            );
+            show_bss(&bss(segment, plan.program.bias), &plan);
+        }
+    }
+    println!("the heap starts at {:x}", plan.brk);
+    Ok(())
+}
+
+/// What the segment has in memory beyond its bytes in the file.
+fn bss(segment: &Segment, bias: u64) -> Range<u64> {
+    let start = segment.vaddr.wrapping_add(bias);
+    start.wrapping_add(segment.file_size)..start.wrapping_add(segment.memory_size)
+}
+
+fn show_bss(bss: &Range<u64>, plan: &Plan) {
+    println!("  {bss:x?} in memory, made of");
+    for operation in &plan.operations {
+        let what = match operation {
+            Operation::Zero { .. } => "zeroed: the rest of the last page that the file fills",
+            Operation::MapAnonymous { .. } => "pages of zeros",
+            Operation::MapFile { .. } | Operation::Unmap { .. } => continue,
+        };
+        let range = operation.range();
+        if range.start < bss.end && bss.start < range.end {
+            println!("  {range:x?} {what}");
+        }
+    }
+}
+
+fn load(path: &OsStr, host: &Host, role: Role) -> Result<Loadable, Box<dyn Error>> {
+    let file = File::open(path)?;
+    let subject = match role {
+        Role::Program => Subject::Program,
+        Role::Interpreter => Subject::Interpreter(path.into()),
+    };
+    Ok(Loadable {
+        image: Image::parse(&file, host.machine, role)?,
+        subject,
+        file_size: file.metadata()?.len(),
+        aligned_for_huge_pages: false,
+    })
+}
+
+/// The interpreter and the strings have their part in the plan: they take room.
+fn plan(program: &Loadable, host: &Host) -> Result<Plan, Box<dyn Error>> {
+    let interpreter = program.image.interpreter.as_ref();
+    let interpreter = interpreter
+        .map(|path| load(OsStr::from_bytes(path.to_bytes()), host, Role::Interpreter))
+        .transpose()?;
+    let mut arguments = Arguments {
+        execfn: c"program".into(),
+        argv: vec![c"program".into()],
+        envp: Vec::new(),
+    };
+    let touched = ArgumentSpace::new(&mut arguments, host.argument_limits())?.touched();
+    let choices = Choices::default();
+    Ok(Plan::new(
+        host,
+        program,
+        interpreter.as_ref(),
+        &arguments,
+        touched,
+        &choices,
+    )?)
+}

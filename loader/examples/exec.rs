@@ -1,0 +1,42 @@
+//! exec: from here on this process runs another program. No second process is made, and the process id stays.
+//!
+//! ```text
+//! cargo run --package supplant-loader --example exec
+//! cargo run --package supplant-loader --example exec -- sh -c 'echo "process $$"; exit 3'
+//! ```
+//!
+//! The exit status is the new program's: this one has no end of its own, unless the other cannot be run.
+
+use std::env;
+use std::ffi::OsString;
+use std::process::{self, ExitCode};
+
+use supplant_loader::{Command, die_by};
+
+fn main() -> ExitCode {
+    let mut words: Vec<OsString> = env::args_os().skip(1).collect();
+    if words.is_empty() {
+        words = ["sh", "-c", "echo \"process $$ is sh\""]
+            .map(OsString::from)
+            .into();
+    }
+    // An exec flushes no buffer and runs no destructor. std writes at each line feed, so this one is out.
+    println!("process {} is exec", process::id());
+    become_program(&words)
+}
+
+/// Returns only where the program is refused, and then this process is as it was.
+fn become_program(words: &[OsString]) -> ExitCode {
+    let name = words[0].display();
+    let error = Command::new(&words[0]).args(&words[1..]).exec();
+    eprintln!("exec: {name}: {error}");
+    // execve has a point of no return. What it finds wrong after that it cannot answer: it kills.
+    if let Some(signal) = error.signal() {
+        die_by(signal);
+    }
+    // As a shell tells it: not found, or found and not to be run.
+    ExitCode::from(match error.raw_os_error() {
+        libc::ENOENT => 127,
+        _ => 126,
+    })
+}

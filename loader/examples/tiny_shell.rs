@@ -1,0 +1,131 @@
+//! A tiny shell: fork, exec, wait. Every program that was ever started by a shell was started like this.
+//!
+//! ```text
+//! cargo run --package supplant-loader --example tiny_shell
+//! $ sh -c 'exit 3'
+//! [1000] fork returned 1001
+//! [1001] fork returned 0, exec sh
+//! [1000] wait: 1001 exited, status 3
+//! ```
+//!
+//! fork makes a second process, which is the first one's copy: both return from the same call, and what it returns sends each
+//! its own way. exec makes none: the copy becomes another program and keeps its process id. The parent waits for its end.
+//! Words are what blanks separate; `cd` and `exit` are done here, since a child would do them to itself only.
+#![allow(unsafe_code, reason = "fork")]
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::{self, ExitCode};
+
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+use supplant_loader::{Command, die_by};
+
+fn main() -> ExitCode {
+    match shell() {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("tiny_shell: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The exit status is the last command's.
+fn shell() -> io::Result<u8> {
+    let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut status = 0;
+    while let Some(line) = read_line(&mut input)? {
+        let words = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty());
+        let words: Vec<&OsStr> = words.map(OsStr::from_bytes).collect();
+        status = match words.as_slice() {
+            [] => status,
+            [name, rest @ ..] if *name == "cd" => change_directory(rest.first()),
+            [name] if *name == "exit" => return Ok(status),
+            [name, number, ..] if *name == "exit" => return Ok(exit_status(number)),
+            words => run(words)?,
+        };
+    }
+    Ok(status)
+}
+
+/// Byte by byte: what is read too early is lost to the programs, which go on reading from the same descriptor.
+fn read_line(input: &mut File) -> io::Result<Option<Vec<u8>>> {
+    if input.is_terminal() {
+        eprint!("$ ");
+    }
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while input.read(&mut byte)? == 1 {
+        if byte == *b"\n" {
+            return Ok(Some(line));
+        }
+        line.extend(byte);
+    }
+    Ok((!line.is_empty()).then_some(line))
+}
+
+fn run(words: &[&OsStr]) -> io::Result<u8> {
+    // SAFETY: this process has one thread, so that its copy is in no lock's middle.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => {
+            eprintln!("[{}] fork returned {child}", process::id());
+            Ok(ended(waitpid(child, None)?))
+        }
+        ForkResult::Child => {
+            eprintln!(
+                "[{}] fork returned 0, exec {}",
+                process::id(),
+                words[0].display()
+            );
+            process::exit(become_program(words))
+        }
+    }
+}
+
+/// In the child. Returns only where there is no such program, or it cannot be run: there must not be two shells.
+fn become_program(words: &[&OsStr]) -> i32 {
+    let error = Command::new(words[0]).args(&words[1..]).exec();
+    eprintln!("tiny_shell: {}: {error}", words[0].display());
+    if let Some(signal) = error.signal() {
+        die_by(signal);
+    }
+    if error.raw_os_error() == libc::ENOENT {
+        127
+    } else {
+        126
+    }
+}
+
+/// The kernel keeps how a child ended until its parent asks: a status, or the signal that killed it.
+fn ended(how: WaitStatus) -> u8 {
+    let (text, status) = match how {
+        WaitStatus::Exited(pid, status) => (format!("{pid} exited, status {status}"), status),
+        WaitStatus::Signaled(pid, signal, _) => {
+            (format!("{pid} was killed by {signal}"), 128 + signal as i32)
+        }
+        other => (format!("{other:?}"), 0),
+    };
+    eprintln!("[{}] wait: {text}", process::id());
+    status as u8
+}
+
+fn change_directory(to: Option<&&OsStr>) -> u8 {
+    let directory = to.map(|&to| to.to_owned()).or_else(|| env::var_os("HOME"));
+    let Err(error) = env::set_current_dir(directory.unwrap_or_default()) else {
+        return 0;
+    };
+    eprintln!("tiny_shell: cd: {error}");
+    1
+}
+
+/// Only the low eight bits ever reach the parent.
+fn exit_status(number: &OsStr) -> u8 {
+    let number = number.to_str().and_then(|number| number.parse().ok());
+    number.map_or(2, |number: i32| number as u8)
+}
