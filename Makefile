@@ -66,10 +66,17 @@ test-binaries: install-packages ## Build the little programs that the tests run
 test: test-binaries release interpose ## Everything that is tested, in less than eight minutes
 	cargo test --workspace
 
+# What those need who take the library for loading alone.
+NEEDED := cargo tree --package supplant-loader --no-default-features --features exec --edges normal --depth 1 \
+		--prefix none --format '{p}' | sed '1d; s/ .*//' | sort | xargs
+
 .PHONY: lint
 lint: ## Formatting, clippy and rustdoc, warnings as errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --package supplant-loader --no-default-features --features exec -- -D warnings
+	@test "$$($(NEEDED))" = "goblin libc log memmap2 nix thiserror" || \
+		{ echo "the library needs more than it may: $$($(NEEDED))"; exit 1; }
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
 EXECUTABLES := find /usr/bin /usr/sbin /usr/lib /usr/local -type f -perm /111

@@ -2,12 +2,57 @@
 //!
 //! [`Command`] is shaped like [`std::process::Command`], and its [`exec`](Command::exec) like the one of
 //! [`std::os::unix::process::CommandExt`]: it returns only when the program is refused, with the errno that execve gives
-//! and the check that failed, and then the process is as it was.
+//! and the check that failed, and then the process is as it was. Programs come from paths, descriptors and memory.
 //!
-//! The stages before that are plain data and functions without I/O, which can be used by themselves: an [`Image`] is
-//! read from the headers of a file, a [`Plan`] says where everything goes on a [`Host`], an [`InitialStack`] holds the
-//! bytes of the new stack.
+//! ```no_run
+//! let error = supplant_loader::Command::new("ls").arg("-l").exec();
+//! eprintln!("ls: {error}");
+//! std::process::exit(if error.raw_os_error() == libc::ENOENT { 127 } else { 126 });
+//! ```
 //!
+//! [`spawn`](Command::spawn), [`status`](Command::status) and [`output`](Command::output) start children with `std`'s
+//! [`Stdio`] and [`Child`]. [`prepare`](Command::prepare) opens, checks and plans once: a [`Prepared`] shows its plan and
+//! what will differ from execve, and starts any number of children, each with its own arguments.
+//!
+//! ```
+//! use std::process::Stdio;
+//!
+//! let mut command = supplant_loader::Command::new("echo");
+//! let child = command.arg("hello").stdout(Stdio::piped()).spawn()?;
+//! assert_eq!(child.wait_with_output()?.stdout, b"hello\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # In a process with threads
+//!
+//! As by execve the others end, and the new program runs as the first thread, whichever calls. They are parked before, and
+//! go on if the program is refused. [`exec`](Command::exec) says what becomes of all else that a process has. Between the
+//! fork and the new program a child allocates nothing and takes no lock.
+//!
+//! # For those who stand in for the system call
+//!
+//! [`Call`] is execve(2) and execveat(2) with their arguments, flags and order of checks: no search in `PATH`, and nothing
+//! changed about signals. [`Error::signal`] says where the kernel would kill instead of answering, and [`die_by`] does so.
+//!
+//! # The stages
+//!
+//! What comes before the point of no return is plain data and functions without I/O, which can be used by themselves: an
+//! [`Image`] is read from the headers of a file, a [`Plan`] says where everything goes on a [`Host`], an [`InitialStack`] holds
+//! the bytes of the new stack.
+//!
+//! # Features
+//!
+//! | feature | what it adds | dependencies |
+//! |---|---|---|
+//! | `exec`, the default | all of the above | goblin, libc, log, memmap2, nix, thiserror |
+//! | `trace` | `snapshot` and `trace`: programs started under ptrace(2), looked at and compared | serde |
+//! | `layout` | `layout`: where everything lies in the memory of a process, and why | |
+//! | `inspect` | `check`, `preview`, `notation`: loads that are looked at and not done; hosts from files | serde_json |
+//!
+//! Each has those before it. Examples are in the folder `examples`, from an exec to a tiny shell.
+//!
+//! [`Stdio`]: std::process::Stdio
+//! [`Child`]: std::process::Child
 //! [`Image`]: image::Image
 //! [`Plan`]: plan::Plan
 //! [`Host`]: host::Host
