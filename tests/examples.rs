@@ -12,8 +12,11 @@ use support::interposed::ended;
 use support::refused::{file, trial};
 use support::{Call, Ending, Outcome, scratch};
 
+/// Tries the example of this name.
+type Run = fn(&str) -> Result<(), Failed>;
+
 fn main() {
-    let trials: [(&'static str, fn(&'static str) -> Result<(), Failed>); 6] = [
+    let trials: [(&str, Run); 6] = [
         ("exec", exec_keeps_the_process_and_gives_the_programs_status),
         ("pipes", pipes_give_what_the_shells_give),
         (
@@ -49,7 +52,7 @@ fn stdout(outcome: &Outcome) -> String {
     String::from_utf8_lossy(&outcome.stdout).into_owned()
 }
 
-fn exec_keeps_the_process_and_gives_the_programs_status(name: &'static str) -> Result<(), Failed> {
+fn exec_keeps_the_process_and_gives_the_programs_status(name: &str) -> Result<(), Failed> {
     let outcome = example(name)
         .args(["sh", "-c", "echo process $$; exit 3"])
         .by_kernel();
@@ -59,14 +62,11 @@ fn exec_keeps_the_process_and_gives_the_programs_status(name: &'static str) -> R
     let pids: Vec<_> = pids.collect();
     assert!(pids.len() == 2 && pids[0] == pids[1], "{text}");
     ended(&example(name).by_kernel(), Ending::Exited(0))?;
-    for (path, status) in [("/nonexistent", 127), ("/", 126)] {
-        let kernel = Call::new(path).by_kernel().ending;
-        let refused = if status == 127 {
-            libc::ENOENT
-        } else {
-            libc::EACCES
-        };
-        assert_eq!(kernel, Ending::Refused(refused), "{path}");
+    for (path, errno, status) in [
+        ("/nonexistent", libc::ENOENT, 127),
+        ("/", libc::EACCES, 126),
+    ] {
+        assert_eq!(Call::new(path).by_kernel().ending, Ending::Refused(errno));
         let outcome = example(name).args([path]).by_kernel();
         ended(&outcome, Ending::Exited(status))?;
         assert!(
@@ -78,7 +78,7 @@ fn exec_keeps_the_process_and_gives_the_programs_status(name: &'static str) -> R
     Ok(())
 }
 
-fn pipes_give_what_the_shells_give(name: &'static str) -> Result<(), Failed> {
+fn pipes_give_what_the_shells_give(name: &str) -> Result<(), Failed> {
     let words = ["to", "be", "or", "not", "to", "be"];
     let ours = example(name).args(words).by_kernel();
     let shells = Call::new("/bin/sh")
@@ -93,7 +93,7 @@ fn pipes_give_what_the_shells_give(name: &'static str) -> Result<(), Failed> {
     ended(&nowhere, Ending::Exited(1))
 }
 
-fn the_program_from_memory_runs_by_the_kernel_too(name: &'static str) -> Result<(), Failed> {
+fn the_program_from_memory_runs_by_the_kernel_too(name: &str) -> Result<(), Failed> {
     let directory = scratch();
     let saved = directory.path().join("hello");
     let outcome = example(name).args([&saved]).by_kernel();
@@ -105,7 +105,7 @@ fn the_program_from_memory_runs_by_the_kernel_too(name: &'static str) -> Result<
     ended(&refused, Ending::Exited(1))
 }
 
-fn a_hundred_children_end_each_in_its_own_way(name: &'static str) -> Result<(), Failed> {
+fn a_hundred_children_end_each_in_its_own_way(name: &str) -> Result<(), Failed> {
     let ends = |call: &Call| -> Result<String, Failed> {
         let outcome = call.by_kernel();
         ended(&outcome, Ending::Exited(0))?;
@@ -126,7 +126,7 @@ fn a_hundred_children_end_each_in_its_own_way(name: &'static str) -> Result<(), 
 }
 
 /// A shell started by the kernel says where it lies, and without randomisation that is the same each time.
-fn bss_and_heap_are_where_the_kernel_puts_them(name: &'static str) -> Result<(), Failed> {
+fn bss_and_heap_are_where_the_kernel_puts_them(name: &str) -> Result<(), Failed> {
     const TELL: &str = "read -r line </proc/self/stat; echo \"$line\"; \
                         while read -r line; do echo \"$line\"; done </proc/self/maps";
     let kernel = Call::new("/bin/sh")
@@ -169,7 +169,7 @@ fn bss_and_heap_are_where_the_kernel_puts_them(name: &'static str) -> Result<(),
     Ok(())
 }
 
-fn the_tiny_shell_does_what_sh_does(name: &'static str) -> Result<(), Failed> {
+fn the_tiny_shell_does_what_sh_does(name: &str) -> Result<(), Failed> {
     let directory = scratch();
     let dies = script(&directory, "dies", "#!/bin/sh\nkill -9 $$\n");
     let text = file(directory.path().join("text"), "no program", 0o644);
