@@ -121,6 +121,26 @@ static void *sleeps(void *unused)
     return unused;
 }
 
+static void *execs(void *unused)
+{
+    execv(self, ARGUMENTS);
+    return unused;
+}
+
+static void exec_in_thread(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, sleeps, NULL);
+    pthread_create(&thread, NULL, execs, NULL);
+    pthread_join(thread, NULL);
+}
+
+// The new program has the process's id, whichever thread calls.
+static void case_by_another_thread(void)
+{
+    IN_CHILD(exec_in_thread());
+}
+
 static void case_with_threads(void)
 {
     pthread_t thread;
@@ -137,5 +157,6 @@ const struct test CHILD_CASES[] = {
     {"spawn_beside_forks", case_spawn_beside_forks},
     {"shared_memory", case_shared_memory},
     {"with_threads", case_with_threads},
+    {"by_another_thread", case_by_another_thread},
     {NULL, NULL},
 };
