@@ -6,7 +6,9 @@
 #![allow(unsafe_code, reason = "a signal handler, and raw system calls in it")]
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 
 use nix::errno::Errno;
 
@@ -22,15 +24,19 @@ pub(super) const SIGNAL: i32 = 33;
 
 /// Whether somebody is stopping threads: its thread id, else 0.
 static OWNER: AtomicI32 = AtomicI32::new(0);
-/// Where a thread that comes goes: one of the constants below.
+/// Where a thread that comes goes: one of the constants below, and from bit 2 on which gate it is. A thread that waits at
+/// one that was opened must not take the next one for it: it may see that only when that is closed already.
 static STATE: AtomicU32 = AtomicU32::new(BACK);
 const BACK: u32 = 0;
 const CLOSED: u32 = 1;
 const OUT: u32 = 2;
+const WHICH: u32 = !3;
+const NEXT: u32 = 4;
 /// How many have come since the gate was closed.
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
-/// Their thread ids: `ROOM` places.
-static PLACES: AtomicPtr<AtomicI32> = AtomicPtr::new(ptr::null_mut());
+/// Their thread ids, each with the gate that it came to in the upper half: `ROOM` places. One who comes late to a gate that
+/// was opened may write into the list of the next one, and does not count there.
+static PLACES: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 static ROOM: AtomicUsize = AtomicUsize::new(0);
 /// The signal's action before, for signals of others.
 static OLD_HANDLER: AtomicUsize = AtomicUsize::new(0);
@@ -51,14 +57,14 @@ pub(crate) fn reserve(threads: usize) {
     const MORE: usize = 64;
     let room = 2 * threads + MORE;
     if threads > 1 && ROOM.load(Ordering::Acquire) < room {
-        let places: Vec<_> = (0..room).map(|_| AtomicI32::new(0)).collect();
+        let places: Vec<_> = (0..room).map(|_| AtomicU64::new(0)).collect();
         // Leaked: see the rules. It only grows, twofold.
         PLACES.store(places.leak().as_mut_ptr(), Ordering::Release);
         ROOM.store(room, Ordering::Release);
     }
 }
 
-fn places() -> &'static [AtomicI32] {
+fn places() -> &'static [AtomicU64] {
     let room = ROOM.load(Ordering::Acquire);
     let places = PLACES.load(Ordering::Acquire);
     if places.is_null() {
@@ -104,6 +110,7 @@ pub(crate) fn original_action(signal: i32, found: SignalAction) -> SignalAction 
 /// A closed gate. Dropping it opens it.
 #[derive(Debug)]
 pub(super) struct Gate {
+    which: u32,
     old: SignalAction,
     /// Threads that were sent the signal, as the last places that can be had: they share the room with those who came.
     called: usize,
@@ -131,12 +138,15 @@ impl Gate {
             place.store(0, Ordering::Release);
         }
         REPORT.clear();
-        STATE.store(CLOSED, Ordering::Release);
+        let last = STATE.load(Ordering::Acquire) & WHICH;
+        let which = last.wrapping_add(NEXT);
+        STATE.store(which | CLOSED, Ordering::Release);
         // SAFETY: the handler keeps the rules of this file.
         unsafe { sys::set_signal_action(SIGNAL, crate::arch::with_restorer(action)) }
             .map_err(refused)?;
         INSTALLED.store(true, Ordering::Release);
         Ok(Self {
+            which,
             old,
             called: 0,
             _turn: turn,
@@ -147,19 +157,21 @@ impl Gate {
     pub(super) fn has(&self, thread: i32) -> bool {
         let arrived = ARRIVED.load(Ordering::Acquire) as usize;
         let mut arrived = places().iter().take(arrived);
-        arrived.any(|place| place.load(Ordering::Acquire) == thread)
+        let here = at(self.which, thread);
+        arrived.any(|place| place.load(Ordering::Acquire) == here)
     }
 
     /// Whether it was sent the signal.
     pub(super) fn is_called(&self, thread: i32) -> bool {
         let mut called = places().iter().rev().take(self.called);
-        called.any(|place| place.load(Ordering::Acquire) == thread)
+        let called_here = at(self.which, thread);
+        called.any(|place| place.load(Ordering::Acquire) == called_here)
     }
 
     /// Sends it the signal. An error where there is no more room.
     pub(super) fn call(&mut self, thread: i32) -> Result<(), ()> {
         let place = places().iter().rev().nth(self.called).ok_or(())?;
-        place.store(thread, Ordering::Release);
+        place.store(at(self.which, thread), Ordering::Release);
         self.called += 1;
         let mut info = [0_u64; 16];
         // siginfo_t: signal, errno, code, padding, sender, value.
@@ -189,8 +201,7 @@ impl Gate {
 
     /// Opens it towards the end.
     pub(super) fn let_out(&self) {
-        STATE.store(OUT, Ordering::Release);
-        sys::futex_wake(&STATE);
+        open(OUT);
     }
 
     /// Opens it towards the end, leaves `work` to the first thread, for when all others are gone, and ends this one. Its
@@ -208,17 +219,23 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        STATE.store(BACK, Ordering::Release);
-        sys::futex_wake(&STATE);
         let called = places().iter().rev().take(self.called);
-        let came = |place: &AtomicI32| self.has(place.load(Ordering::Acquire));
+        let came = |place: &AtomicU64| self.has(place.load(Ordering::Acquire) as i32);
+        let all_came = called.into_iter().all(came);
+        open(BACK);
         // While the signal may still come to somebody, the handler stays; it does nothing then.
-        if called.into_iter().all(came) {
+        if all_came {
             // SAFETY: the action that was there before.
             let _ = unsafe { sys::set_signal_action(SIGNAL, self.old) };
             INSTALLED.store(false, Ordering::Release);
         }
     }
+}
+
+fn open(towards: u32) {
+    let which = STATE.load(Ordering::Acquire) & WHICH;
+    STATE.store(which | towards, Ordering::Release);
+    sys::futex_wake(&STATE);
 }
 
 fn refused(errno: Errno) -> Cause {
@@ -241,25 +258,36 @@ extern "C" fn stop_here(signal: i32, info: *const libc::siginfo_t, context: usiz
         pass_on(signal, info, context);
         return;
     }
-    if STATE.load(Ordering::Acquire) != CLOSED {
-        return;
-    }
     let thread = call(libc::SYS_gettid, [0; 6]) as i32;
+    loop {
+        let gate = STATE.load(Ordering::Acquire);
+        match gate & !WHICH {
+            CLOSED => wait_at(gate, thread),
+            OUT => go_out(thread),
+            _ => return,
+        }
+    }
+}
+
+/// Until this gate opens. The next one may be closed by then; that is another one to come to.
+fn wait_at(gate: u32, thread: i32) {
     if thread == call(libc::SYS_getpid, [0; 6]) as i32 {
         REPORT.set(Report::of_this_thread());
     }
     let index = ARRIVED.fetch_add(1, Ordering::AcqRel) as usize;
     // The place is filled after the count is raised: until then it holds 0, which is nobody.
     if let Some(place) = places().get(index) {
-        place.store(thread, Ordering::Release);
+        place.store(at(gate & WHICH, thread), Ordering::Release);
     }
     futex(&ARRIVED, libc::FUTEX_WAKE, u32::MAX >> 1);
-    while STATE.load(Ordering::Acquire) == CLOSED {
-        futex(&STATE, libc::FUTEX_WAIT, CLOSED);
+    while STATE.load(Ordering::Acquire) == gate {
+        futex(&STATE, libc::FUTEX_WAIT, gate);
     }
-    if STATE.load(Ordering::Acquire) == OUT {
-        go_out(thread);
-    }
+}
+
+/// What stands in the list for a thread at a gate.
+fn at(which: u32, thread: i32) -> u64 {
+    u64::from(which) << 32 | u64::from(thread as u32)
 }
 
 /// A signal that is not ours goes to who handled it before.
@@ -281,7 +309,7 @@ fn go_out(thread: i32) {
         let legacy = unsafe { &mut *legacy };
         wait_for_the_end_of(legacy.caller);
         for place in places() {
-            wait_for_the_end_of(place.load(Ordering::Acquire));
+            wait_for_the_end_of(place.load(Ordering::Acquire) as i32);
         }
         legacy.work.run()
     }

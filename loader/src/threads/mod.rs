@@ -29,7 +29,7 @@ use gate::Gate;
 use tracer::Tracer;
 
 /// After this time a thread that blocks the signal is no longer waited for, but held.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(300);
 /// After this time it is given up: a thread may sleep where nothing reaches it, as a parent does after vfork.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
@@ -59,7 +59,7 @@ impl Parked {
             if waiting == 0 && parked.tracer.is_none() && started.elapsed() > PATIENCE {
                 parked.hold_the_rest(buffer)?;
             } else if started.elapsed() > TIME_LIMIT {
-                return Err(Cause::ThreadDoesNotStop);
+                return Err(parked.who_is_missing());
             }
             parked.gate.wait_for_arrivals();
         }
@@ -91,17 +91,28 @@ impl Parked {
         Ok((waiting, unreachable))
     }
 
+    /// The first thread has to come by itself, where it is to go on in the caller's place.
     fn hold_the_rest(&mut self, buffer: &mut [u8]) -> Result<(), Cause> {
-        let own = sys::thread_id();
+        let (own, first) = (sys::thread_id(), sys::own_process_id());
         let mut tracer = Tracer::new()?;
         list(buffer, |thread| {
-            if thread != own && !self.gate.has(thread) {
+            if thread != own && thread != first && !self.gate.has(thread) {
                 tracer.add(thread);
             }
         })?;
         tracer.hold()?;
         self.tracer = Some(tracer);
         Ok(())
+    }
+
+    fn who_is_missing(&self) -> Cause {
+        let first = sys::own_process_id();
+        if first == sys::thread_id() || self.gate.has(first) {
+            return Cause::ThreadDoesNotStop;
+        }
+        Cause::Leader {
+            what: "all signals blocked, or sleeps where none reaches it",
+        }
     }
 
     /// What the first thread found out about itself, if it waits at the gate and is not the caller.
