@@ -16,7 +16,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{self, ExitCode};
@@ -70,19 +70,22 @@ fn read_line(input: &mut File) -> io::Result<Option<Vec<u8>>> {
     Ok((!line.is_empty()).then_some(line))
 }
 
+/// Who says what. In one write: parent and child speak at the same time.
+fn tell(what: &str) {
+    let line = format!("[{}] {what}\n", process::id());
+    // Where nobody listens there is nobody to tell that to.
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
 fn run(words: &[&OsStr]) -> io::Result<u8> {
     // SAFETY: this process has one thread, so that its copy is in no lock's middle.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
-            eprintln!("[{}] fork returned {child}", process::id());
+            tell(&format!("fork returned {child}"));
             Ok(ended(waitpid(child, None)?))
         }
         ForkResult::Child => {
-            eprintln!(
-                "[{}] fork returned 0, exec {}",
-                process::id(),
-                words[0].display()
-            );
+            tell(&format!("fork returned 0, exec {}", words[0].display()));
             process::exit(become_program(words))
         }
     }
@@ -91,7 +94,7 @@ fn run(words: &[&OsStr]) -> io::Result<u8> {
 /// In the child. Returns only where there is no such program, or it cannot be run: there must not be two shells.
 fn become_program(words: &[&OsStr]) -> i32 {
     let error = Command::new(words[0]).args(&words[1..]).exec();
-    eprintln!("tiny_shell: {}: {error}", words[0].display());
+    tell(&format!("{}: {error}", words[0].display()));
     if let Some(signal) = error.signal() {
         die_by(signal);
     }
@@ -111,7 +114,7 @@ fn ended(how: WaitStatus) -> u8 {
         }
         other => (format!("{other:?}"), 0),
     };
-    eprintln!("[{}] wait: {text}", process::id());
+    tell(&format!("wait: {text}"));
     status as u8
 }
 
@@ -120,7 +123,7 @@ fn change_directory(to: Option<&&OsStr>) -> u8 {
     let Err(error) = env::set_current_dir(directory.unwrap_or_default()) else {
         return 0;
     };
-    eprintln!("tiny_shell: cd: {error}");
+    tell(&format!("cd: {error}"));
     1
 }
 
