@@ -34,12 +34,16 @@ pub struct Arguments {
 pub trait Strings {
     /// How many there are.
     ///
-    /// Errors: [`Cause::BadAddress`].
+    /// # Errors
+    ///
+    /// [`Cause::BadAddress`].
     fn count(&mut self) -> Result<usize, Cause>;
 
     /// One of them. Of one that is longer than `limit` with its NUL, any part that is longer will do.
     ///
-    /// Errors: [`Cause::BadAddress`].
+    /// # Errors
+    ///
+    /// [`Cause::BadAddress`].
     fn string(&mut self, index: usize, limit: u64) -> Result<CString, Cause>;
 }
 
@@ -112,7 +116,9 @@ impl ArgumentSpace {
     /// Counts the strings in execve's order: path, environment from the last to the first, arguments likewise. An empty
     /// `argv` gets one empty string.
     ///
-    /// Errors: `E2BIG` for one string too long, all too large together, or more than the stack may hold.
+    /// # Errors
+    ///
+    /// `E2BIG` for one string too long, all too large together, or more than the stack may hold.
     pub fn new(arguments: &mut Arguments, limits: Limits) -> Result<Self, Cause> {
         let mut space = Self::with_pointers(arguments.argv.len(), arguments.envp.len(), limits)?;
         space.push(&arguments.execfn)?;
@@ -130,7 +136,9 @@ impl ArgumentSpace {
 
     /// Copies the strings in the same order, each only when there is room for those before it.
     ///
-    /// Errors: those of [`new`](Self::new), and `EFAULT`.
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new), and `EFAULT`.
     pub fn copy(
         execfn: CString,
         mut argv: impl Strings,
@@ -186,7 +194,9 @@ impl ArgumentSpace {
     /// Replaces `argv[0]` by what a script's first line wants there. The room for the pointers is not counted anew, as
     /// in the kernel.
     ///
-    /// Errors: `E2BIG`.
+    /// # Errors
+    ///
+    /// `E2BIG`.
     pub fn rewrite(
         &mut self,
         argv: &mut Vec<CString>,

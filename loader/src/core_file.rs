@@ -91,7 +91,9 @@ pub enum CoreFault {
 impl CoreFile {
     /// Reads the headers and notes; memory is only read when it is asked for.
     ///
-    /// Errors: it is no 64-bit core file. What else is wrong or missing in it leaves fields empty.
+    /// # Errors
+    ///
+    /// It is no 64-bit core file. What else is wrong or missing in it leaves fields empty.
     pub fn parse(file: &(impl ReadAt + ?Sized)) -> Result<Self, CoreFault> {
         let header = header(file)?;
         let headers = program_headers(file, &header);

@@ -32,6 +32,10 @@ pub(crate) const P_FILESZ: u64 = 32;
 /// Positional reads, as pread(2) does them: the count is short only at the end.
 pub trait ReadAt {
     /// Reads into `buffer` from `offset`; returns how many bytes there were.
+    ///
+    /// # Errors
+    ///
+    /// Those of pread(2).
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
@@ -174,6 +178,8 @@ pub struct Image {
 
 impl Image {
     /// Reads and checks the headers of `file`.
+    ///
+    /// # Errors
     ///
     /// The causes and their errno are those of execve: [`Role::Program`] gives `ENOEXEC`, `EIO` or `EINVAL`,
     /// [`Role::Interpreter`] `EIO` or `ELIBBAD`.

@@ -27,6 +27,10 @@ const WORDS: usize = 8;
 
 impl Randomness {
     /// From the kernel's generator.
+    ///
+    /// # Errors
+    ///
+    /// Those of getrandom(2).
     pub fn fresh() -> Result<Self, Cause> {
         let mut bytes = [0; WORDS * 8];
         sys::getrandom(&mut bytes).map_err(|errno| Cause::System {

@@ -23,7 +23,9 @@ pub struct ScriptLine {
 impl ScriptLine {
     /// Parses the start of a file; `None` when it is no script.
     ///
-    /// Errors (`ENOEXEC`): no interpreter on the line, or the line's end is so far that its path may be cut off.
+    /// # Errors
+    ///
+    /// `ENOEXEC`: no interpreter on the line, or the line's end is so far that its path may be cut off.
     pub fn parse(prefix: &[u8; PREFIX_SIZE]) -> Result<Option<Self>, Cause> {
         if !prefix.starts_with(b"#!") {
             return Ok(None);

@@ -22,7 +22,9 @@ const CAP_SYS_RAWIO: u32 = 17;
 impl Host {
     /// The machine and the process this runs in.
     ///
-    /// Errors: /proc is not mounted or does not read as expected; getrandom(2) fails.
+    /// # Errors
+    ///
+    /// /proc is not mounted or does not read as expected; getrandom(2) fails.
     pub fn current() -> Result<Self, Cause> {
         let auxv = sys::auxv().or_else(|_| read("/proc/thread-self/auxv"))?;
         let auxv = Auxv::from_bytes(&auxv);

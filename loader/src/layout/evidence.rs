@@ -134,7 +134,9 @@ pub enum Snag {
 impl Evidence {
     /// Mappings alone; the rest is not known yet.
     ///
-    /// Errors: there are none, or they are not in order.
+    /// # Errors
+    ///
+    /// There are none, or they are not in order.
     pub fn new(subject: &str, origin: Origin, mappings: Vec<Mapping>) -> Result<Self, Snag> {
         check(&mappings)?;
         Ok(Self {

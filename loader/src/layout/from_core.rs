@@ -14,7 +14,9 @@ const VSYSCALL: u64 = 0xffff_ffff_ff60_0000;
 
 /// What a core file says of where things were; `file` is the one that it was parsed from.
 ///
-/// Errors: it has no mappings.
+/// # Errors
+///
+/// It has no mappings.
 pub fn of_core(
     subject: &str,
     core: &CoreFile,

@@ -57,6 +57,10 @@ fn name(file: &OpenFile) -> Vec<u8> {
 
 /// The mappings that a plan makes, as /proc/PID/maps would list them before the first instruction. `names` are the paths
 /// of program and interpreter.
+///
+/// # Errors
+///
+/// As [`Evidence::new`].
 pub fn of_plan(
     subject: &str,
     plan: &Plan,

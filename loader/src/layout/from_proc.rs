@@ -30,14 +30,18 @@ pub struct ProcessFiles {
 
 /// A saved /proc/PID/maps, alone.
 ///
-/// Errors: a line of it is none, or the mappings are not in order.
+/// # Errors
+///
+/// A line of it is none, or the mappings are not in order.
 pub fn of_maps(subject: &str, text: &[u8]) -> Result<Evidence, Snag> {
     Evidence::new(subject, Origin::Maps, mappings(text)?)
 }
 
 /// What a process's files say.
 ///
-/// Errors: as [`of_maps`]; all files but maps may be empty.
+/// # Errors
+///
+/// As [`of_maps`]; all files but maps may be empty.
 pub fn of_process(subject: &str, origin: Origin, files: &ProcessFiles) -> Result<Evidence, Snag> {
     let mut evidence = Evidence::new(subject, origin, mappings(&files.maps)?)?;
     evidence.auxv = Auxv::from_bytes(&files.auxv);

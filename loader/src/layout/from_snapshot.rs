@@ -10,7 +10,9 @@ use super::from_proc::stack_limit;
 
 /// What a snapshot says of where things lie.
 ///
-/// Errors: it has no mappings, or they are not in order.
+/// # Errors
+///
+/// It has no mappings, or they are not in order.
 pub fn of_snapshot(subject: &str, origin: Origin, snapshot: &Snapshot) -> Result<Evidence, Snag> {
     let mappings = snapshot.regions.iter().map(Region::mapping).collect();
     let mut evidence = Evidence::new(subject, origin, mappings)?;

@@ -202,7 +202,9 @@ impl Plan {
     ///
     /// `touched` is what the strings take of the stack, see [`crate::arguments::ArgumentSpace::touched`].
     ///
-    /// Errors: everything for which execve kills the process; choices that cannot be had.
+    /// # Errors
+    ///
+    /// Everything for which execve kills the process; choices that cannot be had.
     pub fn new(
         host: &Host,
         program: &Loadable,

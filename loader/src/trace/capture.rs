@@ -18,7 +18,9 @@ use super::{inject, places, regions, stack};
 
 /// Looks at a stopped process. A child of ours is used up by it: questions that only it can ask are put into it.
 ///
-/// Errors: it is gone, or may not be read.
+/// # Errors
+///
+/// It is gone, or may not be read.
 pub fn capture(stopped: Stopped) -> Result<(Snapshot, Stopped), Errno> {
     let Outline {
         mut snapshot,

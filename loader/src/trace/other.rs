@@ -138,6 +138,10 @@ pub enum OtherLoader {
 }
 
 /// Starts a loader by execve, as [`by_kernel`], and follows it to the entry of the program, for no longer than `limit`.
+///
+/// # Errors
+///
+/// As [`by_kernel`], and those of pidfd_open(2), by which its time is limited.
 pub fn by_other(
     paths: &[CString],
     arguments: &Arguments,

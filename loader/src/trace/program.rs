@@ -19,7 +19,9 @@ use super::watchdog::Watchdog;
 /// Lets a program that stands before its first instruction run on to the address in `AT_ENTRY`. One without an
 /// interpreter is there already. What ends before, or takes longer than `limit`, is told by its ending.
 ///
-/// Errors: it cannot be traced.
+/// # Errors
+///
+/// It cannot be traced.
 pub fn to_program(stopped: Stopped, limit: Duration) -> Result<Result<Stopped, Ending>, Errno> {
     let at = arch::trace::instruction(&stopped.registers()?);
     match entry(&stopped)? {

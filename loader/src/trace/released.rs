@@ -30,6 +30,10 @@ impl Released {
     }
 
     /// Waits for its end, for no longer than `limit`. What it left behind of its process group goes on for now.
+    ///
+    /// # Errors
+    ///
+    /// Those of wait(2) and pidfd_open(2), by which its time is limited.
     pub fn wait(&self, limit: Duration) -> Result<Ending, Errno> {
         let watchdog = Watchdog::new(self.0.as_raw(), limit)?;
         let status = self.end();

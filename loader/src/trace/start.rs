@@ -49,11 +49,19 @@ pub enum Started {
 const NOT_STARTED: i32 = 125;
 
 /// Starts a program by execve, trying `paths` in order as execvp does.
+///
+/// # Errors
+///
+/// Those of fork(2), ptrace(2) and wait(2). A refusal by execve is none, but a [`Started`].
 pub fn by_kernel(paths: &[CString], arguments: &Arguments) -> Result<Started, Errno> {
     by_kernel_with(paths, arguments, None)
 }
 
 /// The same with other standard streams, in a process group of its own.
+///
+/// # Errors
+///
+/// As [`by_kernel`].
 pub fn by_kernel_with(
     paths: &[CString],
     arguments: &Arguments,
@@ -95,16 +103,28 @@ pub fn by_kernel_with(
 }
 
 /// Starts a program by `command`.
+///
+/// # Errors
+///
+/// As [`by_kernel`]; our refusals are none either.
 pub fn by_us(command: &Command) -> Result<Started, Errno> {
     by_us_with(command, None)
 }
 
 /// The same with other standard streams, in a process group of its own.
+///
+/// # Errors
+///
+/// As [`by_us`].
 pub fn by_us_with(command: &Command, streams: Option<&Streams>) -> Result<Started, Errno> {
     started_by_us(command, streams, || ())
 }
 
 /// The same of one that is killed when this process ends, whatever this process execs to be until then.
+///
+/// # Errors
+///
+/// As [`by_us`].
 pub fn debuggee(command: &Command) -> Result<Started, Errno> {
     started_by_us(command, None, || {
         // What cannot be set leaves a program that has to be ended by hand.

@@ -14,7 +14,9 @@ pub struct Streams([OwnedFd; 3]);
 impl Streams {
     /// They are moved out of the way of the numbers 0, 1 and 2.
     ///
-    /// Errors: no descriptor is free.
+    /// # Errors
+    ///
+    /// No descriptor is free.
     pub fn new(streams: [OwnedFd; 3]) -> Result<Self, Errno> {
         let [input, output, error] = streams.map(beyond_the_standard_ones);
         Ok(Self([input?, output?, error?]))

@@ -103,6 +103,10 @@ impl Running {
     }
 
     /// Waits for what it does next.
+    ///
+    /// # Errors
+    ///
+    /// Those of wait(2).
     pub fn wait(self) -> Result<Event, Errno> {
         let status = wait(self.0.pid)?;
         Ok(self.event(status))
@@ -141,6 +145,10 @@ impl Running {
 
 impl Stopped {
     /// Stops a process that is no child of ours; it goes on when this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of ptrace(2): `ESRCH` where there is no such process, `EPERM` where it may not be traced.
     pub fn attach(pid: i32) -> Result<Self, Errno> {
         let pid = Pid::from_raw(pid);
         ptrace::seize(pid, ptrace::Options::empty())?;
@@ -178,6 +186,10 @@ impl Stopped {
     }
 
     /// Lets it go, stopped as by `SIGSTOP`: it runs on when a debugger, or somebody's `SIGCONT`, lets it.
+    ///
+    /// # Errors
+    ///
+    /// Those of ptrace(2): `ESRCH` where it was killed.
     pub fn leave_stopped(self) -> Result<(), Errno> {
         ptrace::detach(self.0.pid, Signal::SIGSTOP)?;
         mem::forget(self);
@@ -203,12 +215,20 @@ impl Stopped {
     }
 
     /// Lets it run on, with a signal if there is one to deliver.
+    ///
+    /// # Errors
+    ///
+    /// Those of ptrace(2): `ESRCH` where it was killed.
     pub fn cont(self, signal: i32) -> Result<Running, Errno> {
         ptrace::cont(self.0.pid, Signal::try_from(signal).ok())?;
         Ok(Running(self.0))
     }
 
     /// Lets it run to the start or end of the next system call.
+    ///
+    /// # Errors
+    ///
+    /// Those of ptrace(2), but for `ESRCH`: what was killed runs to its end.
     pub fn to_syscall(self) -> Result<Running, Errno> {
         self.resume_to_syscall(0)
     }
@@ -244,6 +264,10 @@ impl Stopped {
     }
 
     /// Lets it go: it runs on untraced.
+    ///
+    /// # Errors
+    ///
+    /// Those of ptrace(2): `ESRCH` where it was killed.
     pub fn release(self) -> Result<Released, Errno> {
         ptrace::detach(self.0.pid, None)?;
         let pid = self.0.pid;
@@ -251,7 +275,11 @@ impl Stopped {
         Ok(Released::new(pid))
     }
 
-    /// Runs one instruction, and waits for its end. Errors: the process ended with it.
+    /// Runs one instruction, and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH`: the process ended with it, or was killed before.
     pub fn step(&mut self) -> Result<(), Errno> {
         ptrace::step(self.0.pid, None)?;
         match wait(self.0.pid)? {

@@ -30,6 +30,10 @@ pub struct Followed {
 
 /// Lets a program that stands before its first instruction run to its end, for no longer than `limit`, and records its
 /// system calls. What it left running is followed for a moment more, and then killed.
+///
+/// # Errors
+///
+/// Those of ptrace(2), wait(2) and pidfd_open(2), by which its time is limited.
 pub fn follow(stopped: Stopped, limit: Duration) -> Result<Followed, Errno> {
     let watchdog = Watchdog::new(stopped.pid(), limit)?;
     let family = Family::new(stopped)?;
