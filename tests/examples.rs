@@ -89,7 +89,7 @@ fn pipes_give_what_the_shells_give(name: &str) -> Result<(), Failed> {
     ended(&shells, Ending::Exited(0))?;
     assert_eq!(ours, shells);
     let nowhere = example(name).envp(["PATH=/nonexistent"]).by_kernel();
-    assert_eq!(nowhere.stderr, b"pipes: no such file\n");
+    assert_eq!(nowhere.stderr, b"pipes: sort: no such file\n");
     ended(&nowhere, Ending::Exited(1))
 }
 

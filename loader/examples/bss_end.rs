@@ -12,6 +12,7 @@ use std::env;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
@@ -37,17 +38,19 @@ fn show(path: &OsStr) -> Result<(), Box<dyn Error>> {
     let host = Host::current()?;
     let program = load(path, &host, Role::Program)?;
     let plan = plan(&program, &host)?;
+    let mut out = io::stdout().lock();
     for segment in &program.image.segments {
         if segment.memory_size > segment.file_size {
-            println!(
+            writeln!(
+                out,
                 "segment {}: bss is {:x?} in the file's addresses",
                 segment.index,
                 bss(segment, 0)
-            );
-            show_bss(&bss(segment, plan.program.bias), &plan);
+            )?;
+            show_bss(&mut out, &bss(segment, plan.program.bias), &plan)?;
         }
     }
-    println!("the heap starts at {:x}", plan.brk);
+    writeln!(out, "the heap starts at {:x}", plan.brk)?;
     Ok(())
 }
 
@@ -57,8 +60,8 @@ fn bss(segment: &Segment, bias: u64) -> Range<u64> {
     start.wrapping_add(segment.file_size)..start.wrapping_add(segment.memory_size)
 }
 
-fn show_bss(bss: &Range<u64>, plan: &Plan) {
-    println!("  {bss:x?} in memory, made of");
+fn show_bss(out: &mut impl Write, bss: &Range<u64>, plan: &Plan) -> io::Result<()> {
+    writeln!(out, "  {bss:x?} in memory, made of")?;
     for operation in &plan.operations {
         let what = match operation {
             Operation::Zero { .. } => "zeroed: the rest of the last page that the file fills",
@@ -67,9 +70,10 @@ fn show_bss(bss: &Range<u64>, plan: &Plan) {
         };
         let range = operation.range();
         if range.start < bss.end && bss.start < range.end {
-            println!("  {range:x?} {what}");
+            writeln!(out, "  {range:x?} {what}")?;
         }
     }
+    Ok(())
 }
 
 fn load(path: &OsStr, host: &Host, role: Role) -> Result<Loadable, Box<dyn Error>> {

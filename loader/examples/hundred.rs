@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::error::Error;
+use std::io::{self, Write as _};
 use std::process::{Child, ExitCode};
 use std::time::Instant;
 
@@ -32,7 +33,9 @@ fn main() -> ExitCode {
 }
 
 fn run(script: &str) -> Result<(), Box<dyn Error>> {
-    let prepared = Command::new("sh").prepare()?;
+    let prepared = Command::new("sh")
+        .prepare()
+        .map_err(|error| format!("sh: {error}"))?;
     let started = Instant::now();
     // All run at the same time.
     let children = (0..COUNT)
@@ -44,9 +47,14 @@ fn run(script: &str) -> Result<(), Box<dyn Error>> {
         *ends.entry(child.wait()?.to_string()).or_default() += 1;
     }
     let time = started.elapsed().as_millis();
-    println!("{} processes of one preparation in {time} ms", pids.len());
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "{} processes of one preparation in {time} ms",
+        pids.len()
+    )?;
     for (end, count) in ends {
-        println!("{count:4} {end}");
+        writeln!(out, "{count:4} {end}")?;
     }
     Ok(())
 }

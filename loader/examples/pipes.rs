@@ -20,10 +20,7 @@ fn main() -> ExitCode {
         words = ["pear", "apple", "pear"].map(String::from).into();
     }
     match count(&words) {
-        Ok(counts) => {
-            print!("{counts}");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pipes: {error}");
             ExitCode::FAILURE
@@ -31,19 +28,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// How often each word is there.
-fn count(words: &[String]) -> Result<String, Box<dyn Error>> {
+/// Prints how often each word is there.
+fn count(words: &[String]) -> Result<(), Box<dyn Error>> {
     let mut sort = Command::new("sort")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .spawn()?;
+        .spawn()
+        .map_err(|error| format!("sort: {error}"))?;
     // The reading end of the first pipe becomes the second child's standard input. Nobody else keeps it.
     let sorted = sort.stdout.take().ok_or("sort has no output")?;
     let uniq = Command::new("uniq")
         .arg("-c")
         .stdin(sorted)
         .stdout(Stdio::piped())
-        .spawn()?;
+        .spawn()
+        .map_err(|error| format!("uniq: {error}"))?;
     write(words, sort.stdin.take().ok_or("sort has no input")?)?;
     let output = uniq.wait_with_output()?;
     for (name, status) in [("sort", sort.wait()?), ("uniq", output.status)] {
@@ -51,7 +50,8 @@ fn count(words: &[String]) -> Result<String, Box<dyn Error>> {
             return Err(format!("{name}: {status}").into());
         }
     }
-    Ok(String::from_utf8(output.stdout)?)
+    io::stdout().write_all(&output.stdout)?;
+    Ok(())
 }
 
 /// Takes the pipe, and closes it at the end: until then `sort` waits for more.
