@@ -9,6 +9,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::{self, ExitCode};
 
 use supplant_loader::{Command, die_by};
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
             .into();
     }
     // An exec flushes no buffer and runs no destructor. std writes at each line feed, so this one is out.
-    println!("process {} is exec", process::id());
+    let _ = writeln!(io::stdout(), "process {} is exec", process::id());
     become_program(&words)
 }
 
