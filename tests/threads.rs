@@ -264,3 +264,24 @@ fn of_threads_that_exec_at_once_one_program_runs() {
         assert_eq!(ours.ending, Ending::Exited(42), "{ours:?}");
     }
 }
+
+/// The kernel's own check would keep threads from being made while it is asked.
+#[test]
+fn preparing_does_not_keep_other_threads_from_starting_some() {
+    let ending = forked(|| {
+        let preparing = start(2, || {
+            loop {
+                let _ = Command::new("/bin/true").prepare();
+            }
+        });
+        let started = Instant::now();
+        while preparing.is_ok() && started.elapsed() < Duration::from_secs(1) {
+            match thread::Builder::new().spawn(|| ()) {
+                Ok(thread) => drop(thread.join()),
+                Err(_) => return 1,
+            }
+        }
+        7
+    });
+    assert_eq!(ending, Ending::Exited(7));
+}

@@ -18,8 +18,10 @@ use std::ptr;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
+use crate::arch;
 use crate::machine::Machine;
 use crate::page::PageSize;
+use crate::status::Status;
 
 pub(crate) use thread::*;
 
@@ -167,18 +169,31 @@ pub(crate) fn execute_check_at(
     flags: c_int,
 ) -> Result<(), Errno> {
     let (argv, envp) = (pointers(argv), pointers(envp));
+    let arguments = [
+        directory as u64,
+        path.as_ptr().addr() as u64,
+        argv.as_ptr().addr() as u64,
+        envp.as_ptr().addr() as u64,
+        (flags | AT_EXECVE_CHECK) as u64,
+        0,
+    ];
     // SAFETY: strings and arrays are valid and terminated; a kernel that does not know the flag refuses the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_execveat,
-            directory,
-            path.as_ptr(),
-            argv.as_ptr(),
-            envp.as_ptr(),
-            flags | AT_EXECVE_CHECK,
-        )
+    let ask =
+        |call: unsafe fn(i64, [u64; 6]) -> i64| unsafe { call(libc::SYS_execveat, arguments) };
+    let answer = if Status::current().is_ok_and(|status| status.threads > 1) {
+        // While a process asks this, none of its threads can start another one (EAGAIN); a child that shares the memory
+        // and the descriptors, but not the working directory, can ask instead.
+        let mask = set_signal_mask(u64::MAX);
+        let answer = ask(arch::system_call_in_child);
+        set_signal_mask(mask);
+        answer
+    } else {
+        ask(arch::system_call)
     };
-    Errno::result(result).map(drop)
+    match answer {
+        0 => Ok(()),
+        error => Err(Errno::from_raw(-error as i32)),
+    }
 }
 
 /// The array that execve takes, for as long as the strings live.
