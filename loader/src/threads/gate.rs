@@ -55,8 +55,9 @@ struct Legacy<'a> {
 /// Makes room for so many threads, and some more. Only for who has the [`Turn`], before closing the gate.
 pub(crate) fn reserve(threads: usize) {
     const MORE: usize = 64;
-    let room = 2 * threads + MORE;
-    if threads > 1 && ROOM.load(Ordering::Acquire) < room {
+    let wanted = 2 * threads + MORE;
+    if threads > 1 && ROOM.load(Ordering::Acquire) < wanted {
+        let room = 2 * wanted;
         let places: Vec<_> = (0..room).map(|_| AtomicU64::new(0)).collect();
         // Leaked: see the rules. It only grows, twofold.
         PLACES.store(places.leak().as_mut_ptr(), Ordering::Release);
