@@ -97,8 +97,7 @@ fn as_name<S: Serializer>(errno: &i32, serializer: S) -> Result<S::Ok, S::Error>
 /// Checks the file at this path, which is not searched in `PATH`: would execve start it, here, now, for this process,
 /// and what of it deserves a look. With a page size: also what would be different with pages of that size.
 ///
-/// Nothing is executed, and nothing blocks. In a process with several threads, starting another one at the very same time
-/// can fail (`EAGAIN`): the kernel's own check (`AT_EXECVE_CHECK`) forbids it for a moment, as execve does.
+/// Nothing is executed, and nothing blocks.
 pub fn examine(path: &Path, page_size: Option<PageSize>) -> Report {
     let mut report = Report {
         path: path.display().to_string(),
