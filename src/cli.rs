@@ -139,11 +139,12 @@ pub(crate) struct RunOptions {
     /// Log to this file: everything, or what SUPPLANT_LOG says
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) placement: Placement,
     /// The program: a path, a name that is searched in PATH, or - for standard input; then its arguments
     #[arg(value_name = "PROGRAM", num_args = 0.., trailing_var_arg = true)]
     pub(crate) program: Vec<OsString>,
+    // Last, since its heading counts for what follows.
+    #[command(flatten)]
+    pub(crate) placement: Placement,
 }
 
 const SUBJECTS: &str = "\
@@ -178,7 +179,7 @@ pub(crate) struct DiffOptions {
     #[arg(value_name = "B")]
     pub(crate) right: OsString,
     /// Arguments for the programs among them
-    #[arg(value_name = "ARG", num_args = 0.., trailing_var_arg = true)]
+    #[arg(value_name = "ARG", num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<OsString>,
 }
 

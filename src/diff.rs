@@ -10,7 +10,7 @@ use supplant_loader::trace::explain;
 use crate::cli::{CaptureOptions, DiffOptions};
 use crate::compare::{Comparison, EQUAL, NOT_COMPARED, Outcome, section};
 use crate::layout::compared;
-use crate::subject::Subject;
+use crate::subject::{Subject, check_arguments};
 use crate::{complain, render};
 
 /// Compares two subjects; the status to exit with.
@@ -25,6 +25,7 @@ pub(crate) fn diff(options: &DiffOptions) -> i32 {
 }
 
 fn compare_both(options: &DiffOptions) -> anyhow::Result<i32> {
+    check_arguments(&[&options.left, &options.right], &options.arguments)?;
     let look = |text: &OsStr| {
         let snapshot = Subject::parse(text).and_then(|subject| subject.stopped(&options.arguments));
         snapshot.with_context(|| text.to_string_lossy().into_owned())

@@ -121,6 +121,21 @@ impl Subject {
     }
 }
 
+/// Arguments are for programs: an error where there are some and none of the subjects is one.
+pub(crate) fn check_arguments(subjects: &[&OsStr], arguments: &[OsString]) -> anyhow::Result<()> {
+    let takes_them = |text: &&OsStr| {
+        let origin = Subject::origin(text);
+        matches!(origin, Origin::Ours | Origin::Kernel | Origin::Plan)
+    };
+    match arguments.first() {
+        Some(first) if !subjects.iter().any(takes_them) => bail!(
+            "{}: an argument, and no program that would get it",
+            first.to_string_lossy()
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// What `supplant capture` wrote.
 pub(crate) fn read(file: &OsStr) -> anyhow::Result<Snapshot> {
     let name = || file.to_string_lossy().into_owned();

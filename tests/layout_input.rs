@@ -61,6 +61,18 @@ fn every_bad_input_is_one_line_and_status_2() {
 }
 
 #[test]
+fn options_behind_the_subject_are_the_programs_and_refused_where_there_is_none() {
+    let output = layout(&["plan:/bin/true", "-l", "--html"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let output = layout(&[&format!("pid:{}", std::process::id()), "-l"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "supplant: layout: -l: an argument, and no program that would get it\n"
+    );
+}
+
+#[test]
 fn commands_that_cannot_use_a_subject_say_so() {
     for subject in ["core:x", "maps:x", "plan:/bin/true"] {
         let output = Command::new(builds().remove(0))

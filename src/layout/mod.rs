@@ -12,7 +12,7 @@ mod style;
 mod svg;
 mod text;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use supplant_loader::layout::pair::{Pair, pairs};
 
 use crate::compare::{EQUAL, NOT_COMPARED};
 use crate::complain;
-use crate::subject::{Subject, told};
+use crate::subject::{Subject, check_arguments, told};
 
 use picture::Form;
 
@@ -84,7 +84,7 @@ pub(crate) struct LayoutOptions {
     #[arg(value_name = "SUBJECT")]
     pub(crate) subject: OsString,
     /// Arguments for the program
-    #[arg(value_name = "ARG", num_args = 0.., trailing_var_arg = true)]
+    #[arg(value_name = "ARG", num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<OsString>,
 }
 
@@ -151,6 +151,12 @@ pub(crate) fn layout(options: &LayoutOptions) -> i32 {
 }
 
 fn show(options: &LayoutOptions) -> anyhow::Result<i32> {
+    let subjects: Vec<&OsStr> = [&options.subject]
+        .into_iter()
+        .chain(&options.with)
+        .map(OsString::as_os_str)
+        .collect();
+    check_arguments(&subjects, &options.arguments)?;
     let layout = look::layout(&options.subject, &options.arguments)?;
     let form = Form {
         columns: columns(options.columns),
