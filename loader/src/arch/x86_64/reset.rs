@@ -1,0 +1,71 @@
+//! What only this processor has and execve puts back: by rows, or after a look at it.
+#![allow(unsafe_code, reason = "system calls that no crate wraps")]
+
+use super::pkru;
+use crate::table::{Call, Table};
+
+/// Rows for what only this processor has: the bases of the segments `fs`, where the old program's thread-local storage
+/// was, and `gs`.
+pub(crate) fn reset_rows(table: &mut Table) {
+    const ARCH_PRCTL: Call = Call {
+        number: libc::SYS_arch_prctl,
+        name: "arch_prctl",
+    };
+    const ARCH_SET_GS: u64 = 0x1001;
+    const ARCH_SET_FS: u64 = 0x1002;
+    table.must(
+        ARCH_PRCTL,
+        &[ARCH_SET_FS.into(), 0.into()],
+        "no thread-local storage yet",
+    );
+    table.must(ARCH_PRCTL, &[ARCH_SET_GS.into(), 0.into()], "no gs base");
+}
+
+/// What only this processor has and needs a look first: the local descriptor table, protection keys, whether CPUID faults.
+pub(crate) fn reset_process(buffer: &mut [u8]) {
+    const ARCH_GET_CPUID: i32 = 0x1011;
+    const ARCH_SET_CPUID: i32 = 0x1012;
+    const ARCH_SHSTK_DISABLE: i32 = 0x5002;
+    const SHADOW_STACK: u64 = 1;
+    const KEYS: std::ops::Range<i32> = 1..16;
+    empty_descriptor_table(buffer);
+    if pkru() != 0 {
+        for key in KEYS {
+            // SAFETY: takes a number. The memory that has the key still has it, and goes with the old program.
+            unsafe { libc::syscall(libc::SYS_pkey_free, key) };
+        }
+    }
+    // SAFETY: takes no pointer.
+    if unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_GET_CPUID, 0) } == 0 {
+        // SAFETY: the same.
+        unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_CPUID, 1) };
+    }
+    // SAFETY: the same; returning takes the ordinary stack alone from then on. A locked one stays.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SHSTK_DISABLE, SHADOW_STACK) };
+}
+
+/// Linux has no way to free the table; each of its entries is made empty.
+fn empty_descriptor_table(buffer: &mut [u8]) {
+    const READ: i32 = 0;
+    const WRITE: i32 = 0x11;
+    const ENTRY_SIZE: i64 = 8;
+    // Of `struct user_desc` the bits that make an entry empty: read_exec_only and seg_not_present.
+    const EMPTY: u32 = 1 << 3 | 1 << 5;
+    const ENTRIES: u32 = 8192;
+    let number = libc::SYS_modify_ldt;
+    // SAFETY: the kernel writes at most the buffer's size.
+    let size = unsafe { libc::syscall(number, READ, buffer.as_mut_ptr(), buffer.len()) };
+    let count = if size < buffer.len() as i64 {
+        (size.max(0) / ENTRY_SIZE) as u32
+    } else {
+        ENTRIES
+    };
+    for index in 0..count {
+        let description = [index, 0, 0, EMPTY];
+        // SAFETY: the kernel reads 16 bytes.
+        let result = unsafe { libc::syscall(number, WRITE, &raw const description, 16) };
+        if result != 0 {
+            return;
+        }
+    }
+}

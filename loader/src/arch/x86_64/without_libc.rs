@@ -1,0 +1,134 @@
+//! Code for threads that may have no C library to call: a system call, the return from a signal handler, the end.
+#![allow(unsafe_code, reason = "assembly")]
+
+use std::arch::{asm, global_asm};
+
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::unistd::Pid;
+
+use crate::sys::SignalAction;
+
+/// A system call that leaves no trace in the C library: for signal handlers, and where there is none.
+///
+/// Returns what the kernel answers: errors are numbers from -4095 to -1.
+///
+/// # Safety
+///
+/// As the call that it is.
+#[inline]
+pub(crate) unsafe fn system_call(number: i64, arguments: [u64; 6]) -> i64 {
+    let [first, second, third, fourth, fifth, sixth] = arguments;
+    let result;
+    // SAFETY: the caller's promise; the kernel changes rax, rcx and r11 only.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number => result,
+            in("rdi") first,
+            in("rsi") second,
+            in("rdx") third,
+            in("r10") fourth,
+            in("r8") fifth,
+            in("r9") sixth,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack)
+        );
+    }
+    result
+}
+
+/// The same, made by a child that shares memory and descriptors with this process, and is gone when this returns. Where no
+/// child can be made the answer is that there is no such call (`ENOSYS`).
+///
+/// # Safety
+///
+/// As [`system_call`], and all signals are blocked: the child has the stack of its parent, which waits.
+pub(crate) unsafe fn system_call_in_child(number: i64, arguments: [u64; 6]) -> i64 {
+    let mut words = [number as u64; 7];
+    words[1..].copy_from_slice(&arguments);
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES;
+    let child: i64;
+    // SAFETY: the child runs the instructions up to its exit, which write to `words` only; the parent goes on when it is
+    // gone.
+    unsafe {
+        asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            // The child: the call, its answer in the place of the number, and the end.
+            "mov rax, [r12]",
+            "mov rdi, [r12 + 8]",
+            "mov rsi, [r12 + 16]",
+            "mov rdx, [r12 + 24]",
+            "mov r10, [r12 + 32]",
+            "mov r8, [r12 + 40]",
+            "mov r9, [r12 + 48]",
+            "syscall",
+            "mov [r12], rax",
+            "mov eax, 60",
+            "xor edi, edi",
+            "syscall",
+            "2:",
+            inlateout("rax") libc::SYS_clone => child,
+            in("r12") words.as_mut_ptr(),
+            inlateout("rdi") i64::from(flags) => _,
+            inlateout("rsi") 0_u64 => _,
+            inlateout("rdx") 0_u64 => _,
+            inlateout("r10") 0_u64 => _,
+            inlateout("r8") 0_u64 => _,
+            lateout("r9") _,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack)
+        );
+    }
+    if child < 0 {
+        return -i64::from(libc::ENOSYS);
+    }
+    // SAFETY: waits for that child, which tells nobody else; no pointer is passed.
+    while unsafe { libc::waitpid(child as i32, std::ptr::null_mut(), libc::__WALL) } < 0
+        && Errno::last() == Errno::EINTR
+    {}
+    words[0] as i64
+}
+
+unsafe extern "C" {
+    /// Ends a signal handler.
+    fn supplant_restorer();
+    /// Ends the thread that gets here.
+    fn supplant_exit();
+}
+
+global_asm!(
+    ".pushsection .text.supplant_stubs, \"ax\", @progbits",
+    "supplant_restorer:",
+    "mov eax, 15", // rt_sigreturn
+    "syscall",
+    "supplant_exit:",
+    "mov eax, 60", // exit: of this thread
+    "xor edi, edi",
+    "syscall",
+    "hlt",
+    ".popsection",
+);
+
+/// The action with the return from the handler that the kernel wants here.
+pub(crate) fn with_restorer(action: SignalAction) -> SignalAction {
+    const SA_RESTORER: u64 = 0x0400_0000;
+    SignalAction {
+        flags: action.flags | SA_RESTORER,
+        restorer: supplant_restorer as *const () as usize,
+        ..action
+    }
+}
+
+/// Lets a stopped thread of a process with this program's memory end as soon as it goes on.
+pub(crate) fn divert_to_exit(thread: Pid) -> Result<(), Errno> {
+    let mut registers = ptrace::getregs(thread)?;
+    registers.rip = supplant_exit as *const () as u64;
+    // No system call is to be started again.
+    registers.orig_rax = u64::MAX;
+    ptrace::setregs(thread, registers)
+}
