@@ -219,6 +219,7 @@ fn by_both(program: &Path) -> [Snapshot; 2] {
         envp: vec![],
     };
     let mut command = supplant_loader::Command::new(program);
+    command.inherit_signals(true);
     command.env_clear();
     let started = [by_kernel(&[path], &arguments), by_us(&command)];
     started.map(|started| match started.expect("it can be traced") {

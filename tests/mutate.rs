@@ -214,6 +214,7 @@ fn outcome(path: &Path) -> Result<bool, String> {
     };
     let kernel = by_kernel(&[name], &arguments).map_err(|errno| format!("kernel: {errno}"))?;
     let mut command = Command::new(path);
+    command.inherit_signals(true);
     command.env_clear();
     let facts = facts(&command);
     let ours = by_us(&command).map_err(|errno| format!("ours: {errno}"))?;
