@@ -16,7 +16,8 @@ use crate::arguments::Arguments;
 use crate::commit::Ending;
 use crate::error::{Cause, Error};
 use crate::host::Host;
-use crate::open::{Leniency, Opened, memory_file, open_program};
+use crate::memory_file::memory_file;
+use crate::open::{Leniency, Opened, open_program};
 use crate::plan::Choices;
 use crate::prepared::Prepared;
 #[cfg(feature = "inspect")]

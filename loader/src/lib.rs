@@ -73,6 +73,7 @@ pub mod image;
 pub mod layout;
 pub mod machine;
 pub mod maps;
+mod memory_file;
 #[cfg(feature = "inspect")]
 pub mod notation;
 pub mod page;

@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io::{self, Seek as _};
+use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{AccessFlags, faccessat};
@@ -21,6 +20,7 @@ use crate::arguments::{ArgumentSpace, Arguments};
 use crate::error::{Cause, Error, Subject, interpreter};
 use crate::host::{Host, Ids};
 use crate::image::{Image, PREFIX_SIZE, ReadAt, Role};
+use crate::memory_file::memory_file;
 use crate::plan::Loadable;
 use crate::script::{REWRITE_LIMIT, ScriptLine};
 use crate::set_id;
@@ -372,27 +372,6 @@ fn check_with_kernel(place: &OwnedFd) -> Result<bool, Cause> {
 /// Files on noexec mounts cannot be mapped executable; a memory file with the same bytes can.
 fn copy_to_memory(mut file: File, path: &CStr) -> Result<File, Cause> {
     memory_file(base_name(path), &mut file).map_err(|error| Cause::read(&error))
-}
-
-/// A memory file that holds everything that can be read from `content`.
-pub(crate) fn memory_file(name: &[u8], content: &mut impl io::Read) -> io::Result<File> {
-    // The kernel limits names to 249 bytes.
-    let name = CString::new(&name[..name.len().min(200)]).unwrap_or_default();
-    let mut file = empty_memory_file(&name)?;
-    io::copy(content, &mut file)?;
-    file.rewind()?;
-    Ok(file)
-}
-
-/// A memory file that may be executed and is closed by exec. Allocates nothing.
-pub(crate) fn empty_memory_file(name: &CStr) -> Result<File, Errno> {
-    let executable = MFdFlags::from_bits_retain(libc::MFD_EXEC);
-    match memfd_create(name, MFdFlags::MFD_CLOEXEC | executable) {
-        // The flag is as old as Linux 6.3; before, every memory file is executable.
-        Err(Errno::EINVAL) => memfd_create(name, MFdFlags::MFD_CLOEXEC),
-        other => other,
-    }
-    .map(File::from)
 }
 
 fn base_name(path: &CStr) -> &[u8] {

@@ -20,7 +20,7 @@ use nix::errno::Errno;
 
 use crate::commit::Commit;
 use crate::error::{Cause, Error};
-use crate::open::empty_memory_file;
+use crate::memory_file::empty_memory_file;
 use crate::prepared::Prepared;
 
 /// What the child does before `std` would call execve.

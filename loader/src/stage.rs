@@ -15,7 +15,8 @@ use nix::errno::Errno;
 
 use crate::error::{Cause, Error};
 use crate::image::Permissions;
-use crate::open::{OpenFile, Opened, empty_memory_file};
+use crate::memory_file::empty_memory_file;
+use crate::open::{OpenFile, Opened};
 use crate::page::PageSize;
 use crate::plan::{self, Operation, Plan};
 use crate::stack::InitialStack;

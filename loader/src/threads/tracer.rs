@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 
 use crate::arch;
 use crate::error::Cause;
-use crate::open::empty_memory_file;
+use crate::memory_file::empty_memory_file;
 use crate::procfs::number;
 use crate::sys;
 

@@ -1,0 +1,29 @@
+//! Files that live in memory and may be executed.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, Seek as _};
+
+use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+/// A memory file that holds everything that can be read from `content`.
+pub(crate) fn memory_file(name: &[u8], content: &mut impl io::Read) -> io::Result<File> {
+    // The kernel limits names to 249 bytes.
+    let name = CString::new(&name[..name.len().min(200)]).unwrap_or_default();
+    let mut file = empty_memory_file(&name)?;
+    io::copy(content, &mut file)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// A memory file that may be executed and is closed by exec. Allocates nothing.
+pub(crate) fn empty_memory_file(name: &CStr) -> Result<File, Errno> {
+    let executable = MFdFlags::from_bits_retain(libc::MFD_EXEC);
+    match memfd_create(name, MFdFlags::MFD_CLOEXEC | executable) {
+        // The flag is as old as Linux 6.3; before, every memory file is executable.
+        Err(Errno::EINVAL) => memfd_create(name, MFdFlags::MFD_CLOEXEC),
+        other => other,
+    }
+    .map(File::from)
+}
