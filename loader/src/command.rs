@@ -1,11 +1,11 @@
 //! [`Command`]: what to run, with what, and how.
 
 mod children;
+mod environment;
 mod placement;
 
 use std::collections::BTreeMap;
-use std::env;
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{IntoRawFd as _, OwnedFd, RawFd};
@@ -24,7 +24,6 @@ use crate::prepared::Prepared;
 use crate::preview::Preview;
 use crate::search;
 use crate::source::Source;
-use crate::sys;
 
 use children::Children;
 
@@ -378,45 +377,6 @@ impl Command {
             envp,
         })
     }
-
-    fn searched_path(&self) -> Option<OsString> {
-        match self.env.get(OsStr::new("PATH")) {
-            Some(path) => path.clone(),
-            None if self.clear_env => None,
-            None => env::var_os("PATH"),
-        }
-    }
-
-    /// Untouched, the environment keeps its order and whatever it holds; changes go to the end.
-    fn environment(&self) -> Result<Vec<CString>, Cause> {
-        let mut strings = if self.clear_env {
-            Vec::new()
-        } else {
-            sys::environment()
-        };
-        strings.retain(|string| !self.env.contains_key(variable_name(string)));
-        for (name, value) in &self.env {
-            let Some(value) = value else { continue };
-            let string = [name.as_os_str(), OsStr::new("="), value]
-                .into_iter()
-                .collect::<OsString>();
-            strings.push(search::c_string(&string).ok_or(Cause::NulByte {
-                what: "an environment variable",
-            })?);
-        }
-        Ok(strings)
-    }
-}
-
-/// What stands before the first `=` that is not the first byte; all of it where there is none.
-fn variable_name(string: &CStr) -> &OsStr {
-    let bytes = string.to_bytes();
-    let end = bytes
-        .iter()
-        .skip(1)
-        .position(|&byte| byte == b'=')
-        .map_or(bytes.len(), |at| at + 1);
-    OsStr::from_bytes(&bytes[..end])
 }
 
 /// Which of two answers a search gives: no permission before not found, and a missing interpreter before a missing file.

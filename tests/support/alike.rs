@@ -131,7 +131,7 @@ pub fn forked(child: impl Fn() -> i32) -> Ending {
             // SAFETY: the child's number and a valid place.
             let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
             assert_eq!(waited, pid, "it is our child");
-            super::ending(std::os::unix::process::ExitStatusExt::from_raw(status))
+            super::outcome::ending(std::os::unix::process::ExitStatusExt::from_raw(status))
         }
     }
 }

@@ -1,0 +1,51 @@
+//! The environment that the program gets, and the `PATH` in which it is searched.
+
+use std::env;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+
+use super::Command;
+use crate::error::Cause;
+use crate::search;
+use crate::sys;
+
+impl Command {
+    pub(super) fn searched_path(&self) -> Option<OsString> {
+        match self.env.get(OsStr::new("PATH")) {
+            Some(path) => path.clone(),
+            None if self.clear_env => None,
+            None => env::var_os("PATH"),
+        }
+    }
+
+    /// Untouched, the environment keeps its order and whatever it holds; changes go to the end.
+    pub(super) fn environment(&self) -> Result<Vec<CString>, Cause> {
+        let mut strings = if self.clear_env {
+            Vec::new()
+        } else {
+            sys::environment()
+        };
+        strings.retain(|string| !self.env.contains_key(variable_name(string)));
+        for (name, value) in &self.env {
+            let Some(value) = value else { continue };
+            let string = [name.as_os_str(), OsStr::new("="), value]
+                .into_iter()
+                .collect::<OsString>();
+            strings.push(search::c_string(&string).ok_or(Cause::NulByte {
+                what: "an environment variable",
+            })?);
+        }
+        Ok(strings)
+    }
+}
+
+/// What stands before the first `=` that is not the first byte; all of it where there is none.
+fn variable_name(string: &CStr) -> &OsStr {
+    let bytes = string.to_bytes();
+    let end = bytes
+        .iter()
+        .skip(1)
+        .position(|&byte| byte == b'=')
+        .map_or(bytes.len(), |at| at + 1);
+    OsStr::from_bytes(&bytes[..end])
+}
