@@ -13,7 +13,8 @@ use supplant_loader::machine::{self, Machine};
 use supplant_loader::plan::{Choices, Observed};
 
 use crate::layout::look;
-use crate::subject::{Subject, told};
+use crate::subject::Subject;
+use crate::told::told;
 
 /// The choices that a subject gives.
 pub(crate) fn choices(text: &OsStr) -> anyhow::Result<Choices> {

@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use env_logger::{Builder, Target};
 
+use crate::told::named;
+
 /// Not `RUST_LOG`, which the new program inherits and may obey.
 const VARIABLE: &str = "SUPPLANT_LOG";
 
@@ -22,7 +24,7 @@ pub(crate) fn start(file: Option<&Path>) -> anyhow::Result<()> {
         .format_timestamp(None)
         .format_target(false);
     if let Some(path) = file {
-        let file = File::create(path).with_context(|| path.display().to_string())?;
+        let file = named(path, File::create(path))?;
         builder.target(Target::Pipe(Box::new(file)));
     }
     builder.try_init().context("logging")

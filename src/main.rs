@@ -19,6 +19,7 @@ mod render;
 mod run;
 mod subject;
 mod text;
+mod told;
 
 use std::ffi::OsString;
 use std::io::Write as _;

@@ -4,11 +4,11 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
 
-use anyhow::Context as _;
 use nix::errno::Errno;
 use supplant_loader::{Command, Difference, Error, Prepared, die_by};
 
 use crate::cli::RunOptions;
+use crate::told::named;
 use crate::{WRONG_COMMAND_LINE, complain, follow, logging};
 
 pub(crate) const NOT_FOUND: i32 = 127;
@@ -65,7 +65,7 @@ fn tell(name: &str, options: &RunOptions, prepared: &Prepared) {
 pub(crate) fn surroundings(options: &RunOptions) -> anyhow::Result<()> {
     logging::start(options.log.as_deref())?;
     if let Some(directory) = &options.chdir {
-        env::set_current_dir(directory).with_context(|| directory.display().to_string())?;
+        named(directory, env::set_current_dir(directory))?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::BufReader;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use anyhow::{Context as _, bail};
@@ -18,6 +18,8 @@ use supplant_loader::layout::Origin;
 use supplant_loader::search;
 use supplant_loader::snapshot::{Facts, Snapshot, VERSION};
 use supplant_loader::trace::{Started, Stopped, Streams, by_kernel_with, by_us, capture};
+
+use crate::told::named;
 
 /// One thing to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +141,7 @@ pub(crate) fn check_arguments(subjects: &[&OsStr], arguments: &[OsString]) -> an
 /// What `supplant capture` wrote.
 pub(crate) fn read(file: &OsStr) -> anyhow::Result<Snapshot> {
     let name = || file.to_string_lossy().into_owned();
-    let reader = BufReader::new(File::open(file).with_context(name)?);
+    let reader = BufReader::new(named(file, File::open(file))?);
     let snapshot: Snapshot = serde_json::from_reader(reader).with_context(name)?;
     if snapshot.version != VERSION {
         bail!(
@@ -179,12 +181,6 @@ fn refused(errno: Errno) -> anyhow::Error {
         }
         errno => anyhow::anyhow!("tracing: {}", errno.desc()),
     }
-}
-
-/// An error of a file with its errno.
-pub(crate) fn told(error: &io::Error) -> anyhow::Error {
-    let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
-    anyhow::anyhow!("{} ({errno:?})", errno.desc())
 }
 
 /// What the kernel starts: the program and its arguments as typed, in this environment.

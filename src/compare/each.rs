@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::complain;
-use crate::subject::told;
+use crate::told::named;
 
 use super::board::Board;
 use super::{CompareOptions, Comparison, DIFFERENT, EQUAL, NOT_COMPARED};
@@ -39,7 +39,7 @@ pub(super) fn compare(options: &CompareOptions) -> i32 {
     let files = match files(options) {
         Ok(files) => files,
         Err(error) => {
-            complain("compare", &told(&error));
+            complain("compare", &format_args!("{error:#}"));
             return NOT_COMPARED;
         }
     };
@@ -82,16 +82,17 @@ fn time_limit(options: &CompareOptions) -> Duration {
     SPARE_TIME + options.time_limit.saturating_mul(runs)
 }
 
-fn files(options: &CompareOptions) -> io::Result<Vec<OsString>> {
+fn files(options: &CompareOptions) -> anyhow::Result<Vec<OsString>> {
     let mut files = options.run.program.clone();
     let Some(list) = &options.files_from else {
         return Ok(files);
     };
     let mut text = Vec::new();
     if list.as_os_str() == "-" {
-        io::stdin().lock().read_to_end(&mut text)?;
+        let read = io::stdin().lock().read_to_end(&mut text);
+        named("standard input", read)?;
     } else {
-        text = std::fs::read(list)?;
+        text = named(list, std::fs::read(list))?;
     }
     files.extend(
         text.lines()

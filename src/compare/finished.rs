@@ -17,7 +17,9 @@ use supplant_loader::snapshot::noise::Noise;
 use supplant_loader::snapshot::{Snapshot, Value};
 use supplant_loader::trace::{Ending, Started, Stopped, Streams, follow};
 
+use crate::complain;
 use crate::subject::ending;
+use crate::told::named;
 
 use super::outcome::Outcome;
 use super::output::{self, Output};
@@ -75,7 +77,13 @@ pub(super) fn compare(
 
 fn report(program: &OsStr, left: Ran, right: Ran, others: Vec<Ran>, side: &Side<'_>) -> Outcome {
     let mut all: Vec<_> = [left, right].into_iter().chain(others).collect();
-    cut_to_common_size(&mut all);
+    if all.iter().all(|ran| ran.ending == Ending::TimedOut) {
+        complain(
+            &program.to_string_lossy(),
+            &"still running at the time limit on both sides: compared up to there",
+        );
+        cut_to_common_size(&mut all);
+    }
     let snapshots: Vec<_> = all.iter().map(Ran::snapshot).collect();
     let mut report = diff(&snapshots[0], &snapshots[1]);
     Noise::between(&snapshots[0], &snapshots[2..]).mark(&mut report);
@@ -101,9 +109,6 @@ fn report(program: &OsStr, left: Ran, right: Ran, others: Vec<Ran>, side: &Side<
 /// Programs that were ended at the time limit have written and called more or less of the same. The last call of the
 /// shortest may be cut.
 fn cut_to_common_size(all: &mut [Ran]) {
-    if all.iter().any(|ran| ran.ending != Ending::TimedOut) {
-        return;
-    }
     let mut shortest: BTreeMap<String, usize> = BTreeMap::new();
     for trail in all.iter().flat_map(|ran| &ran.trails) {
         let count = shortest.entry(trail.label.clone()).or_insert(usize::MAX);
@@ -199,7 +204,7 @@ fn input(path: Option<&Path>) -> anyhow::Result<Option<File>> {
     let mut from: Box<dyn std::io::Read> = if path == "-" {
         Box::new(std::io::stdin().lock())
     } else {
-        Box::new(File::open(path).with_context(|| path.display().to_string())?)
+        Box::new(named(path, File::open(path))?)
     };
     std::io::copy(&mut from.by_ref().take(INPUT_LIMIT), &mut file)?;
     file.flush()?;

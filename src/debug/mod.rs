@@ -18,7 +18,8 @@ use crate::cli::RunOptions;
 use crate::complain;
 
 use crate::run::{CANNOT_RUN, NOT_FOUND};
-use crate::subject::{Subject, told};
+use crate::subject::Subject;
+use crate::told::told;
 
 use start::Begun;
 use target::Target;

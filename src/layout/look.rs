@@ -16,7 +16,8 @@ use supplant_loader::layout::from_snapshot::of_snapshot;
 use supplant_loader::layout::{Binary, Evidence, Layout, Origin, printable};
 use supplant_loader::trace::{Started, by_us};
 
-use crate::subject::{self, Subject, ending, start_by_kernel, told, traced};
+use crate::subject::{self, Subject, ending, start_by_kernel, traced};
+use crate::told::{named, told};
 
 /// More than a process may have: 65,530 mappings (`vm.max_map_count`) with paths of usual length.
 const MAPS_LIMIT: u64 = 64 << 20;
@@ -98,9 +99,7 @@ fn of_pid(name: &str, origin: Origin, pid: i32) -> anyhow::Result<Evidence> {
 pub(crate) fn process(name: &str, origin: Origin, pid: i32) -> anyhow::Result<Evidence> {
     let bytes = |file: &str| File::open(format!("/proc/{pid}/{file}")).and_then(limited);
     let text = |file: &str| String::from_utf8_lossy(&bytes(file).unwrap_or_default()).into_owned();
-    let maps = bytes("maps")
-        .map_err(|error| told(&error))
-        .with_context(|| format!("/proc/{pid}/maps"))?;
+    let maps = named(format!("/proc/{pid}/maps"), bytes("maps"))?;
     if maps.is_empty() {
         bail!("it has no memory: it has ended, or is a thread of the kernel");
     }

@@ -24,7 +24,8 @@ use supplant_loader::layout::pair::{Pair, pairs};
 
 use crate::compare::{EQUAL, NOT_COMPARED};
 use crate::complain;
-use crate::subject::{Subject, check_arguments, told};
+use crate::subject::{Subject, check_arguments};
+use crate::told::{named, told};
 
 use picture::Form;
 
@@ -245,7 +246,5 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         };
     }
     let plain = anstream::adapter::strip_str(text).to_string();
-    fs::write(path, plain)
-        .map_err(|error| told(&error))
-        .with_context(|| path.display().to_string())
+    named(path, fs::write(path, plain))
 }

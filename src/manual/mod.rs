@@ -6,13 +6,12 @@ mod page;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::{Args, Command, CommandFactory as _, ValueEnum as _};
 use clap_complete::Shell;
 
 use crate::cli::Cli;
 use crate::complain;
-use crate::subject::told;
+use crate::told::named;
 
 const NAME: &str = "supplant";
 const FAILED: i32 = 1;
@@ -22,7 +21,11 @@ const FAILED: i32 = 1;
 #[command(hide = true)]
 pub(crate) struct ManualOptions {
     /// Where the man pages go, one for each command
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        required_unless_present = "completions"
+    )]
     man: Option<PathBuf>,
     /// Where the completions go, one file for each shell
     #[arg(long, value_name = "DIRECTORY")]
@@ -65,9 +68,7 @@ fn completions(directory: &Path) -> anyhow::Result<()> {
 
 fn into(directory: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> anyhow::Result<()> {
     let written = fs::create_dir_all(directory).and_then(|()| write(directory));
-    written
-        .map_err(|error| told(&error))
-        .with_context(|| directory.display().to_string())
+    named(directory, written)
 }
 
 /// The command line as users have it: without what is hidden.

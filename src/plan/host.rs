@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use supplant_loader::host::Host;
 use supplant_loader::machine::Machine;
 
-use super::named;
+use crate::told::named;
 
 /// More is no host.
 const LIMIT: u64 = 1 << 20;
@@ -32,7 +32,7 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Host> {
         let opened = named(file, File::open(file))?;
         named(file, opened.take(LIMIT).read_to_end(&mut json))?;
     }
-    named(file, Host::from_json(&json))
+    Host::from_json(&json).with_context(|| file.display().to_string())
 }
 
 fn typical(name: &str) -> anyhow::Result<Host> {

@@ -10,7 +10,6 @@ mod stack;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
 use nix::errno::Errno;
 use supplant_loader::check::{Headers, Link, chain, elf_files};
@@ -224,14 +223,4 @@ fn heading(page: Page, title: &str, more: &str) -> String {
 /// A line for the rest of a section, where it is cut short by a reason.
 fn reason(page: Page, text: &str) -> String {
     page.paragraph(PLAIN, "  ", &printable(text), 2)
-}
-
-/// Errors of reading a file have its name.
-fn named<T>(
-    file: &std::path::Path,
-    result: Result<T, impl Into<anyhow::Error>>,
-) -> anyhow::Result<T> {
-    result
-        .map_err(Into::into)
-        .with_context(|| file.display().to_string())
 }

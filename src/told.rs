@@ -1,0 +1,20 @@
+//! Errors of files in words, with the errno's name, and whose they are.
+
+use std::io;
+use std::path::Path;
+
+use anyhow::Context as _;
+use nix::errno::Errno;
+
+/// An error of a file with its errno.
+pub(crate) fn told(error: &io::Error) -> anyhow::Error {
+    let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+    anyhow::anyhow!("{} ({errno:?})", errno.desc())
+}
+
+/// The same with the file's name.
+pub(crate) fn named<T>(file: impl AsRef<Path>, result: io::Result<T>) -> anyhow::Result<T> {
+    result
+        .map_err(|error| told(&error))
+        .with_context(|| file.as_ref().display().to_string())
+}
