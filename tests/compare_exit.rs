@@ -82,6 +82,8 @@ fn one_that_does_not_end_is_ended() {
         let started = Instant::now();
         let output = compare(&options, Path::new("/usr/bin/yes"));
         assert_tells(&output, 0, &["0 different"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("still running at the time limit"), "{told}");
         assert!(started.elapsed() < Duration::from_secs(20));
     }
 }

@@ -333,6 +333,28 @@ fn wrong_command_lines_exit_with_125() {
 }
 
 #[test]
+fn a_file_that_is_not_there_is_named_with_the_errno() {
+    let cases: [&[&str]; 5] = [
+        &["run", "-C", "/nonexistent", "/bin/true"],
+        &["run", "--log", "/nonexistent/log", "/bin/true"],
+        &["plan", "--host", "/nonexistent", "/bin/true"],
+        &["compare", "--files-from", "/nonexistent"],
+        &["diff", "capture:/nonexistent", "pid:1"],
+    ];
+    for args in cases {
+        let outcome = Call::new(env!("CARGO_BIN_EXE_supplant"))
+            .args(args)
+            .by_kernel();
+        let text = String::from_utf8_lossy(&outcome.stderr).into_owned();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            text.contains("/nonexistent") && text.ends_with("No such file or directory (ENOENT)\n"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn an_unknown_option_is_not_taken_for_the_program() {
     for build in builds() {
         let outcome = run(&build, &["--nothing", "/bin/true"]).by_kernel();
