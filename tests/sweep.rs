@@ -150,7 +150,7 @@ fn run(program: &Path, argument: &str, build: Option<&Path>) -> Outcome {
     let call = Call::new(program)
         .args([argument])
         .envp([
-            "HOME=/nonexistent",
+            "HOME=/dev/null/nowhere",
             "LANG=C",
             "PATH=/usr/bin:/bin:/usr/sbin:/sbin",
             "TERM=dumb",
