@@ -49,7 +49,9 @@ pub fn command(who: Who, program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
-    command.env("HOME", "/dev/null/nowhere").stdin(Stdio::null());
+    command
+        .env("HOME", "/dev/null/nowhere")
+        .stdin(Stdio::null());
     if matches!(who, Who::Nobody) {
         command.uid(NOBODY).gid(NOBODY);
     }
