@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory as _, Parser};
 use crate::check::CheckOptions;
 use crate::compare::CompareOptions;
 use crate::debug::DebugOptions;
+use crate::diff::{CaptureOptions, DiffOptions};
 use crate::layout::LayoutOptions;
 #[cfg(feature = "manual")]
 use crate::manual::ManualOptions;
@@ -50,20 +51,20 @@ impl Cli {
 pub(crate) enum Subcommand {
     /// Become another program
     Run(RunOptions),
-    /// Start a program by the kernel and by us, and compare the two
-    Compare(CompareOptions),
-    /// Say whether execve would start files, and what deserves a look
-    Check(CheckOptions),
     /// Debug a program from its first instruction, or a process
     Debug(DebugOptions),
-    /// Show what loading a program would do, without doing it
-    Plan(PlanOptions),
+    /// Start a program by the kernel and by us, and compare the two
+    Compare(CompareOptions),
     /// Compare two subjects: programs, processes, captures
     Diff(DiffOptions),
     /// Write down what can be seen of a program before its first instruction
     Capture(CaptureOptions),
     /// Show where everything lies in memory, and why
     Layout(LayoutOptions),
+    /// Say whether execve would start files, and what deserves a look
+    Check(CheckOptions),
+    /// Show what loading a program would do, without doing it
+    Plan(PlanOptions),
     #[cfg(feature = "manual")]
     Manual(ManualOptions),
 }
@@ -145,54 +146,6 @@ pub(crate) struct RunOptions {
     // Last, since its heading counts for what follows.
     #[command(flatten)]
     pub(crate) placement: Placement,
-}
-
-const SUBJECTS: &str = "\
-A subject is one of
-  PROGRAM          started by us, stopped before its first instruction
-  kernel:PROGRAM   the same by execve
-  pid:N            a process that runs; it is stopped for a moment
-  capture:FILE     what `supplant capture` wrote
-
-Examples:
-  supplant capture --kernel /bin/ls >ls.json
-  supplant diff capture:ls.json /bin/ls      (fd.1 differs: it was the file)
-  supplant diff kernel:./old kernel:./new";
-
-/// Compare two subjects.
-#[derive(Debug, Args)]
-#[command(after_help = SUBJECTS)]
-pub(crate) struct DiffOptions {
-    /// Print one line of JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Write one page with both address spaces and what differs here
-    #[arg(long, value_name = "FILE")]
-    pub(crate) html: Option<PathBuf>,
-    /// Show all entries, and known differences with their values
-    #[arg(short = 'v', long)]
-    pub(crate) verbose: bool,
-    /// The left one
-    #[arg(value_name = "A")]
-    pub(crate) left: OsString,
-    /// The right one
-    #[arg(value_name = "B")]
-    pub(crate) right: OsString,
-    /// Arguments for the programs among them
-    #[arg(value_name = "ARG", num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) arguments: Vec<OsString>,
-}
-
-/// Write down what can be seen of a program before its first instruction.
-#[derive(Debug, Args)]
-#[command(after_help = SUBJECTS)]
-pub(crate) struct CaptureOptions {
-    /// Started by execve, not by us
-    #[arg(long)]
-    pub(crate) kernel: bool,
-    /// The program, or another subject, and its arguments
-    #[arg(value_name = "PROGRAM", num_args = 1.., trailing_var_arg = true, required = true)]
-    pub(crate) program: Vec<OsString>,
 }
 
 fn variable() -> impl clap::builder::TypedValueParser<Value = (OsString, OsString)> {

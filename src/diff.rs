@@ -1,17 +1,66 @@
 //! `supplant diff` and `supplant capture`: what was seen of processes, written down and compared.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
+use clap::Args;
 use supplant_loader::snapshot::diff::diff as compare;
 use supplant_loader::trace::explain;
 
-use crate::cli::{CaptureOptions, DiffOptions};
 use crate::compare::{Comparison, EQUAL, NOT_COMPARED, Outcome, section};
 use crate::layout::compared;
 use crate::subject::{Subject, check_arguments};
 use crate::{complain, render};
+
+const SUBJECTS: &str = "\
+A subject is one of
+  PROGRAM          started by us, stopped before its first instruction
+  kernel:PROGRAM   the same by execve
+  pid:N            a process that runs; it is stopped for a moment
+  capture:FILE     what `supplant capture` wrote
+
+Examples:
+  supplant capture --kernel /bin/ls >ls.json
+  supplant diff capture:ls.json /bin/ls      (fd.1 differs: it was the file)
+  supplant diff kernel:./old kernel:./new";
+
+/// Compare two subjects.
+#[derive(Debug, Args)]
+#[command(after_help = SUBJECTS)]
+pub(crate) struct DiffOptions {
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write one page with both address spaces and what differs here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Show all entries, and known differences with their values
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
+    /// The left one
+    #[arg(value_name = "A")]
+    pub(crate) left: OsString,
+    /// The right one
+    #[arg(value_name = "B")]
+    pub(crate) right: OsString,
+    /// Arguments for the programs among them
+    #[arg(value_name = "ARG", num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// Write down what can be seen of a program before its first instruction.
+#[derive(Debug, Args)]
+#[command(after_help = SUBJECTS)]
+pub(crate) struct CaptureOptions {
+    /// Started by execve, not by us
+    #[arg(long)]
+    pub(crate) kernel: bool,
+    /// The program, or another subject, and its arguments
+    #[arg(value_name = "PROGRAM", num_args = 1.., trailing_var_arg = true, required = true)]
+    pub(crate) program: Vec<OsString>,
+}
 
 /// Compares two subjects; the status to exit with.
 pub(crate) fn diff(options: &DiffOptions) -> i32 {

@@ -60,13 +60,13 @@ fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
     };
     match cli.subcommand {
         Subcommand::Run(options) => run::run(&options),
-        Subcommand::Compare(options) => compare::compare(&options),
-        Subcommand::Check(options) => check::check(&options),
         Subcommand::Debug(options) => debug::debug(&options),
-        Subcommand::Plan(options) => plan::plan(&options),
+        Subcommand::Compare(options) => compare::compare(&options),
         Subcommand::Diff(options) => diff::diff(&options),
         Subcommand::Capture(options) => diff::capture(&options),
         Subcommand::Layout(options) => layout::layout(&options),
+        Subcommand::Check(options) => check::check(&options),
+        Subcommand::Plan(options) => plan::plan(&options),
         #[cfg(feature = "manual")]
         Subcommand::Manual(options) => manual::manual(&options),
     }
