@@ -221,7 +221,7 @@ fn told(outcome: Outcome) -> Outcome {
     let mut outcome = kept(outcome, &keys);
     if !is_root() {
         let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
-        let lines = text.lines().filter(|line| !line.starts_with("exe"));
+        let lines = text.lines().filter(|line| !line.starts_with("exe "));
         outcome.stdout = lines.collect::<Vec<_>>().join("\n").into_bytes();
     }
     outcome
