@@ -1,0 +1,83 @@
+//! Wrong command lines, files that are not there, help: what the command says of itself, and with which status.
+
+mod support;
+
+use support::alike::run;
+use support::{Call, Ending, builds};
+
+#[test]
+fn wrong_command_lines_exit_with_125() {
+    let cases: [&[&str]; 11] = [
+        &[],
+        &["nothing"],
+        &["run"],
+        &["run", "--fd", "x"],
+        &["run", "--base", "0xg", "x"],
+        &["run", "--base", "0x", "x"],
+        &["run", "-e", "x", "y"],
+        &["run", "-e", "=x", "y"],
+        &["run", "-a"],
+        &["run", "-C", "/nonexistent", "/bin/true"],
+        &["run", "--log", "/nonexistent/log", "/bin/true"],
+    ];
+    for (build, args) in builds()
+        .iter()
+        .flat_map(|build| cases.map(|args| (build.clone(), args)))
+    {
+        let outcome = Call::new(build).args(args).by_kernel();
+        assert_eq!(outcome.ending, Ending::Exited(125), "{args:?}: {outcome:?}");
+        assert!(
+            outcome.stdout.is_empty() && !outcome.stderr.is_empty(),
+            "{args:?}: {outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_with_the_errno() {
+    let cases: [&[&str]; 5] = [
+        &["run", "-C", "/nonexistent", "/bin/true"],
+        &["run", "--log", "/nonexistent/log", "/bin/true"],
+        &["plan", "--host", "/nonexistent", "/bin/true"],
+        &["compare", "--files-from", "/nonexistent"],
+        &["diff", "capture:/nonexistent", "pid:1"],
+    ];
+    for args in cases {
+        let outcome = Call::new(env!("CARGO_BIN_EXE_supplant"))
+            .args(args)
+            .by_kernel();
+        let text = String::from_utf8_lossy(&outcome.stderr).into_owned();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            text.contains("/nonexistent") && text.ends_with("No such file or directory (ENOENT)\n"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_option_is_not_taken_for_the_program() {
+    for build in builds() {
+        let outcome = run(&build, &["--nothing", "/bin/true"]).by_kernel();
+        assert_eq!(outcome.ending, Ending::Exited(125), "{outcome:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for args in [
+        &["--help"][..],
+        &["--version"],
+        &["run", "--help"],
+        &["run", "-h"],
+    ] {
+        for build in builds() {
+            let outcome = Call::new(build).args(args).by_kernel();
+            assert_eq!(outcome.ending, Ending::Exited(0), "{outcome:?}");
+            assert!(
+                !outcome.stdout.is_empty() && outcome.stderr.is_empty(),
+                "{outcome:?}"
+            );
+        }
+    }
+}
