@@ -5,6 +5,7 @@ mod choice;
 mod errno;
 mod field;
 mod segment;
+mod words;
 
 use std::ffi::{CStr, OsStr};
 use std::fmt;
