@@ -285,3 +285,19 @@ fn preparing_does_not_keep_other_threads_from_starting_some() {
     });
     assert_eq!(ending, Ending::Exited(7));
 }
+
+fn block_by_the_kernel_and_end_soon() {
+    const FIRST: Duration = Duration::from_millis(300);
+    let all = u64::MAX;
+    let arguments = [libc::SIG_SETMASK as u64, address(&all), 0, 8];
+    let _ = system_call(libc::SYS_rt_sigprocmask, arguments);
+    let later = COUNTER.fetch_add(1, Ordering::Relaxed) % 100 * 300;
+    thread::sleep(FIRST + Duration::from_micros(later));
+}
+
+#[test]
+fn threads_that_block_all_signals_may_end_by_themselves() {
+    for _ in 0..5 {
+        ends(|| start(100, block_by_the_kernel_and_end_soon));
+    }
+}

@@ -35,6 +35,13 @@ pub(crate) fn thread_exists(process: i32, thread: i32) -> bool {
     unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) == 0 }
 }
 
+/// Whether the process has no such thread any more; `false` also where a filter forbids the question.
+pub(crate) fn thread_is_gone(process: i32, thread: i32) -> bool {
+    // SAFETY: signal 0 is none.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) };
+    Errno::result(result) == Err(Errno::ESRCH)
+}
+
 /// Whether there is such a process, running or not waited for.
 pub(crate) fn process_exists(process: i32) -> bool {
     // SAFETY: signal 0 is none.
@@ -185,6 +192,12 @@ pub(crate) fn fork_without_signal() -> Result<i32, Errno> {
         return Err(Errno::from_raw(-child as i32));
     }
     Ok(child as i32)
+}
+
+/// Closes all descriptors of this process (Linux 5.9; before, they stay).
+pub(crate) fn close_all() {
+    // SAFETY: for a process that uses none any more.
+    unsafe { libc::syscall(libc::SYS_close_range, 0_u32, u32::MAX, 0_u32) };
 }
 
 /// Ends this process at once.

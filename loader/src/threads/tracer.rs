@@ -156,6 +156,9 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
+        let state = &self.shared().state;
+        // A helper that comes too late has nothing to do.
+        let _ = state.compare_exchange(IDLE, RELEASE, Ordering::AcqRel, Ordering::Acquire);
         self.tell(RELEASE);
     }
 }
@@ -194,11 +197,16 @@ fn fork_helper(shared: &Shared) -> Result<(), Errno> {
 
 /// The helper's whole life.
 fn help(shared: &Shared, process: i32) -> ! {
+    // It needs none, and somebody may wait for a pipe to close, if this process is killed meanwhile.
+    sys::close_all();
     shared
         .helper
         .store(sys::own_process_id(), Ordering::Release);
-    shared.wait_while(IDLE, process);
-    let held = shared.threads().try_for_each(hold);
+    if shared.wait_while(IDLE, process) != HOLD {
+        sys::exit_now();
+    }
+    let mut threads = shared.threads();
+    let held = threads.try_for_each(|thread| hold_if_there(process, thread));
     match held {
         Ok(()) => shared.set(HELD),
         Err(errno) => {
@@ -219,6 +227,20 @@ fn help(shared: &Shared, process: i32) -> ! {
     sys::exit_now();
 }
 
+/// One that ends by itself need not be held; for a moment it is still listed, and may not be traced.
+fn hold_if_there(process: i32, thread: Pid) -> Result<(), Errno> {
+    const MOMENT: Duration = Duration::from_millis(100);
+    let held = hold(thread);
+    let started = Instant::now();
+    while held.is_err() && started.elapsed() < MOMENT {
+        if sys::thread_is_gone(process, thread.as_raw()) {
+            return Ok(());
+        }
+        sys::doze();
+    }
+    held
+}
+
 fn hold(thread: Pid) -> Result<(), Errno> {
     ptrace::seize(thread, ptrace::Options::empty())?;
     ptrace::interrupt(thread)?;
@@ -226,6 +248,8 @@ fn hold(thread: Pid) -> Result<(), Errno> {
     while started.elapsed() < TIME_LIMIT {
         match waitpid(thread, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG))? {
             WaitStatus::StillAlive => sys::doze(),
+            // A signal that it does not block came first, and it is to have it.
+            WaitStatus::Stopped(_, signal) => ptrace::cont(thread, signal)?,
             WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Err(Errno::ESRCH),
             _ => return Ok(()),
         }
