@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::SigSet;
 use supplant_loader::{Cause, Command};
 use support::alike::{alike, forked, program, told};
-use support::system::{address, block, forbid, prctl, system_call};
+use support::system::{address, block, forbid, prctl, set_action, system_call};
 use support::{Call, Ending};
 
 /// How often a state that lasts only moments is met.
@@ -282,6 +282,76 @@ fn preparing_does_not_keep_other_threads_from_starting_some() {
             }
         }
         7
+    });
+    assert_eq!(ending, Ending::Exited(7));
+}
+
+/// Another thread may be about to stop the others when this process is copied. The copy has no such thread.
+#[test]
+fn children_that_are_forked_while_another_thread_execs_run_their_programs() {
+    const SECONDS: u64 = 20;
+    let ending = forked(|| {
+        let _ = system_call(libc::SYS_setpgid, [0, 0]);
+        // A process group of its own: where a child waits forever, all end by a signal.
+        thread::spawn(|| {
+            thread::sleep(Duration::from_secs(SECONDS));
+            // SAFETY: a number.
+            unsafe { libc::kill(0, libc::SIGKILL) };
+        });
+        thread::spawn(|| {
+            let _ = restrict();
+            loop {
+                let _ = Command::new(program("arguments")).exec();
+            }
+        });
+        let runs = || {
+            Command::new("/bin/true")
+                .status()
+                .is_ok_and(|status| status.success())
+        };
+        let all = (0..10 * TIMES).all(|_| runs());
+        if all { 7 } else { 1 }
+    });
+    assert_eq!(ending, Ending::Exited(7));
+}
+
+extern "C" fn nap(_: *mut libc::c_void) -> i32 {
+    // SAFETY: a system call.
+    unsafe { libc::sleep(6) };
+    0
+}
+
+/// No signal but SIGKILL reaches the thread until a child that has its memory ends. Then it counts.
+fn wait_for_a_child_in_this_memory() {
+    let mut stack = vec![0_u8; 64 * 1024];
+    let top = stack.as_mut_ptr_range().end.map_addr(|top| top & !15);
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: a stack of its own; this thread waits until the child is gone.
+    unsafe { libc::clone(nap, top.cast(), flags, std::ptr::null_mut()) };
+    count();
+}
+
+/// A signal that was sent in vain waits for its thread: when it comes at last, it does no harm.
+#[test]
+fn a_thread_that_no_signal_reached_in_time_lives_on() {
+    const EPERM: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    let ending = forked(|| {
+        if start(20, wait_for_a_child_in_this_memory).is_err() {
+            return 1;
+        }
+        thread::sleep(Duration::from_millis(100));
+        // Programs that posix_spawn starts ignore the C library's signals.
+        if set_action(33, [0; 4]).is_err() || forbid(&[libc::SYS_rseq], EPERM).is_err() {
+            return 1;
+        }
+        // The first time it does not come in time; the second time it does, and has one more signal waiting.
+        for late in [true, false] {
+            let error = Command::new(program("arguments")).exec();
+            if late != matches!(error.cause(), Cause::ThreadDoesNotStop) {
+                return 2;
+            }
+        }
+        if counts() { 7 } else { 3 }
     });
     assert_eq!(ending, Ending::Exited(7));
 }

@@ -6,9 +6,7 @@
 #![allow(unsafe_code, reason = "a signal handler, and raw system calls in it")]
 
 use std::ptr;
-use std::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 
@@ -18,12 +16,11 @@ use crate::sys::{self, SignalAction};
 
 use super::LastWork;
 use super::leader::Report;
+use super::turn::Turn;
 
 /// The one that the GNU C library keeps for setuid(2) of all threads and lets nobody block; it tells its own from others.
 pub(super) const SIGNAL: i32 = 33;
 
-/// Whether somebody is stopping threads: its thread id, else 0.
-static OWNER: AtomicI32 = AtomicI32::new(0);
 /// Where a thread that comes goes: one of the constants below, and from bit 2 on which gate it is. A thread that waits at
 /// one that was opened must not take the next one for it: it may see that only when that is closed already.
 static STATE: AtomicU32 = AtomicU32::new(BACK);
@@ -40,7 +37,8 @@ static PLACES: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 static ROOM: AtomicUsize = AtomicUsize::new(0);
 /// The signal's action before, for signals of others.
 static OLD_HANDLER: AtomicUsize = AtomicUsize::new(0);
-static INSTALLED: AtomicBool = AtomicBool::new(false);
+/// Asked for before the gate is closed: getauxval(3) sets errno.
+static RSEQ_FEATURE_SIZE: AtomicU32 = AtomicU32::new(0);
 /// What the first thread found out about itself.
 static REPORT: ReportPlace = ReportPlace::new();
 /// What the first thread does at the end, if it is not the one that called exec.
@@ -75,33 +73,9 @@ fn places() -> &'static [AtomicU64] {
     unsafe { std::slice::from_raw_parts(places, room) }
 }
 
-/// The right to stop threads. Of two threads that want it one waits, and goes on when the other was refused.
-#[derive(Debug)]
-pub(crate) struct Turn(());
-
-impl Turn {
-    /// Signals must not be blocked: the one who waits may be stopped by the other.
-    pub(crate) fn take() -> Self {
-        let own = sys::thread_id();
-        while OWNER
-            .compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire)
-            .is_err()
-        {
-            sys::doze();
-        }
-        Self(())
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        OWNER.store(0, Ordering::Release);
-    }
-}
-
-/// The action that the signal had before a gate was closed for the first time and not taken away since.
+/// The action that the signal had before ours, where that is the one that was found.
 pub(crate) fn original_action(signal: i32, found: SignalAction) -> SignalAction {
-    if signal == SIGNAL && INSTALLED.load(Ordering::Acquire) {
+    if signal == SIGNAL && found.handler == own_handler() {
         let handler = OLD_HANDLER.load(Ordering::Acquire);
         return SignalAction { handler, ..found };
     }
@@ -112,7 +86,8 @@ pub(crate) fn original_action(signal: i32, found: SignalAction) -> SignalAction 
 #[derive(Debug)]
 pub(super) struct Gate {
     which: u32,
-    old: SignalAction,
+    /// `None` where the handler stays: it was there already, for signals that were sent in vain and may come at any time.
+    old: Option<SignalAction>,
     /// Threads that were sent the signal, as the last places that can be had: they share the room with those who came.
     called: usize,
     _turn: Turn,
@@ -124,16 +99,21 @@ pub(super) struct Gate {
 )]
 impl Gate {
     pub(super) fn close(turn: Turn) -> Result<Self, Cause> {
-        let handler: extern "C" fn(i32, *const libc::siginfo_t, usize) = stop_here;
         let action = SignalAction {
-            handler: handler as usize,
+            handler: own_handler(),
             flags: (libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK) as u64,
             mask: u64::MAX,
             ..SignalAction::default()
         };
         let found = sys::signal_action(SIGNAL).map_err(refused)?;
-        let old = original_action(SIGNAL, found);
-        OLD_HANDLER.store(old.handler, Ordering::Release);
+        let old = Some(found).filter(|found| found.handler != own_handler());
+        if let Some(old) = old {
+            OLD_HANDLER.store(old.handler, Ordering::Release);
+            // SAFETY: the handler keeps the rules of this file.
+            unsafe { sys::set_signal_action(SIGNAL, crate::arch::with_restorer(action)) }
+                .map_err(refused)?;
+        }
+        RSEQ_FEATURE_SIZE.store(sys::rseq_feature_size(), Ordering::Release);
         ARRIVED.store(0, Ordering::Release);
         for place in places() {
             place.store(0, Ordering::Release);
@@ -142,10 +122,6 @@ impl Gate {
         let last = STATE.load(Ordering::Acquire) & WHICH;
         let which = last.wrapping_add(NEXT);
         STATE.store(which | CLOSED, Ordering::Release);
-        // SAFETY: the handler keeps the rules of this file.
-        unsafe { sys::set_signal_action(SIGNAL, crate::arch::with_restorer(action)) }
-            .map_err(refused)?;
-        INSTALLED.store(true, Ordering::Release);
         Ok(Self {
             which,
             old,
@@ -190,6 +166,11 @@ impl Gate {
         ARRIVED.load(Ordering::Acquire) as usize + self.called > places().len()
     }
 
+    /// How many have come.
+    pub(super) fn arrived(&self) -> u32 {
+        ARRIVED.load(Ordering::Acquire)
+    }
+
     /// Until one more comes, or for a moment.
     pub(super) fn wait_for_arrivals(&self) {
         let arrived = ARRIVED.load(Ordering::Acquire);
@@ -225,10 +206,9 @@ impl Drop for Gate {
         let all_came = called.into_iter().all(came);
         open(BACK);
         // While the signal may still come to somebody, the handler stays; it does nothing then.
-        if all_came {
+        if let Some(old) = self.old.filter(|_| all_came) {
             // SAFETY: the action that was there before.
-            let _ = unsafe { sys::set_signal_action(SIGNAL, self.old) };
-            INSTALLED.store(false, Ordering::Release);
+            let _ = unsafe { sys::set_signal_action(SIGNAL, old) };
         }
     }
 }
@@ -237,6 +217,11 @@ fn open(towards: u32) {
     let which = STATE.load(Ordering::Acquire) & WHICH;
     STATE.store(which | towards, Ordering::Release);
     sys::futex_wake(&STATE);
+}
+
+fn own_handler() -> usize {
+    let handler: extern "C" fn(i32, *const libc::siginfo_t, usize) = stop_here;
+    handler as usize
 }
 
 fn refused(errno: Errno) -> Cause {
@@ -273,7 +258,8 @@ extern "C" fn stop_here(signal: i32, info: *const libc::siginfo_t, context: usiz
 /// Until this gate opens. The next one may be closed by then; that is another one to come to.
 fn wait_at(gate: u32, thread: i32) {
     if thread == call(libc::SYS_getpid, [0; 6]) as i32 {
-        REPORT.set(Report::of_this_thread());
+        let feature_size = RSEQ_FEATURE_SIZE.load(Ordering::Acquire);
+        REPORT.set(Report::of_this_thread(feature_size));
     }
     let index = ARRIVED.fetch_add(1, Ordering::AcqRel) as usize;
     // The place is filled after the count is raised: until then it holds 0, which is nobody.

@@ -21,10 +21,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Made in a signal handler: see `gate`.
-    pub(super) fn of_this_thread() -> Self {
+    /// Made in a signal handler: see `gate`. `feature_size` is `AT_RSEQ_FEATURE_SIZE`.
+    pub(super) fn of_this_thread(feature_size: u32) -> Self {
         Self {
-            rseq: rseq::registered(sys::rseq_feature_size()),
+            rseq: rseq::registered(feature_size),
             securebits: sys::securebits(),
         }
     }

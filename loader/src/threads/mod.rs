@@ -14,6 +14,7 @@
 mod gate;
 mod leader;
 mod tracer;
+mod turn;
 
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,9 @@ use crate::procfs::{TaskPath, numbers};
 use crate::status::Status;
 use crate::sys;
 
-pub(crate) use gate::{Turn, original_action, reserve};
+pub(crate) use gate::{original_action, reserve};
 pub(crate) use leader::{Inheritance, Report, has_ended as leader_has_ended};
+pub(crate) use turn::Turn;
 
 use gate::Gate;
 use tracer::Tracer;
@@ -52,8 +54,11 @@ impl Parked {
             gate: Gate::close(turn)?,
         };
         loop {
+            let before = parked.gate.arrived();
             let (waiting, unreachable) = parked.pass(buffer)?;
-            if waiting == 0 && unreachable == 0 {
+            // One that came while they were listed may have started another one in between, that is not in the list.
+            let is_whole = parked.gate.arrived() == before;
+            if waiting == 0 && unreachable == 0 && is_whole {
                 return Ok(parked);
             }
             if waiting == 0 && parked.tracer.is_none() && started.elapsed() > PATIENCE {
