@@ -371,3 +371,14 @@ fn threads_that_block_all_signals_may_end_by_themselves() {
         ends(|| start(100, block_by_the_kernel_and_end_soon));
     }
 }
+
+/// Then no signal can be sent that brings something along.
+#[test]
+fn threads_end_where_no_more_signals_may_wait() {
+    const NONE: [u64; 2] = [0; 2];
+    ends(|| {
+        start(3, thread::park)?;
+        let limit = libc::RLIMIT_SIGPENDING.into();
+        system_call(libc::SYS_setrlimit, [limit, address(&NONE)]).map(drop)
+    });
+}

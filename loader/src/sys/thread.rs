@@ -79,11 +79,13 @@ pub(crate) fn futex_wake(word: &AtomicU32) {
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, i32::MAX) };
 }
 
-/// Sends a thread of this process a signal with what comes with it, the kernel's `siginfo_t`.
-pub(crate) fn queue_signal(thread: i32, signal: i32, info: &[u64; 16]) {
+/// Sends a thread of this process a signal with what comes with it, the kernel's `siginfo_t`. `EAGAIN` where as many wait as
+/// the limit of the user allows.
+pub(crate) fn queue_signal(thread: i32, signal: i32, info: &[u64; 16]) -> Result<(), Errno> {
     let (number, process) = (libc::SYS_rt_tgsigqueueinfo, std::process::id());
     // SAFETY: the kernel reads 128 bytes.
-    unsafe { libc::syscall(number, process, thread, signal, info.as_ptr()) };
+    let result = unsafe { libc::syscall(number, process, thread, signal, info.as_ptr()) };
+    Errno::result(result).map(drop)
 }
 
 /// Sets the disposition of a signal, also of one that libc keeps for itself.

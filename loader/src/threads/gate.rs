@@ -139,26 +139,31 @@ impl Gate {
     }
 
     /// Whether it was sent the signal.
-    pub(super) fn is_called(&self, thread: i32) -> bool {
+    fn is_called(&self, thread: i32) -> bool {
         let mut called = places().iter().rev().take(self.called);
         let called_here = at(self.which, thread);
         called.any(|place| place.load(Ordering::Acquire) == called_here)
     }
 
-    /// Sends it the signal. An error where there is no more room.
-    pub(super) fn call(&mut self, thread: i32) -> Result<(), ()> {
+    /// Sends it the signal, unless it was sent that; says whether it can be sent now. An error where there is no more room.
+    pub(super) fn call(&mut self, thread: i32) -> Result<bool, ()> {
+        if self.is_called(thread) {
+            return Ok(true);
+        }
         let place = places().iter().rev().nth(self.called).ok_or(())?;
-        place.store(at(self.which, thread), Ordering::Release);
-        self.called += 1;
         let mut info = [0_u64; 16];
         // siginfo_t: signal, errno, code, padding, sender, value.
         info[0] = SIGNAL as u64;
         info[1] = u64::from(libc::SI_QUEUE as u32);
         info[2] = u64::from(std::process::id());
         info[3] = mark();
-        // A thread that is gone by now is not listed the next time.
-        sys::queue_signal(thread, SIGNAL, &info);
-        Ok(())
+        // Another error says that the thread is gone by now; it is not listed the next time.
+        if sys::queue_signal(thread, SIGNAL, &info) == Err(Errno::EAGAIN) {
+            return Ok(false);
+        }
+        place.store(at(self.which, thread), Ordering::Release);
+        self.called += 1;
+        Ok(true)
     }
 
     /// Whether those who came and those who were called have met.

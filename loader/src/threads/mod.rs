@@ -70,7 +70,8 @@ impl Parked {
         }
     }
 
-    /// Sends the signal to each thread that has not got it. How many are on their way, and how many block it.
+    /// Sends the signal to each thread that has not got it. How many are on their way, and how many block it
+    /// or cannot be sent it.
     fn pass(&mut self, buffer: &mut [u8]) -> Result<(usize, usize), Cause> {
         let (mut waiting, mut unreachable, mut full) = (0, 0, false);
         let own = sys::thread_id();
@@ -81,13 +82,15 @@ impl Parked {
                 return;
             }
             // It may have begun to block the signal before it came.
-            if !reaches(thread) {
-                unreachable += 1;
-                return;
-            }
-            waiting += 1;
-            if !gate.is_called(thread) {
-                full |= gate.call(thread).is_err();
+            let called = if reaches(thread) {
+                gate.call(thread)
+            } else {
+                Ok(false)
+            };
+            match called {
+                Ok(true) => waiting += 1,
+                Ok(false) => unreachable += 1,
+                Err(()) => full = true,
             }
         })?;
         if full || gate.is_full() {
