@@ -3,6 +3,7 @@
 mod board;
 mod each;
 mod finished;
+mod guest;
 mod other;
 mod outcome;
 mod output;
@@ -48,6 +49,7 @@ Examples:
   supplant compare --to-exit --syscalls /bin/ls -l
   supplant compare --html ls.html /bin/ls
   supplant compare --other '/lib64/ld-linux-x86-64.so.2 {}' /bin/ls
+  supplant compare --other 'qemu-x86_64 -g {gdb} {}' ./program
   supplant compare --to-exit --other 'qemu-x86_64 {}' ./program
   supplant compare --each --json /usr/bin/* >report.jsonl
 
@@ -70,7 +72,8 @@ pub(crate) struct CompareOptions {
     /// Where both are stopped; at the program's own entry its libraries have been loaded and initialised
     #[arg(long, value_enum, value_name = "POINT", default_value = "start")]
     pub(crate) at: At,
-    /// This loader in our place: a command with {} where the program belongs; both are stopped at the program's entry
+    /// This loader in our place: a command with {} where the program belongs; both are stopped at the program's entry. {gdb} in it
+    /// becomes a socket at which an emulator lets its guest be debugged
     #[arg(long, value_name = "COMMAND", conflicts_with = "control")]
     pub(crate) other: Option<OsString>,
     /// Let both run to their end instead, one after the other, and compare output and status
@@ -225,6 +228,13 @@ fn outcome(
     let repeat = options.repeat.map_or(usual, usize::from);
     if options.to_exit || at_program {
         make_a_thread();
+    }
+    if let Some(command) = sides[1].other.filter(|other| other.is_guest()) {
+        if options.to_exit {
+            bail!("--other: {{gdb}} is for a program that is stopped, --to-exit is not");
+        }
+        stay_on_one_processor();
+        return guest::compare(sides, command, options.time_limit, repeat);
     }
     if options.to_exit {
         let how = finished::How {

@@ -14,10 +14,15 @@ use crate::subject::{call, traced};
 /// What stands for the program in a command.
 const PLACE: &str = "{}";
 
+/// What stands for the socket of a stub of gdb's remote protocol in a command.
+const SOCKET: &str = "{gdb}";
+
 /// A command that loads a program: its words, with the program and its arguments in their place.
 #[derive(Debug)]
 pub(super) struct Other {
     words: Vec<OsString>,
+    /// How many of them are the command's: the others are the program's arguments.
+    own: usize,
     program: PathBuf,
 }
 
@@ -38,22 +43,61 @@ impl Other {
             bail!("--other: the command has no {PLACE} for the program");
         };
         program.as_os_str().clone_into(place);
+        let own = words.len();
         words.extend_from_slice(arguments);
-        Ok(Self { words, program })
+        Ok(Self {
+            words,
+            own,
+            program,
+        })
     }
 
     /// Starts it, and stops it at the program's entry.
     pub(super) fn at_program(&self, limit: Duration) -> anyhow::Result<OtherLoader> {
-        let target = Target::new(&self.program)
-            .with_context(|| format!("{}: no ELF program", self.program.display()))?;
+        let target = self.target()?;
         let (paths, arguments) = call(&self.words)?;
         Ok(by_other(&paths, &arguments, &target, limit)?)
+    }
+
+    /// Whether the program is to be seen through a debugger's socket.
+    pub(super) fn is_guest(&self) -> bool {
+        self.words[..self.own]
+            .iter()
+            .any(|word| word.to_string_lossy().contains(SOCKET))
+    }
+
+    /// The words, with the path of the socket in its place.
+    pub(super) fn with_socket(&self, socket: &OsStr) -> Vec<OsString> {
+        let (own, arguments) = self.words.split_at(self.own);
+        let own = own.iter().map(|word| replaced(word, socket));
+        own.chain(arguments.iter().cloned()).collect()
+    }
+
+    /// The program that it is to load.
+    pub(super) fn target(&self) -> anyhow::Result<Target> {
+        Target::new(&self.program)
+            .with_context(|| format!("{}: no ELF program", self.program.display()))
     }
 
     /// Starts it to run to its end.
     pub(super) fn start(&self, streams: Option<&Streams>) -> anyhow::Result<Started> {
         let (paths, arguments) = call(&self.words)?;
         traced(by_kernel_with(&paths, &arguments, streams))
+    }
+}
+
+/// A word with the first placeholder of a socket replaced.
+fn replaced(word: &OsStr, socket: &OsStr) -> OsString {
+    let bytes = word.as_bytes();
+    let place = bytes
+        .windows(SOCKET.len())
+        .position(|window| window == SOCKET.as_bytes());
+    match place {
+        Some(place) => {
+            let after = &bytes[place + SOCKET.len()..];
+            OsString::from_vec([&bytes[..place], socket.as_bytes(), after].concat())
+        }
+        None => word.to_owned(),
     }
 }
 
@@ -81,7 +125,20 @@ mod tests {
         );
         let other = other.expect("there is a shell");
         assert_eq!(other.words, ["loader", "-x", "/bin/sh", "--", "a b"]);
+        assert!(!other.is_guest());
         assert!(Other::new(OsStr::new("loader"), OsStr::new("/bin/sh"), &[]).is_err());
         assert!(Other::new(OsStr::new("{}"), OsStr::new("/nonexistent/x"), &[]).is_err());
+    }
+
+    #[test]
+    fn the_socket_takes_its_place_in_the_commands_own_words() {
+        let arguments = [OsString::from("{gdb}")];
+        let command = OsStr::new("emulator -gdb=unix:{gdb},x {}");
+        let other = Other::new(command, OsStr::new("/bin/sh"), &arguments);
+        let other = other.expect("there is a shell");
+        assert!(other.is_guest());
+        let words = other.with_socket(OsStr::new("/tmp/s"));
+        let expected = ["emulator", "-gdb=unix:/tmp/s,x", "/bin/sh", "{gdb}"];
+        assert_eq!(words, expected);
     }
 }

@@ -41,8 +41,8 @@ pub(super) struct Side<'a> {
     pub(super) refusal: Option<Known>,
 }
 
-/// What was found where it was to be stopped.
-enum Seen {
+/// What was found where a side was to be stopped.
+pub(super) enum Seen {
     Stopped(Box<Snapshot>, Stopped),
     NotStarted(Started),
     /// It ended on its way there.
@@ -93,18 +93,26 @@ fn look(side: &Side<'_>, at: At, limit: Duration) -> anyhow::Result<Seen> {
             OtherLoader::Ended(ending) => Seen::Early(ending),
         });
     }
+    match reach(side, at, limit)? {
+        Ok(stopped) => seen(stopped, side),
+        Err(not_there) => Ok(not_there),
+    }
+}
+
+/// Starts a side and lets it run to where it is to be stopped; otherwise how it ended.
+pub(super) fn reach(
+    side: &Side<'_>,
+    at: At,
+    limit: Duration,
+) -> anyhow::Result<Result<Stopped, Seen>> {
     let stopped = match (side.start)(None)? {
         Started::Stopped(stopped) => stopped,
-        other => return Ok(Seen::NotStarted(other)),
+        other => return Ok(Err(Seen::NotStarted(other))),
     };
-    let stopped = match at {
-        At::Start => stopped,
-        At::Program => match to_program(stopped, limit)? {
-            Ok(stopped) => stopped,
-            Err(ending) => return Ok(Seen::Early(ending)),
-        },
-    };
-    seen(stopped, side)
+    Ok(match at {
+        At::Start => Ok(stopped),
+        At::Program => to_program(stopped, limit)?.map_err(Seen::Early),
+    })
 }
 
 fn seen(stopped: Stopped, side: &Side<'_>) -> anyhow::Result<Seen> {
@@ -162,7 +170,7 @@ pub(super) fn apart(endings: [String; 2], right: Option<Started>, side: &Side<'_
 }
 
 impl Seen {
-    fn ending(&self, limit: Duration) -> String {
+    pub(super) fn ending(&self, limit: Duration) -> String {
         match self {
             Self::Stopped(..) => "started".to_owned(),
             Self::NotStarted(started) => ending(started),

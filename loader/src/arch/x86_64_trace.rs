@@ -30,6 +30,57 @@ pub(crate) fn stack_pointer(registers: &Registers) -> u64 {
     registers.rsp
 }
 
+/// The registers in the order of gdb's remote protocol, as far as every stub for x86-64 has them: sixteen general ones and
+/// the instruction pointer of 8 bytes, flags and six selectors of 4. The others are zero.
+pub(crate) fn registers_of_gdb(bytes: &[u8]) -> Option<Registers> {
+    const WIDE: usize = 17 * 8;
+    const NARROW: usize = 7 * 4;
+    let (wide, rest) = bytes.split_at_checked(WIDE)?;
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |value, byte| value << 8 | u64::from(*byte))
+    };
+    let wide = wide.chunks(8).map(number);
+    let narrow = rest.get(..NARROW)?.chunks(4).map(number);
+    let all: Vec<u64> = wide.chain(narrow).collect();
+    Some(Registers {
+        rax: all[0],
+        rbx: all[1],
+        rcx: all[2],
+        rdx: all[3],
+        rsi: all[4],
+        rdi: all[5],
+        rbp: all[6],
+        rsp: all[7],
+        r8: all[8],
+        r9: all[9],
+        r10: all[10],
+        r11: all[11],
+        r12: all[12],
+        r13: all[13],
+        r14: all[14],
+        r15: all[15],
+        rip: all[16],
+        eflags: all[17],
+        cs: all[18],
+        ss: all[19],
+        ds: all[20],
+        es: all[21],
+        fs: all[22],
+        gs: all[23],
+        orig_rax: 0,
+        fs_base: 0,
+        gs_base: 0,
+    })
+}
+
+/// Whether [`registers_of_gdb`] fills it.
+pub(crate) fn is_shown_by_gdb(key: &str) -> bool {
+    !["reg.fs_base", "reg.gs_base", "reg.orig_rax"].contains(&key)
+}
+
 /// Each register by its key: any may hold an address. `ran`: the flags are what the last comparison left, in r11 as well,
 /// where the last system call saved them.
 pub(crate) fn values(registers: &Registers, ran: bool) -> Vec<(&'static str, Value)> {
@@ -168,5 +219,31 @@ pub(crate) fn entry_after_last_row(
         Some(target)
     } else {
         word(sp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registers_of_gdb_are_in_its_order_whatever_follows_them() {
+        let wide = (1..=17_u64).flat_map(u64::to_le_bytes);
+        let narrow = (18..=24_u32).flat_map(u32::to_le_bytes);
+        let mut bytes: Vec<u8> = wide.chain(narrow).collect();
+        let registers = registers_of_gdb(&bytes).expect("all are there");
+        let Registers {
+            rax,
+            rbx,
+            rsp,
+            r15,
+            rip,
+            ..
+        } = registers;
+        assert_eq!([rax, rbx, rsp, r15, rip], [1, 2, 8, 16, 17]);
+        assert_eq!([registers.eflags, registers.cs, registers.gs], [18, 19, 24]);
+        bytes.push(0);
+        assert!(registers_of_gdb(&bytes).is_some());
+        assert!(registers_of_gdb(&bytes[..bytes.len() - 2]).is_none());
     }
 }

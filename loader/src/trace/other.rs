@@ -72,6 +72,28 @@ impl Target {
         })
     }
 
+    pub(super) fn image(&self) -> &Image {
+        &self.image
+    }
+
+    pub(super) fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    pub(super) fn has_interpreter(&self) -> bool {
+        self.image.interpreter.is_some()
+    }
+
+    /// How far it was moved, if its entry can be there.
+    pub(super) fn bias(&self, entry: u64) -> Option<u64> {
+        let bias = entry.wrapping_sub(self.image.entry);
+        let is_possible = match self.image.kind {
+            Some(Kind::Exec) => bias == 0,
+            _ => bias.is_multiple_of(PAGE),
+        };
+        is_possible.then_some(bias)
+    }
+
     /// Where its entry is, if this mapping has it. `own` are the loader's own files, which may look like it.
     fn entry_in(&self, mapping: &Mapping, memory: &Memory, own: &[u64]) -> Option<u64> {
         let is_own = own.contains(&mapping.inode) && mapping.inode != self.inode;

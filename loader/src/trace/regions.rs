@@ -14,7 +14,7 @@ const ATTRIBUTES: [&str; 4] = ["KernelPageSize", "MMUPageSize", "Locked", "Prote
 /// Whether huge pages fit depends on the addresses.
 const ATTRIBUTE_BY_PLACE: &str = "THPeligible";
 /// The contents of a larger mapping are not looked at (4 GiB): some programs reserve many TiB.
-const MOST_PAGES: u64 = 1 << 20;
+pub(super) const MOST_PAGES: u64 = 1 << 20;
 
 /// Records the mappings, without their pages.
 pub(super) fn record(snapshot: &mut Snapshot, mappings: &[Mapping], smaps: &str, fixed: bool) {

@@ -4,7 +4,7 @@ use crate::auxv::{self, Auxv, is_address};
 use crate::snapshot::{Snapshot, Value};
 use crate::stack::DecodedStack;
 
-use super::memory::Memory;
+use super::view::Peek;
 
 /// How far below the stack pointer is looked for what should not be there.
 const BELOW: u64 = 0x1000;
@@ -16,7 +16,7 @@ const GAP: u64 = 8192 + 16;
 /// Records what the stack from `sp` to `top` says. `fixed`: nothing is random.
 pub(super) fn record(
     snapshot: &mut Snapshot,
-    memory: &Memory,
+    memory: &impl Peek,
     sp: u64,
     top: u64,
     fixed: bool,
@@ -50,13 +50,13 @@ pub(super) fn record(
     Some(stack)
 }
 
-fn bytes(memory: &Memory, sp: u64, top: u64) -> Option<Vec<u8>> {
+fn bytes(memory: &impl Peek, sp: u64, top: u64) -> Option<Vec<u8>> {
     let mut bytes = vec![0; top.checked_sub(sp)?.min(LARGEST) as usize];
     memory.read(sp, &mut bytes).then_some(bytes)
 }
 
 /// Reads what stands on the stack.
-pub(super) fn decode(memory: &Memory, sp: u64, top: u64) -> Option<DecodedStack> {
+pub(super) fn decode(memory: &impl Peek, sp: u64, top: u64) -> Option<DecodedStack> {
     DecodedStack::new(sp, &bytes(memory, sp, top)?)
 }
 
@@ -121,7 +121,7 @@ fn gap(snapshot: &mut Snapshot, stack: &DecodedStack, bytes: &[u8], sp: u64, fix
 }
 
 /// The word right below the stack pointer, and how many bytes further down are not zero.
-fn below(snapshot: &mut Snapshot, memory: &Memory, sp: u64) {
+fn below(snapshot: &mut Snapshot, memory: &impl Peek, sp: u64) {
     let start = (sp - BELOW) & !(super::memory::PAGE - 1);
     let mut bytes = vec![0; (sp - start) as usize];
     if !memory.read(start, &mut bytes) {
