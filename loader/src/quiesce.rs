@@ -39,7 +39,7 @@ impl Quiet {
         if sys::thread_id() != sys::own_process_id() && leader_has_ended(buffer) {
             return Err(Cause::Leader { what: "ended" });
         }
-        let threads = Status::current()?.threads;
+        let threads = sys::thread_count();
         reserve(threads);
         let blocked = Blocked::all();
         let mut quiet = Self {

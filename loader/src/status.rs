@@ -47,7 +47,7 @@ impl Status {
     /// That of the thread whose file this is. Allocates nothing.
     pub(crate) fn of(path: &CStr) -> Result<Self, nix::errno::Errno> {
         let mut status = Self::default();
-        lines(path, &mut [0; 1024], |line| status.take(line))?;
+        lines(path, &mut [0; 2048], |line| status.take(line))?;
         Ok(status)
     }
 

@@ -7,6 +7,7 @@ use memmap2::MmapMut;
 
 use crate::procfs::{decimal, lines};
 use crate::status::Status;
+use crate::sys;
 
 use super::calls::{self, Info};
 
@@ -47,6 +48,10 @@ pub(super) fn take_own() -> Kept {
 /// Takes pending signals as long as `waits` says so, and keeps some of them.
 fn take(waits: impl Fn(&Status, i32) -> bool, keep: impl Fn(&Info) -> bool) -> Kept {
     let mut kept = Kept::default();
+    // All signals are blocked; mostly none waits.
+    if sys::pending_signals() == 0 {
+        return kept;
+    }
     let Ok(status) = Status::current() else {
         return kept;
     };

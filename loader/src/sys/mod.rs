@@ -21,7 +21,6 @@ use nix::fcntl::OFlag;
 use crate::arch;
 use crate::machine::Machine;
 use crate::page::PageSize;
-use crate::status::Status;
 
 pub(crate) use thread::*;
 
@@ -180,7 +179,7 @@ pub(crate) fn execute_check_at(
     // SAFETY: strings and arrays are valid and terminated; a kernel that does not know the flag refuses the call.
     let ask =
         |call: unsafe fn(i64, [u64; 6]) -> i64| unsafe { call(libc::SYS_execveat, arguments) };
-    let answer = if Status::current().is_ok_and(|status| status.threads > 1) {
+    let answer = if thread_count() > 1 {
         // While a process asks this, none of its threads can start another one (EAGAIN); a child that shares the memory
         // and the descriptors, but not the working directory, can ask instead.
         let mask = set_signal_mask(u64::MAX);

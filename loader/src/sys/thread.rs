@@ -29,6 +29,22 @@ pub(crate) fn own_process_id() -> i32 {
     unsafe { system_call(libc::SYS_getpid, [0; 6]) as i32 }
 }
 
+/// How many threads the process has: their directory has two links more.
+pub(crate) fn thread_count() -> usize {
+    let directory = nix::sys::stat::stat(c"/proc/self/task");
+    directory.map_or(1, |directory| {
+        directory.st_nlink.saturating_sub(2).max(1) as usize
+    })
+}
+
+/// Signals that are blocked and wait for the calling thread or the process, as a mask.
+pub(crate) fn pending_signals() -> u64 {
+    let mut set = 0_u64;
+    // SAFETY: the kernel writes a set of eight bytes.
+    unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set, 8) };
+    set
+}
+
 /// Whether the process has such a thread, running or about to be gone.
 pub(crate) fn thread_exists(process: i32, thread: i32) -> bool {
     // SAFETY: signal 0 is none.

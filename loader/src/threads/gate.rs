@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 
 use nix::errno::Errno;
 
-use crate::arch::system_call;
+use crate::arch::{go_on_at, system_call};
 use crate::error::Cause;
 use crate::sys::{self, SignalAction};
 
@@ -196,7 +196,8 @@ impl Gate {
     pub(super) fn hand_over(&self, work: &mut dyn LastWork) -> ! {
         let caller = sys::thread_id();
         let mut legacy = Legacy { caller, work };
-        LEGACY.store((&raw mut legacy).cast(), Ordering::Release);
+        let place: *mut Legacy<'static> = (&raw mut legacy).cast();
+        LEGACY.store(place, Ordering::Release);
         self.let_out();
         loop {
             call(libc::SYS_exit, [0; 6]);
@@ -303,11 +304,24 @@ fn go_out(thread: i32) {
         for place in places() {
             wait_for_the_end_of(place.load(Ordering::Acquire) as i32);
         }
-        legacy.work.run()
+        let legacy = std::ptr::from_mut(legacy);
+        let _ = legacy.expose_provenance();
+        // SAFETY: below what the caller left behind its stack is free, and nobody else uses it any more.
+        unsafe { go_on_at(legacy.addr() - BELOW, do_the_work, legacy.addr()) }
     }
     loop {
         call(libc::SYS_exit, [0; 6]);
     }
+}
+
+/// Between what the caller left and the stack of who goes on.
+const BELOW: usize = 256;
+
+/// On the caller's stack: the one of a handler may be small.
+extern "C" fn do_the_work(legacy: usize) -> ! {
+    let legacy = std::ptr::with_exposed_provenance_mut::<Legacy<'static>>(legacy);
+    // SAFETY: the caller left it there for this thread alone.
+    unsafe { &mut *legacy }.work.run()
 }
 
 /// By then the kernel has written where the thread's end was to be told.

@@ -94,6 +94,30 @@ pub(crate) unsafe fn system_call_in_child(number: i64, arguments: [u64; 6]) -> i
     words[0] as i64
 }
 
+/// Goes on in `function` with another stack, for good.
+///
+/// # Safety
+///
+/// Below `stack` there is room that nobody else uses.
+pub(crate) unsafe fn go_on_at(
+    stack: usize,
+    function: extern "C" fn(usize) -> !,
+    argument: usize,
+) -> ! {
+    // SAFETY: the caller's promise; the stack is aligned as a call wants it, and nothing returns.
+    unsafe {
+        asm!(
+            "mov rsp, {stack}",
+            "call {function}",
+            "hlt",
+            stack = in(reg) stack & !15,
+            function = in(reg) function,
+            in("rdi") argument,
+            options(noreturn)
+        )
+    }
+}
+
 unsafe extern "C" {
     /// Ends a signal handler.
     fn supplant_restorer();
