@@ -18,6 +18,9 @@ need strace strace
 need pkg-config pkg-config
 need python3 python3
 need nm binutils
+need gdb gdb
+need gdbserver gdbserver
+need qemu-x86_64 qemu-user
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
