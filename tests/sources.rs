@@ -14,27 +14,27 @@ use support::{Call, Ending, Outcome, builds, c_string, check, scratch, test_bina
 
 const AT_EMPTY_PATH: u64 = 0x1000;
 
-/// Opens the file as descriptor 5, before anything else.
+/// Opens the file as descriptor 705, which is nobody else's, before anything else.
 fn with_descriptor(call: Call, path: &Path, flags: i32) -> Call {
     let path = c_string(path.as_os_str());
     call.setup(move || {
         // SAFETY: a terminated string.
         let opened = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY) };
         check(opened)?;
-        system_call(libc::SYS_dup3, [opened as u64, 6, 0])?;
+        system_call(libc::SYS_dup3, [opened as u64, 706, 0])?;
         system_call(libc::SYS_close, [opened as u64])?;
-        system_call(libc::SYS_dup3, [6, 5, flags as u64])?;
-        system_call(libc::SYS_close, [6]).map(drop)
+        system_call(libc::SYS_dup3, [706, 705, flags as u64])?;
+        system_call(libc::SYS_close, [706]).map(drop)
     })
 }
 
-/// What execveat(2) of descriptor 5 does, with this argument vector.
+/// What execveat(2) of descriptor 705 does, with this argument vector.
 fn by_execveat(path: &Path, flags: i32, argv: &[&'static std::ffi::CStr]) -> Outcome {
     let mut argv: Vec<u64> = argv.iter().map(|arg| address(*arg)).collect();
     argv.push(0);
     let call = Call::new("/nonexistent");
     let call = with_descriptor(call, path, flags).setup(move || {
-        let arguments = [5, address(c""), address(&argv[..]), 0, AT_EMPTY_PATH];
+        let arguments = [705, address(c""), address(&argv[..]), 0, AT_EMPTY_PATH];
         system_call(libc::SYS_execveat, arguments).map(drop)
     });
     call.by_kernel()
@@ -46,7 +46,7 @@ fn a_descriptor_runs_as_execveat_runs_it() {
     let kernel = kept(by_execveat(&program("tell"), 0, &[c"name", c"one"]), &keys);
     assert_eq!(kernel.ending, Ending::Exited(42), "{kernel:?}");
     for build in builds() {
-        let call = run(&build, &["--fd", "5", "name", "one"]);
+        let call = run(&build, &["--fd", "705", "name", "one"]);
         let ours = kept(
             with_descriptor(call, &program("tell"), 0).by_kernel(),
             &keys,
@@ -65,9 +65,9 @@ fn a_descriptor_runs_as_execveat_runs_it() {
 #[test]
 fn without_a_name_a_descriptor_is_called_by_its_path() {
     for build in builds() {
-        let call = run(&build, &["--fd", "5"]);
+        let call = run(&build, &["--fd", "705"]);
         let outcome = with_descriptor(call, &program("arguments"), 0).by_kernel();
-        assert!(outcome.has("argv[0] [/dev/fd/5]"), "{outcome:?}");
+        assert!(outcome.has("argv[0] [/dev/fd/705]"), "{outcome:?}");
     }
 }
 
@@ -80,9 +80,9 @@ fn a_script_by_a_descriptor_is_opened_once_more_by_its_interpreter() {
         "#!/bin/sh\necho $0 $@\ncat /proc/$$/comm\n",
     );
     let kernel = by_execveat(&script, 0, &[c"name", c"one"]);
-    assert!(kernel.has("/dev/fd/5 one"), "{kernel:?}");
+    assert!(kernel.has("/dev/fd/705 one"), "{kernel:?}");
     for build in builds() {
-        let call = run(&build, &["--fd", "5", "name", "one"]);
+        let call = run(&build, &["--fd", "705", "name", "one"]);
         assert_eq!(with_descriptor(call, &script, 0).by_kernel(), kernel);
     }
 }
@@ -98,7 +98,7 @@ fn by_a_close_on_exec_descriptor_programs_run_and_scripts_do_not() {
     ] {
         let kernel = by_execveat(&path, libc::O_CLOEXEC, &[c"name"]).ending;
         let call = with_descriptor(Call::new("/nonexistent"), &path, libc::O_CLOEXEC);
-        let ours = call.setup(|| Err(Command::from_inherited_fd(5).exec().into()));
+        let ours = call.setup(|| Err(Command::from_inherited_fd(705).exec().into()));
         assert_eq!((kernel, ours.by_kernel().ending), (ending, ending));
     }
 }
