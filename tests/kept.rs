@@ -1,0 +1,140 @@
+//! What exec keeps that is seldom looked at, and what it drops of it: by the kernel and by us, with the same result.
+#![allow(unsafe_code, reason = "brings a child into a state")]
+
+mod support;
+
+use std::io;
+
+use libtest_mimic::{Arguments, Trial};
+use support::alike::{alike, attributes, program, script};
+use support::system::{address, prctl, system_call};
+use support::{Call, Ending, is_root, scratch};
+
+fn main() {
+    let policy = Call::new("/bin/true").setup(interleave).by_kernel();
+    let dispatch = Call::new("/bin/true").setup(dispatch).by_kernel();
+    let trials = vec![
+        trial("descriptors_of_every_kind_are_kept", None, kinds),
+        trial("a_lock_of_a_file_is_kept", None, lock),
+        trial(
+            "the_memory_policy_of_the_thread_is_kept",
+            lacks("set_mempolicy", policy.ending == Ending::Exited(0)),
+            memory_policy,
+        ),
+        trial(
+            "dispatch_of_system_calls_ends",
+            lacks(
+                "dispatch of system calls",
+                dispatch.ending == Ending::Exited(0),
+            ),
+            no_dispatch,
+        ),
+        trial(
+            "with_other_rights_the_stack_is_the_usual",
+            lacks("root", is_root()),
+            other_rights,
+        ),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn trial(name: &str, missing: Option<&str>, test: fn()) -> Trial {
+    let trial = Trial::test(name, move || {
+        test();
+        Ok(())
+    });
+    match missing {
+        None => trial,
+        Some(what) => trial
+            .with_kind(format!("needs {what}"))
+            .with_ignored_flag(true),
+    }
+}
+
+fn lacks(what: &'static str, there: bool) -> Option<&'static str> {
+    (!there).then_some(what)
+}
+
+/// Puts a new descriptor where no other one is.
+fn at(number: u64, descriptor: i64) -> io::Result<()> {
+    system_call(libc::SYS_dup3, [descriptor as u64, number, 0])?;
+    system_call(libc::SYS_close, [descriptor as u64]).map(drop)
+}
+
+fn kinds() {
+    let told = attributes(&["descriptor 9"], || {
+        at(901, system_call(libc::SYS_timerfd_create, [1, 0])?)?;
+        at(902, system_call(libc::SYS_eventfd2, [3, 0])?)?;
+        at(903, system_call(libc::SYS_epoll_create1, [0])?)?;
+        let signals = 1_u64 << (libc::SIGUSR1 - 1);
+        let arguments = [u64::MAX, address(&signals), 8, 0];
+        at(904, system_call(libc::SYS_signalfd4, arguments)?)?;
+        at(905, system_call(libc::SYS_inotify_init1, [0])?)?;
+        let close = libc::EFD_CLOEXEC as u64;
+        system_call(libc::SYS_eventfd2, [0, close]).map(drop)
+    });
+    assert_eq!(told.lines().count(), 5, "{told:?}");
+}
+
+/// Another open file of the same name does not get it.
+fn lock() {
+    let directory = scratch();
+    let file = script(&directory, "file", "");
+    let path = support::c_string(file.as_os_str());
+    let text = format!("flock -n -x {} true || echo held", file.display());
+    let call = Call::new("/bin/sh").args(["-c", &text]).setup(move || {
+        let place = address(path.as_bytes());
+        let opened = system_call(libc::SYS_open, [place, libc::O_RDONLY as u64, 0])?;
+        system_call(libc::SYS_flock, [opened as u64, libc::LOCK_EX as u64])?;
+        at(901, opened)
+    });
+    assert!(alike(&call, &[""]).has("held"));
+}
+
+fn interleave() -> io::Result<()> {
+    const MPOL_INTERLEAVE: u64 = 3;
+    let nodes = 1_u64;
+    system_call(
+        libc::SYS_set_mempolicy,
+        [MPOL_INTERLEAVE, address(&nodes), 64],
+    )
+    .map(drop)
+}
+
+fn memory_policy() {
+    let text =
+        "while read -r at policy rest; do echo policy $policy; break; done </proc/self/numa_maps";
+    let call = Call::new("/bin/sh").args(["-c", text]).setup(interleave);
+    alike(&call, &["policy"]);
+}
+
+/// Every system call goes on, as long as the byte that says so is there.
+fn dispatch() -> io::Result<()> {
+    const PR_SET_SYSCALL_USER_DISPATCH: i32 = 59;
+    const ON: u64 = 1;
+    static ALLOW: u8 = 0;
+    prctl(PR_SET_SYSCALL_USER_DISPATCH, [ON, 0, 0, address(&ALLOW)])
+}
+
+fn no_dispatch() {
+    let call = Call::new(program("arguments")).setup(dispatch);
+    assert_eq!(alike(&call, &[""]).ending, Ending::Exited(42));
+}
+
+fn become_another() -> io::Result<()> {
+    const NOBODY: u64 = 65534;
+    let large = [64 << 20, u64::MAX];
+    let stack = libc::RLIMIT_STACK.into();
+    system_call(libc::SYS_setrlimit, [stack, address(&large)])?;
+    system_call(libc::SYS_setresuid, [u64::MAX, NOBODY, u64::MAX]).map(drop)
+}
+
+/// By the library alone: execve of the command would do it already.
+fn other_rights() {
+    let call = Call::new("/bin/sh")
+        .args(["-c", "echo stack $(ulimit -s)"])
+        .setup(become_another);
+    let [kernel, ours] = [call.by_kernel(), call.by_library()];
+    assert_eq!((kernel.ending, &kernel.stdout), (ours.ending, &ours.stdout));
+    assert!(kernel.has("stack 8192"), "{kernel:?}");
+}
