@@ -6,7 +6,7 @@ mod support;
 use std::io;
 
 use libtest_mimic::{Arguments, Trial};
-use support::alike::{alike, attributes, program, script};
+use support::alike::{alike, attributes, program, script, told};
 use support::system::{address, prctl, system_call};
 use support::{Call, Ending, is_root, scratch};
 
@@ -16,6 +16,16 @@ fn main() {
     let trials = vec![
         trial("descriptors_of_every_kind_are_kept", None, kinds),
         trial("a_lock_of_a_file_is_kept", None, lock),
+        trial(
+            "message_queues_close",
+            lacks("message queues", queue().is_ok()),
+            no_queue,
+        ),
+        trial(
+            "the_file_system_id_becomes_the_effective_one",
+            lacks("root", is_root()),
+            file_system_id,
+        ),
         trial(
             "the_memory_policy_of_the_thread_is_kept",
             lacks("set_mempolicy", policy.ending == Ending::Exited(0)),
@@ -89,6 +99,32 @@ fn lock() {
         at(901, opened)
     });
     assert!(alike(&call, &[""]).has("held"));
+}
+
+/// Opens one that has no name any more. It is close-on-exec by itself.
+fn queue() -> io::Result<i64> {
+    let name = address(c"supplant-test-queue");
+    let flags = (libc::O_CREAT | libc::O_RDWR) as u64;
+    let queue = system_call(libc::SYS_mq_open, [name, flags, 0o600, 0])?;
+    // Another test run at the same time may have taken the name away.
+    let _ = system_call(libc::SYS_mq_unlink, [name]);
+    Ok(queue)
+}
+
+fn no_queue() {
+    let told = attributes(&["descriptor 9"], || {
+        let (queue, close) = (queue()? as u64, libc::O_CLOEXEC as u64);
+        system_call(libc::SYS_dup3, [queue, 901, close]).map(drop)
+    });
+    assert_eq!(told.lines().count(), 0, "{told:?}");
+}
+
+fn file_system_id() {
+    let told = told(&["status.Uid"], || {
+        const NOBODY: u64 = 65534;
+        system_call(libc::SYS_setfsuid, [NOBODY]).map(drop)
+    });
+    assert!(told.lines().all(|line| !line.contains("65534")), "{told:?}");
 }
 
 fn interleave() -> io::Result<()> {

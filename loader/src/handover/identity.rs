@@ -2,7 +2,7 @@
 
 use crate::host::{Host, SECURE_STACK_LIMIT};
 use crate::process::Process;
-use crate::table::{Table, call};
+use crate::table::{Argument, Table, call};
 use crate::threads::Inheritance;
 
 /// The first thread takes over what the caller, another one, had set for itself.
@@ -46,17 +46,19 @@ pub(super) fn set_credentials(table: &mut Table, process: &Process) {
     const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
     let status = &process.status;
     let ids = status.ids.unwrap_or_default();
+    // The effective id is named too: with the saved one alone Linux leaves the file system's as it was.
+    let id = |id: u32| Argument::from(u64::from(id));
     if status.saved_gid != ids.egid || status.fs_gid != ids.egid {
         table.must(
             call::SETRESGID,
-            &[(-1).into(), (-1).into(), u64::from(ids.egid).into()],
+            &[(-1).into(), id(ids.egid), id(ids.egid)],
             "saved group id: the effective one",
         );
     }
     if status.saved_uid != ids.euid || status.fs_uid != ids.euid {
         table.must(
             call::SETRESUID,
-            &[(-1).into(), (-1).into(), u64::from(ids.euid).into()],
+            &[(-1).into(), id(ids.euid), id(ids.euid)],
             "saved user id: the effective one",
         );
     }
