@@ -1,12 +1,16 @@
 //! x86-64: the runner that plays the table, and the few registers that Rust cannot reach.
 //!
-//! The runner is a template: slots and code in read-only data of the loader, copied into a page of their own, the slots
-//! filled. There it needs no stack and writes no memory. It keeps its only state, the address of the current row, in
-//! `rbx`, which no system call changes.
+//! The runner is a template: slots and code in the loader's text, copied into a page of their own, the slots filled. There
+//! it needs no stack and writes no memory. It keeps its only state, the address of the current row, in `rbx`, which no
+//! system call changes.
+//!
+//! Whatever is assembly is a naked function. A label of a `global_asm!` is known in one unit of code generation only, so
+//! that the loader links or not by the profile of the crate that uses it; and a global one would be there twice in a
+//! program that holds two versions of this crate.
 #![allow(unsafe_code, reason = "assembly")]
 
 use std::arch::x86_64::{__cpuid, _xgetbv};
-use std::arch::{asm, global_asm};
+use std::arch::{asm, naked_asm};
 
 use crate::machine::Machine;
 
@@ -112,21 +116,22 @@ fn pkru() -> u64 {
     u64::from(has_leaf && __cpuid(7).ecx & (1 << 4) != 0)
 }
 
-unsafe extern "C" {
-    static supplant_runner_start: [u8; 0];
-    static supplant_runner_entry: [u8; 0];
-    static supplant_runner_end: [u8; 0];
-}
-
+/// The template. Its first two words say where its code starts and how large it is; the slots take their places in a copy.
 fn template() -> &'static [u8] {
-    let start = (&raw const supplant_runner_start).cast::<u8>();
-    let size = (&raw const supplant_runner_end).addr() - start.addr();
-    // SAFETY: the labels enclose read-only data of this program.
-    unsafe { std::slice::from_raw_parts(start, size) }
+    let size = template_word(1) as usize;
+    // SAFETY: the function's whole extent, by its own second word; text that nobody writes to.
+    unsafe { std::slice::from_raw_parts((template_runner as *const ()).cast(), size) }
 }
 
 fn entry_offset() -> u64 {
-    ((&raw const supplant_runner_entry).addr() - (&raw const supplant_runner_start).addr()) as u64
+    template_word(0)
+}
+
+fn template_word(index: usize) -> u64 {
+    let words = (template_runner as *const ()).cast::<[u8; 8]>();
+    let word = words.wrapping_add(index);
+    // SAFETY: the function begins with eight words. Text can be read, unless a program is linked to be without that.
+    u64::from_ne_bytes(unsafe { *word })
 }
 
 /// Leaves the old program for good: plays the table that starts at `first_row`.
@@ -152,91 +157,86 @@ pub(crate) unsafe fn play(runner: u64, first_row: u64) -> ! {
     }
 }
 
-// A row is eight words: the number of the call, its six arguments, and the address of the next row with the row's
-// policy in bit 0: 1 when the call may fail.
-global_asm!(
-    ".pushsection .rodata.supplant_runner, \"a\", @progbits",
-    ".balign 64",
-    "supplant_runner_start:",
-    // The slots, in the order of `Slots`.
-    "10: .quad 0", // sp
-    "11: .quad 0", // target
-    "12: .quad 0", // rax
-    "13: .quad 0", // rdi
-    "14: .quad 0", // rsi
-    "15: .quad 0", // flags
-    "16: .quad 0", // xstate
-    "17: .quad 0", // pkru
-    // An area for XRSTOR in its standard form, or FXRSTOR: everything in its initial state. Both load MXCSR from here
-    // (an area of zeros would unmask every exception), FXRSTOR the x87 control word too.
-    ".balign 64",
-    "18: .short 0x37f",
-    ".zero 22",
-    ".long 0x1f80",
-    ".zero 548",
-    "supplant_runner_entry:",
-    // Once per row: the arguments, the call.
-    "2: mov rax, [rbx]",
-    "mov rdi, [rbx + 8]",
-    "mov rsi, [rbx + 16]",
-    "mov rdx, [rbx + 24]",
-    "mov r10, [rbx + 32]",
-    "mov r8, [rbx + 40]",
-    "mov r9, [rbx + 48]",
-    "syscall",
-    "mov rbx, [rbx + 56]",
-    // Results from -4095 to -1 are errors. Where one is allowed the bit makes no difference.
-    "cmp rax, -4095",
-    "jb 3f",
-    "test bl, 1",
-    "jz 9f",
-    "3: and rbx, -2",
-    "jnz 2b",
-    // No row is left. Floating-point and vector registers: all components but PKRU to their initial state.
-    "mov rax, [rip + 16b]",
-    "test rax, rax",
-    "jz 4f",
-    "mov rdx, rax",
-    "shr rdx, 32",
-    "xrstor64 [rip + 18b]",
-    "jmp 5f",
-    "4: fxrstor64 [rip + 18b]",
-    // PKRU has an initial value of the kernel's own: only key 0 has all rights.
-    "5: cmp qword ptr [rip + 17b], 0",
-    "je 6f",
-    "xor ecx, ecx",
-    "xor edx, edx",
-    "mov eax, 0x55555554",
-    "wrpkru",
-    // The flags can only be popped; the slot serves as a stack. Nothing below changes them.
-    "6: lea rsp, [rip + 15b]",
-    "popfq",
-    "mov rsp, [rip + 10b]",
-    "mov rax, [rip + 12b]",
-    "mov rdi, [rip + 13b]",
-    "mov rsi, [rip + 14b]",
-    "mov ebx, 0",
-    "mov ds, ebx",
-    "mov es, ebx",
-    "mov ecx, 0",
-    "mov edx, 0",
-    "mov ebp, 0",
-    "mov r8d, 0",
-    "mov r9d, 0",
-    "mov r10d, 0",
-    "mov r11d, 0",
-    "mov r12d, 0",
-    "mov r13d, 0",
-    "mov r14d, 0",
-    "mov r15d, 0",
-    // Through memory, so that no register keeps the address.
-    "jmp [rip + 11b]",
-    // A call that had to succeed did not: SIGSEGV, as after execve's point of no return. `hlt` is not allowed here, and
-    // the kernel makes the resulting signal fatal even where it is blocked or ignored, and for the init of a container.
-    "9: hlt",
-    "supplant_runner_end:",
-    ".popsection",
-);
+/// The runner as it is before its slots are filled. Not to be called: [`runner`] copies its bytes, and [`play`] jumps into
+/// the copy.
+///
+/// A row is eight words: the number of the call, its six arguments, and the address of the next row with the row's policy in
+/// bit 0: 1 when the call may fail.
+#[unsafe(naked)]
+extern "C" fn template_runner() -> ! {
+    naked_asm!(
+        // The slots, in the order of `Slots`. In the template the first two are facts about it.
+        "10: .quad 20f - 10b", // sp; the offset of the code
+        "11: .quad 21f - 10b", // target; the size
+        "12: .quad 0",         // rax
+        "13: .quad 0",         // rdi
+        "14: .quad 0",         // rsi
+        "15: .quad 0",         // flags
+        "16: .quad 0",         // xstate
+        "17: .quad 0",         // pkru
+        // An area for XRSTOR in its standard form, or FXRSTOR: everything in its initial state. Both load MXCSR from here
+        // (an area of zeros would unmask every exception), FXRSTOR the x87 control word too. It has to lie at a multiple of
+        // 64, and does in the copy: it is 64 bytes from the start, wherever the linker puts this function.
+        "18: .short 0x37f",
+        ".zero 22",
+        ".long 0x1f80",
+        ".zero 548",
+        "20:",
+        // Once per row: the arguments, the call.
+        "2: mov rax, [rbx]",
+        "mov rdi, [rbx + 8]",
+        "mov rsi, [rbx + 16]",
+        "mov rdx, [rbx + 24]",
+        "mov r10, [rbx + 32]",
+        "mov r8, [rbx + 40]",
+        "mov r9, [rbx + 48]",
+        "syscall",
+        "mov rbx, [rbx + 56]",
+        // Results from -4095 to -1 are errors. Where one is allowed the bit makes no difference.
+        "cmp rax, -4095",
+        "jb 3f",
+        "test bl, 1",
+        "jz 9f",
+        "3: and rbx, -2",
+        "jnz 2b",
+        // No row is left. Floating-point and vector registers: all components but PKRU to their initial state.
+        "mov rax, [rip + 16b]",
+        "test rax, rax",
+        "jz 4f",
+        "mov rdx, rax",
+        "shr rdx, 32",
+        "xrstor64 [rip + 18b]",
+        "jmp 5f",
+        "4: fxrstor64 [rip + 18b]",
+        // PKRU has an initial value of the kernel's own: only key 0 has all rights.
+        "5: cmp qword ptr [rip + 17b], 0",
+        "je 6f",
+        "xor ecx, ecx",
+        "xor edx, edx",
+        "mov eax, 0x55555554",
+        "wrpkru",
+        // The flags can only be popped; the slot serves as a stack. Nothing below changes them.
+        "6: lea rsp, [rip + 15b]",
+        "popfq",
+        "mov rsp, [rip + 10b]",
+        "mov rax, [rip + 12b]",
+        "mov rdi, [rip + 13b]",
+        "mov rsi, [rip + 14b]",
+        "mov ebx, 0",
+        "mov ds, ebx",
+        "mov es, ebx",
+        // Not by `xor`, which would change the flags.
+        ".irp register, ecx, edx, ebp, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d",
+        "mov \\register, 0",
+        ".endr",
+        // Through memory, so that no register keeps the address.
+        "jmp [rip + 11b]",
+        // A call that had to succeed did not: SIGSEGV, as after execve's point of no return. `hlt` is not allowed here, and
+        // the kernel makes the resulting signal fatal even where it is blocked or ignored, and for the init of a container.
+        "9: hlt",
+        "21:",
+    )
+}
 
 /// The restartable-sequences area of the C library, as it says itself (glibc 2.35 and later): its address. `None` when
 /// the C library has none.

@@ -1,7 +1,7 @@
 //! Code for threads that may have no C library to call: a system call, the return from a signal handler, the end.
 #![allow(unsafe_code, reason = "assembly")]
 
-use std::arch::{asm, global_asm};
+use std::arch::{asm, naked_asm};
 
 use nix::errno::Errno;
 use nix::sys::ptrace;
@@ -118,32 +118,30 @@ pub(crate) unsafe fn go_on_at(
     }
 }
 
-unsafe extern "C" {
-    /// Ends a signal handler.
-    fn supplant_restorer();
-    /// Ends the thread that gets here.
-    fn supplant_exit();
+/// Ends a signal handler: the kernel has it return to here.
+#[unsafe(naked)]
+extern "C" fn restorer() -> ! {
+    naked_asm!("mov eax, {rt_sigreturn}", "syscall", "hlt", rt_sigreturn = const libc::SYS_rt_sigreturn)
 }
 
-global_asm!(
-    ".pushsection .text.supplant_stubs, \"ax\", @progbits",
-    "supplant_restorer:",
-    "mov eax, 15", // rt_sigreturn
-    "syscall",
-    "supplant_exit:",
-    "mov eax, 60", // exit: of this thread
-    "xor edi, edi",
-    "syscall",
-    "hlt",
-    ".popsection",
-);
+/// Ends the thread that gets here, with no stack to speak of.
+#[unsafe(naked)]
+extern "C" fn exit_thread() -> ! {
+    naked_asm!(
+        "mov eax, {exit}",
+        "xor edi, edi",
+        "syscall",
+        "hlt",
+        exit = const libc::SYS_exit,
+    )
+}
 
 /// The action with the return from the handler that the kernel wants here.
 pub(crate) fn with_restorer(action: SignalAction) -> SignalAction {
     const SA_RESTORER: u64 = 0x0400_0000;
     SignalAction {
         flags: action.flags | SA_RESTORER,
-        restorer: supplant_restorer as *const () as usize,
+        restorer: restorer as *const () as usize,
         ..action
     }
 }
@@ -151,7 +149,7 @@ pub(crate) fn with_restorer(action: SignalAction) -> SignalAction {
 /// Lets a stopped thread of a process with this program's memory end as soon as it goes on.
 pub(crate) fn divert_to_exit(thread: Pid) -> Result<(), Errno> {
     let mut registers = ptrace::getregs(thread)?;
-    registers.rip = supplant_exit as *const () as u64;
+    registers.rip = exit_thread as *const () as u64;
     // No system call is to be started again.
     registers.orig_rax = u64::MAX;
     ptrace::setregs(thread, registers)
