@@ -18,7 +18,7 @@ mod verdict;
 
 use libtest_mimic::{Arguments, Trial};
 use nix::sched::{CloneFlags, unshare};
-use support::refused::trial;
+use support::trials::trial;
 
 fn main() {
     let trials = [

@@ -11,8 +11,27 @@ use supplant_loader::arguments::Arguments;
 use supplant_loader::snapshot::symbols::Symbols;
 use supplant_loader::snapshot::{Snapshot, Value, diff::diff};
 use supplant_loader::trace::{Started, by_kernel, by_us, capture};
-use support::comparing::{assert_tells, compare, supplant, text, tracing_is_refused};
+use support::comparing::{assert_tells, compare, supplant, text};
+use support::system::needs_tracing;
+use support::trials::ignore;
 use support::{builds, elf::Elf, scratch, test_binaries};
+
+trials![
+    the_kernel_does_not_differ_from_itself,
+    nothing_differs_but_what_is_known,
+    nothing_differs_without_randomisation_either,
+    an_option_for_our_side_shows_up_as_a_difference,
+    both_refusing_alike_is_no_difference,
+    many_programs_are_compared_one_by_one,
+    options_hold_for_each_of_many_programs,
+    text_is_plain_unless_it_is_for_a_terminal,
+    as_much_memory_is_anonymous_as_execve_leaves,
+    a_change_in_one_place_is_found_under_its_key,
+    a_change_of_a_mapping_or_of_a_page_is_found,
+    a_capture_is_equal_to_what_was_captured,
+    a_subject_that_cannot_be_looked_at_is_one_sentence_and_status_2,
+    a_process_goes_on_after_it_was_looked_at,
+];
 
 const PROGRAMS: [&str; 9] = [
     "glibc-pie/tell",
@@ -31,9 +50,9 @@ fn programs() -> Vec<PathBuf> {
     paths.filter(|path| path.exists()).collect()
 }
 
-#[test]
 fn the_kernel_does_not_differ_from_itself() {
-    for program in programs().iter().filter(|_| !tracing_is_refused()) {
+    needs_tracing();
+    for program in &programs() {
         let output = compare(&["--control"], program);
         assert_eq!(
             output.status.code(),
@@ -50,9 +69,9 @@ fn the_kernel_does_not_differ_from_itself() {
     }
 }
 
-#[test]
 fn nothing_differs_but_what_is_known() {
-    for program in programs().iter().filter(|_| !tracing_is_refused()) {
+    needs_tracing();
+    for program in &programs() {
         for options in [&[][..], &["--keep-page"]] {
             let output = compare(options, program);
             assert_eq!(
@@ -66,11 +85,8 @@ fn nothing_differs_but_what_is_known() {
     }
 }
 
-#[test]
 fn nothing_differs_without_randomisation_either() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     for program in programs() {
         let build = builds().remove(0);
         let output = Command::new("setarch")
@@ -80,7 +96,7 @@ fn nothing_differs_without_randomisation_either() {
             .arg(&program)
             .output();
         let Ok(output) = output else {
-            return println!("ignored: there is no setarch");
+            ignore("setarch");
         };
         assert_eq!(
             output.status.code(),
@@ -92,11 +108,8 @@ fn nothing_differs_without_randomisation_either() {
     }
 }
 
-#[test]
 fn an_option_for_our_side_shows_up_as_a_difference() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let cases = [
         (&["--argv0", "other"][..], "stack.argv.0000"),
         (&["-e", "SOME=thing"], "stack.envp."),
@@ -116,11 +129,8 @@ fn an_option_for_our_side_shows_up_as_a_difference() {
     }
 }
 
-#[test]
 fn both_refusing_alike_is_no_difference() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let directory = scratch();
     let no_machine = Elf::standard()
         .with(|elf| elf.header.machine = 3)
@@ -142,11 +152,8 @@ fn both_refusing_alike_is_no_difference() {
     }
 }
 
-#[test]
 fn many_programs_are_compared_one_by_one() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let programs = ["/bin/true", "/bin/false", "/etc/passwd"];
     let output = supplant(&[&["compare", "--each"], &programs[..]].concat());
     let parts = [
@@ -158,11 +165,8 @@ fn many_programs_are_compared_one_by_one() {
     assert_tells(&output, 0, &parts);
 }
 
-#[test]
 fn options_hold_for_each_of_many_programs() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let words = [
         "compare",
         "--argv0",
@@ -188,11 +192,8 @@ fn options_hold_for_each_of_many_programs() {
     assert_eq!(text(&output).lines().count(), 2, "{}", text(&output));
 }
 
-#[test]
 fn text_is_plain_unless_it_is_for_a_terminal() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let output = |name: &str| {
         let output = Command::new(builds().remove(0))
             .args(["compare", "/bin/true"])
@@ -242,9 +243,9 @@ fn anonymous(snapshot: &Snapshot) -> BTreeMap<String, u64> {
         .collect()
 }
 
-#[test]
 fn as_much_memory_is_anonymous_as_execve_leaves() {
-    for program in programs().iter().filter(|_| !tracing_is_refused()) {
+    needs_tracing();
+    for program in &programs() {
         let [kernel, ours] = by_both(program).map(|snapshot| anonymous(&snapshot));
         assert_eq!(kernel, ours, "{}", program.display());
         assert!(kernel.values().sum::<u64>() > 0);
@@ -252,11 +253,8 @@ fn as_much_memory_is_anonymous_as_execve_leaves() {
 }
 
 /// For each family of keys: one value changed, and nothing else is found.
-#[test]
 fn a_change_in_one_place_is_found_under_its_key() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let program = test_binaries().join("glibc-pie/tell");
     let program = if program.exists() {
         program
@@ -326,11 +324,8 @@ fn one_key_of_each_family(snapshot: &Snapshot) -> Vec<String> {
     keys
 }
 
-#[test]
 fn a_change_of_a_mapping_or_of_a_page_is_found() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let [kernel, _] = by_both(Path::new("/bin/true"));
     let keys = |changed: &Snapshot| -> Vec<String> {
         diff(&kernel, changed)
@@ -340,7 +335,7 @@ fn a_change_of_a_mapping_or_of_a_page_is_found() {
             .collect()
     };
     let mut changed = kernel.clone();
-    changed.regions[1].permissions = "rwxp".to_owned();
+    changed.regions[1].permissions.replace_range(.., "rwxp");
     assert_eq!(keys(&changed), ["region.exe.1.prot"]);
     let mut changed = kernel.clone();
     changed.regions[1].pages[2] = Some(0);
@@ -353,11 +348,8 @@ fn a_change_of_a_mapping_or_of_a_page_is_found() {
     assert_eq!(keys(&changed), ["region.exe.1.attributes"]);
 }
 
-#[test]
 fn a_capture_is_equal_to_what_was_captured() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let directory = scratch();
     let file = directory.path().join("capture");
     let capture = supplant(&["capture", "--kernel", "/bin/true"]);
@@ -369,7 +361,6 @@ fn a_capture_is_equal_to_what_was_captured() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
 }
 
-#[test]
 fn a_subject_that_cannot_be_looked_at_is_one_sentence_and_status_2() {
     let directory = scratch();
     let file = directory.path().join("capture");
@@ -398,11 +389,8 @@ fn a_subject_that_cannot_be_looked_at_is_one_sentence_and_status_2() {
     }
 }
 
-#[test]
 fn a_process_goes_on_after_it_was_looked_at() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let mut child = Command::new("sleep")
         .arg("1")
         .spawn()

@@ -6,8 +6,23 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use support::comparing::{assert_tells, compare, supplant, tracing_is_refused};
+use support::comparing::{assert_tells, compare, supplant};
+use support::system::needs_tracing;
+use support::trials::ignore;
 use support::{builds, scratch, test_binaries};
+
+trials![
+    output_and_status_are_those_of_the_kernels_side,
+    what_differs_is_found_line_by_line,
+    both_read_the_same_input,
+    one_that_does_not_end_is_ended,
+    what_a_program_leaves_running_does_not_hold_anything_up,
+    what_the_kernels_runs_differ_by_is_noise,
+    system_calls_are_the_same_in_the_same_order,
+    the_first_system_call_that_differs_is_shown_with_what_stands_around_it,
+    children_are_followed_each_by_a_sequence_of_its_own,
+    options_that_need_it_say_so,
+];
 
 fn shell(options: &[&str], script: &str) -> Output {
     let words = [
@@ -19,11 +34,8 @@ fn shell(options: &[&str], script: &str) -> Output {
     supplant(&words)
 }
 
-#[test]
 fn output_and_status_are_those_of_the_kernels_side() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let scripts = [
         "echo out; echo err >&2; exit 3",
         "kill -TERM $$",
@@ -36,11 +48,8 @@ fn output_and_status_are_those_of_the_kernels_side() {
     }
 }
 
-#[test]
 fn what_differs_is_found_line_by_line() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let output = shell(
         &["-e", "SOME=thing"],
         "echo first; echo $SOME; exit ${#SOME}",
@@ -54,11 +63,8 @@ fn what_differs_is_found_line_by_line() {
     assert_tells(&output, 1, &["stderr.000001", "1 different"]);
 }
 
-#[test]
 fn both_read_the_same_input() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let directory = scratch();
     let file = directory.path().join("input");
     std::fs::write(&file, "one\ntwo\n").expect("the scratch directory is writable");
@@ -72,11 +78,8 @@ fn both_read_the_same_input() {
     assert_tells(&output, 2, &["/nonexistent", "standard input"]);
 }
 
-#[test]
 fn one_that_does_not_end_is_ended() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     for options in [&[][..], &["--syscalls"]] {
         let options = [&["--to-exit", "--time-limit", "0.3"], options].concat();
         let started = Instant::now();
@@ -88,11 +91,8 @@ fn one_that_does_not_end_is_ended() {
     }
 }
 
-#[test]
 fn what_a_program_leaves_running_does_not_hold_anything_up() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     for options in [&[][..], &["--syscalls"]] {
         let started = Instant::now();
         let output = shell(options, "sleep 100 & echo x");
@@ -101,11 +101,8 @@ fn what_a_program_leaves_running_does_not_hold_anything_up() {
     }
 }
 
-#[test]
 fn what_the_kernels_runs_differ_by_is_noise() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let output = shell(
         &["--repeat", "3"],
         "echo same; cat /proc/sys/kernel/random/uuid",
@@ -122,11 +119,9 @@ fn what_the_kernels_runs_differ_by_is_noise() {
     assert_tells(&output, 1, &["1 different, 0 known, 1 noise"]);
 }
 
-#[test]
 fn system_calls_are_the_same_in_the_same_order() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
+    let mut compared = false;
     for name in [
         "glibc-pie/tls",
         "glibc-static/tls",
@@ -135,19 +130,19 @@ fn system_calls_are_the_same_in_the_same_order() {
     ] {
         let program = test_binaries().join(name);
         if !program.exists() {
-            println!("ignored: {name} is not built");
             continue;
         }
+        compared = true;
         let output = compare(&["--to-exit", "--syscalls", "--repeat", "2"], &program);
         assert_tells(&output, 0, &["0 different", "system calls"]);
     }
+    if !compared {
+        ignore("the test programs");
+    }
 }
 
-#[test]
 fn the_first_system_call_that_differs_is_shown_with_what_stands_around_it() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let options = [
         "--to-exit",
         "--syscalls",
@@ -168,11 +163,8 @@ fn the_first_system_call_that_differs_is_shown_with_what_stands_around_it() {
     );
 }
 
-#[test]
 fn children_are_followed_each_by_a_sequence_of_its_own() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let script = "/bin/echo \"$SOME\"; /bin/true; :";
     let output = shell(&["--syscalls"], script);
     assert_tells(&output, 0, &["0 different"]);
@@ -191,7 +183,6 @@ fn children_are_followed_each_by_a_sequence_of_its_own() {
     assert_tells(&output, 1, &parts);
 }
 
-#[test]
 fn options_that_need_it_say_so() {
     for options in [
         &["--syscalls"][..],

@@ -11,8 +11,18 @@ use std::process::{Command, Output, Stdio};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use support::comparing::{assert_tells, compare, supplant, text, tracing_is_refused};
+use support::comparing::{assert_tells, compare, supplant, text};
+use support::system::needs_tracing;
 use support::test_binaries;
+use support::trials::ignore;
+
+trials![
+    registers_stack_and_every_page_of_the_program_are_compared,
+    a_page_with_another_byte_is_found,
+    a_process_of_the_kernels_behind_a_stub_is_no_different,
+    a_stub_that_is_none_is_told_in_one_sentence,
+    an_emulator_that_does_not_listen_is_told,
+];
 
 const QEMU: &str = "qemu-x86_64 -g {gdb} {}";
 /// What answers in an emulator's place.
@@ -26,22 +36,16 @@ fn by_guest(other: &str, limit: &str, program: &Path) -> Output {
     compare(&["--time-limit", limit, "--other", other], program)
 }
 
-fn emulator_is_missing() -> bool {
-    let is_missing = Command::new("qemu-x86_64")
-        .arg("--version")
-        .output()
-        .is_err();
-    if is_missing {
-        println!("ignored: there is no qemu-x86_64");
+fn needs_emulator() {
+    let version = Command::new("qemu-x86_64").arg("--version").output();
+    if version.is_err() {
+        ignore("qemu-x86_64");
     }
-    is_missing
 }
 
-#[test]
 fn registers_stack_and_every_page_of_the_program_are_compared() {
-    if tracing_is_refused() || emulator_is_missing() {
-        return;
-    }
+    needs_tracing();
+    needs_emulator();
     let programs = ["bare/align_2m", "glibc-static/tell", "glibc-nopie/tell"];
     let built = programs.iter().map(|name| test_binaries().join(name));
     for program in built
@@ -66,11 +70,9 @@ fn registers_stack_and_every_page_of_the_program_are_compared() {
     }
 }
 
-#[test]
 fn a_page_with_another_byte_is_found() {
-    if tracing_is_refused() || emulator_is_missing() {
-        return;
-    }
+    needs_tracing();
+    needs_emulator();
     let directory = tempfile::tempdir().expect("there is room");
     let mut bytes = fs::read("/bin/true").expect("it is there");
     // The last byte of e_ident, which means nothing.
@@ -134,14 +136,11 @@ fn drain(mut stream: UnixStream) {
     while stream.read(&mut bytes).is_ok_and(|count| count > 0) {}
 }
 
-#[test]
 fn a_process_of_the_kernels_behind_a_stub_is_no_different() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let version = Command::new("gdbserver").arg("--version").output();
     if version.is_err() {
-        return println!("ignored: there is no gdbserver");
+        ignore("gdbserver");
     }
     for program in [
         test_binaries().join("glibc-static/tell"),
@@ -170,11 +169,8 @@ fn gdbserver(program: &Path, stream: UnixStream) {
     status.expect("it is there");
 }
 
-#[test]
 fn a_stub_that_is_none_is_told_in_one_sentence() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let noise = |mut stream: UnixStream| {
         let _ = stream.write_all(&b"noise ".repeat(1 << 18));
     };
@@ -200,11 +196,8 @@ fn a_stub_that_is_none_is_told_in_one_sentence() {
     }
 }
 
-#[test]
 fn an_emulator_that_does_not_listen_is_told() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let program = Path::new("/bin/true");
     let output = by_guest("false {gdb} {}", SHORT, program);
     assert_tells(&output, 1, &["other  ended with status 1 before that"]);

@@ -5,8 +5,14 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use support::comparing::{supplant, tracing_is_refused};
+use support::comparing::supplant;
+use support::system::needs_tracing;
 use support::{elf::Elf, scratch};
+
+trials![
+    every_field_is_documented_and_those_that_are_always_there_are,
+    all_outcomes_and_both_details_were_looked_at,
+];
 
 const PAGE: &str = include_str!("../docs/compare-json.md");
 
@@ -113,11 +119,8 @@ fn lines() -> Vec<Value> {
     commands.iter().map(line).collect()
 }
 
-#[test]
 fn every_field_is_documented_and_those_that_are_always_there_are() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let (documented, mut seen) = (documented(), BTreeSet::new());
     for line in lines() {
         assert_eq!(line["schema"], 2);
@@ -160,11 +163,8 @@ fn every_field_is_documented_and_those_that_are_always_there_are() {
     );
 }
 
-#[test]
 fn all_outcomes_and_both_details_were_looked_at() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let mut words: BTreeSet<String> = BTreeSet::new();
     for line in lines() {
         words.extend(line["outcome"].as_str().map(str::to_owned));

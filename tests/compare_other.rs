@@ -4,8 +4,18 @@ mod support;
 
 use std::path::Path;
 
-use support::comparing::{assert_tells, compare, supplant, text, tracing_is_refused};
+use support::comparing::{assert_tells, compare, supplant, text};
+use support::system::needs_tracing;
+use support::trials::ignore;
 use support::{builds, is_root, test_binaries};
+
+trials![
+    a_loader_that_calls_execve_is_no_different,
+    the_dynamic_linker_as_a_launcher_stays_the_program_that_proc_names,
+    we_as_another_loader_are_stopped_at_the_programs_entry,
+    what_does_not_get_there_is_told,
+    with_to_exit_only_what_can_be_seen_from_outside_counts,
+];
 
 const DYNAMIC_LINKER: &str = "/lib64/ld-linux-x86-64.so.2";
 
@@ -13,11 +23,8 @@ fn by_other(other: &str, program: &Path) -> std::process::Output {
     compare(&["--other", other], program)
 }
 
-#[test]
 fn a_loader_that_calls_execve_is_no_different() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let programs = ["glibc-static/tell", "glibc-pie/tell", "bare/align_2m"];
     let built = programs.iter().map(|name| test_binaries().join(name));
     for program in built
@@ -28,13 +35,10 @@ fn a_loader_that_calls_execve_is_no_different() {
     }
 }
 
-#[test]
 fn the_dynamic_linker_as_a_launcher_stays_the_program_that_proc_names() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     if !Path::new(DYNAMIC_LINKER).exists() {
-        return println!("ignored: there is no {DYNAMIC_LINKER}");
+        ignore(DYNAMIC_LINKER);
     }
     let output = by_other(&format!("{DYNAMIC_LINKER} {{}}"), Path::new("/bin/true"));
     assert_tells(&output, 1, &["comm", "exe", "saved_auxv.AT_PHDR"]);
@@ -45,11 +49,8 @@ fn the_dynamic_linker_as_a_launcher_stays_the_program_that_proc_names() {
     );
 }
 
-#[test]
 fn we_as_another_loader_are_stopped_at_the_programs_entry() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let run = format!("{} run {{}}", builds().remove(0).display());
     let output = by_other(&run, Path::new("/bin/true"));
     if is_root() {
@@ -69,11 +70,8 @@ fn we_as_another_loader_are_stopped_at_the_programs_entry() {
     }
 }
 
-#[test]
 fn what_does_not_get_there_is_told() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let program = Path::new("/bin/true");
     let output = by_other("false {}", program);
     assert_tells(
@@ -99,11 +97,8 @@ fn what_does_not_get_there_is_told() {
     assert_tells(&supplant(&words), 1, &["other  "]);
 }
 
-#[test]
 fn with_to_exit_only_what_can_be_seen_from_outside_counts() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let words = [
         "compare",
         "--to-exit",

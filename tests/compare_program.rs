@@ -5,9 +5,20 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::comparing::{assert_tells, compare, supplant, text, tracing_is_refused};
+use support::comparing::{assert_tells, compare, supplant, text};
 use support::elf::{EXIT_42, Elf, PAGE};
+use support::system::needs_tracing;
+use support::trials::ignore;
 use support::{builds, scratch, test_binaries};
+
+trials![
+    nothing_differs_but_what_is_known,
+    nothing_differs_without_randomisation_either,
+    the_libraries_are_there_by_then,
+    a_program_that_ends_before_that_is_told,
+    one_that_does_not_get_there_is_ended,
+    bytes_that_differ_are_shown_with_the_section_or_the_item_of_the_stack,
+];
 
 const PROGRAMS: [&str; 7] = [
     "glibc-pie/tell",
@@ -28,19 +39,16 @@ fn programs() -> Vec<PathBuf> {
         .collect()
 }
 
-#[test]
 fn nothing_differs_but_what_is_known() {
-    for program in programs().iter().filter(|_| !tracing_is_refused()) {
+    needs_tracing();
+    for program in &programs() {
         let output = compare(&["--at", "program"], program);
         assert_tells(&output, 0, &["0 different, "]);
     }
 }
 
-#[test]
 fn nothing_differs_without_randomisation_either() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     for program in programs() {
         let output = Command::new("setarch")
             .arg("-R")
@@ -49,17 +57,14 @@ fn nothing_differs_without_randomisation_either() {
             .arg(&program)
             .output();
         let Ok(output) = output else {
-            return println!("ignored: there is no setarch");
+            ignore("setarch");
         };
         assert_tells(&output, 0, &["0 different, "]);
     }
 }
 
-#[test]
 fn the_libraries_are_there_by_then() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let counts = |options: &[&str]| {
         let output = compare(options, Path::new("/bin/ls"));
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
@@ -80,11 +85,8 @@ fn with_interpreter(directory: &Path, code: &[u8]) -> PathBuf {
         .write(directory.join("program"))
 }
 
-#[test]
 fn a_program_that_ends_before_that_is_told() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let directory = scratch();
     let program = with_interpreter(directory.path(), &EXIT_42);
     let output = compare(&["--at", "program"], &program);
@@ -93,11 +95,8 @@ fn a_program_that_ends_before_that_is_told() {
     assert_tells(&output, 0, &["0 different, "]);
 }
 
-#[test]
 fn one_that_does_not_get_there_is_ended() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     const JUMP_TO_ITSELF: [u8; 2] = [0xeb, 0xfe];
     let directory = scratch();
     let program = with_interpreter(directory.path(), &JUMP_TO_ITSELF);
@@ -106,11 +105,8 @@ fn one_that_does_not_get_there_is_ended() {
     assert_tells(&output, 0, &["both not there after 0.2 seconds"]);
 }
 
-#[test]
 fn bytes_that_differ_are_shown_with_the_section_or_the_item_of_the_stack() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let output = supplant(&["diff", "kernel:/bin/true", "kernel:/bin/false"]);
     assert_tells(
         &output,
@@ -123,7 +119,7 @@ fn bytes_that_differ_are_shown_with_the_section_or_the_item_of_the_stack() {
         .args(["compare", "-a", "/bin/xrue", "/bin/true"])
         .output();
     let Ok(output) = output else {
-        return println!("ignored: there is no setarch");
+        ignore("setarch");
     };
     assert_tells(
         &output,

@@ -10,54 +10,41 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Failed};
 use support::alike::{alike, attributes, copy, program};
 use support::system::{address, prctl, system_call};
+use support::trials::{asserting, lacks, trial};
 use support::{Call, Ending, Outcome, builds, is_root, scratch};
 
 const SYS_MSEAL: i64 = 462;
 const NOBODY: u64 = 65534;
 
 fn main() {
-    let root = [
-        trial("saved_ids_become_the_effective_ones", saved_ids),
-        trial("an_ordinary_user_loses_capabilities", capabilities),
-        trial("ambient_capabilities_are_kept", ambient_capabilities),
-        trial("securebits_are_kept_but_for_keepcaps", securebits),
-        trial("an_undumpable_user_can_exec", undumpable),
-        trial("noexec_mounts_are_refused_unless_ignored", noexec),
-        trial("set_id_programs_are_refused_unless_ignored", set_id),
-        trial(
+    let root = lacks("root", is_root());
+    // Of no length: only whether there is such a call.
+    let seals = lacks("mseal", system_call(SYS_MSEAL, [0, 0, 0]).is_ok());
+    let mut trials = vec![
+        asserting("saved_ids_become_the_effective_ones", root, saved_ids),
+        asserting("an_ordinary_user_loses_capabilities", root, capabilities),
+        asserting("ambient_capabilities_are_kept", root, ambient_capabilities),
+        asserting("securebits_are_kept_but_for_keepcaps", root, securebits),
+        asserting("an_undumpable_user_can_exec", root, undumpable),
+        asserting("noexec_mounts_are_refused_unless_ignored", root, noexec),
+        asserting("set_id_programs_are_refused_unless_ignored", root, set_id),
+        asserting(
             "set_id_bits_that_the_kernel_ignores_are_ignored",
+            root,
             set_id_without_effect,
         ),
+        asserting("a_sealed_mapping_is_refused", seals, sealed),
     ];
-    let mut trials: Vec<_> = root
-        .into_iter()
-        .map(|trial| trial.with_kind("needs root").with_ignored_flag(!is_root()))
-        .collect();
-    // Of no length: only whether there is such a call.
-    let seals = system_call(SYS_MSEAL, [0, 0, 0]).is_ok();
-    trials.push(
-        trial("a_sealed_mapping_is_refused", sealed)
-            .with_kind("needs mseal")
-            .with_ignored_flag(!seals),
-    );
     for (name, args) in REAL_PROGRAMS {
         let path = find(name);
-        let missing = path.is_none();
+        let missing = lacks(name, path.is_some());
         let run = move || real_program(path.as_deref().unwrap_or(Path::new("")), args);
-        let trial = Trial::test(format!("{name}_runs"), run);
-        trials.push(trial.with_kind("needs it").with_ignored_flag(missing));
+        trials.push(trial(format!("{name}_runs"), missing, run));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
-}
-
-fn trial(name: &str, test: impl FnOnce() + Send + 'static) -> Trial {
-    Trial::test(name, || {
-        test();
-        Ok(())
-    })
 }
 
 const REAL_PROGRAMS: [(&str, &[&str]); 8] = [

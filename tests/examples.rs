@@ -9,7 +9,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use support::alike::script;
 use support::interposed::ended;
-use support::refused::{file, trial};
+use support::refused::file;
+use support::trials::trial;
 use support::{Call, Ending, Outcome, scratch};
 
 /// Tries the example of this name.

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 use supplant_loader::die_by;
 use support::alike::{copy, kept};
-use support::refused::{file, trial};
+use support::refused::file;
 use support::system::system_call;
+use support::trials::trial;
 use support::{Call, Ending, Outcome, check, difference, is_root, scratch, test_binaries};
 
 const NOFOLLOW: i32 = libc::AT_SYMLINK_NOFOLLOW;

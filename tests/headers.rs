@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use support::trials;
 use support::{Call, Outcome, builds, difference, is_root, scratch, without_randomization};
 use vectors::{Vector, rendered};
 
@@ -44,12 +45,13 @@ fn trials(vector: &Vector, program: PathBuf, directory: &Path) -> Vec<Trial> {
     let call = Arc::new(Call::new(program).directory(directory).no_randomize());
     let about = format!("{} ({})", vector.about, vector.rules);
     let reason = vector.needs_root.filter(|_| !is_root());
+    let missing = reason.map(|reason| format!("root: {reason}"));
     let trial = |by: &str, ours: Box<dyn Fn(&Call) -> Outcome + Send>| {
         let (call, about) = (Arc::clone(&call), about.clone());
-        let suffix = reason.map_or(String::new(), |reason| format!(" (needs root: {reason})"));
-        let name = format!("{by}::{}{suffix}", vector.name);
-        Trial::test(name, move || alike(&about, &call.by_kernel(), &ours(&call)))
-            .with_ignored_flag(reason.is_some())
+        let name = format!("{by}::{}", vector.name);
+        trials::trial(name, missing.as_deref(), move || {
+            alike(&about, &call.by_kernel(), &ours(&call))
+        })
     };
     let mut trials = vec![trial("library", Box::new(Call::by_library))];
     if vector.representative {

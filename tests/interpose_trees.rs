@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use libtest_mimic::{Arguments, Failed};
 use support::interposed::{Run, count, execs, log_lines, missing};
-use support::refused::trial;
+use support::trials::trial;
 use support::{Ending, Outcome, difference, scratch};
 
 /// Programs, the files that they work on, and how they are started.

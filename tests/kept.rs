@@ -5,33 +5,34 @@ mod support;
 
 use std::io;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 use support::alike::{alike, attributes, program, script, told};
 use support::system::{address, prctl, system_call};
+use support::trials::{asserting, lacks};
 use support::{Call, Ending, is_root, scratch};
 
 fn main() {
     let policy = Call::new("/bin/true").setup(interleave).by_kernel();
     let dispatch = Call::new("/bin/true").setup(dispatch).by_kernel();
     let trials = vec![
-        trial("descriptors_of_every_kind_are_kept", None, kinds),
-        trial("a_lock_of_a_file_is_kept", None, lock),
-        trial(
+        asserting("descriptors_of_every_kind_are_kept", None, kinds),
+        asserting("a_lock_of_a_file_is_kept", None, lock),
+        asserting(
             "message_queues_close",
             lacks("message queues", queue().is_ok()),
             no_queue,
         ),
-        trial(
+        asserting(
             "the_file_system_id_becomes_the_effective_one",
             lacks("root", is_root()),
             file_system_id,
         ),
-        trial(
+        asserting(
             "the_memory_policy_of_the_thread_is_kept",
             lacks("set_mempolicy", policy.ending == Ending::Exited(0)),
             memory_policy,
         ),
-        trial(
+        asserting(
             "dispatch_of_system_calls_ends",
             lacks(
                 "dispatch of system calls",
@@ -39,30 +40,13 @@ fn main() {
             ),
             no_dispatch,
         ),
-        trial(
+        asserting(
             "with_other_rights_the_stack_is_the_usual",
             lacks("root", is_root()),
             other_rights,
         ),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
-}
-
-fn trial(name: &str, missing: Option<&str>, test: fn()) -> Trial {
-    let trial = Trial::test(name, move || {
-        test();
-        Ok(())
-    });
-    match missing {
-        None => trial,
-        Some(what) => trial
-            .with_kind(format!("needs {what}"))
-            .with_ignored_flag(true),
-    }
-}
-
-fn lacks(what: &'static str, there: bool) -> Option<&'static str> {
-    (!there).then_some(what)
 }
 
 /// Puts a new descriptor where no other one is.

@@ -8,7 +8,20 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use support::layouts::{command, json, layout, programs, stdout};
+use support::trials::ignore;
 use support::{scratch, test_binaries};
+
+trials![
+    a_saved_maps_is_drawn_as_ever_in_three_widths,
+    a_pipe_is_eighty_columns_wide,
+    no_line_is_wider_than_asked,
+    colours_are_for_terminals_and_for_those_who_force_them,
+    an_address_has_its_segment_section_symbol_and_offset,
+    a_line_of_the_source_is_told_where_there_is_debug_information,
+    what_is_writable_and_executable_is_told_first,
+    two_subjects_are_set_side_by_side,
+    several_forms_are_written_at_once,
+];
 
 fn example(arguments: &[&str]) -> String {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/layout");
@@ -19,7 +32,6 @@ fn example(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("it writes UTF-8")
 }
 
-#[test]
 fn a_saved_maps_is_drawn_as_ever_in_three_widths() {
     let subject = "maps:example.maps";
     let drawn = |columns| example(&["--columns", columns, subject]);
@@ -30,7 +42,6 @@ fn a_saved_maps_is_drawn_as_ever_in_three_widths() {
     assert_eq!(ascending, include_str!("layout/example-ascending.txt"));
 }
 
-#[test]
 fn a_pipe_is_eighty_columns_wide() {
     assert_eq!(
         example(&["maps:example.maps"]),
@@ -38,7 +49,6 @@ fn a_pipe_is_eighty_columns_wide() {
     );
 }
 
-#[test]
 fn no_line_is_wider_than_asked() {
     let own = format!("pid:{}", std::process::id());
     let mut subjects: Vec<String> = programs()
@@ -58,7 +68,6 @@ fn no_line_is_wider_than_asked() {
     }
 }
 
-#[test]
 fn colours_are_for_terminals_and_for_those_who_force_them() {
     let with = |variables: &[(&str, &str)]| {
         let mut command = command(&["plan:/bin/true"]);
@@ -73,11 +82,10 @@ fn colours_are_for_terminals_and_for_those_who_force_them() {
     assert!(!with(&[("NO_COLOR", "1")]));
 }
 
-#[test]
 fn an_address_has_its_segment_section_symbol_and_offset() {
     let program = test_binaries().join("glibc-nopie/tell");
     if !program.exists() {
-        return println!("ignored: the test programs are not built");
+        ignore("the test programs");
     }
     let subject = format!("plan:{}", program.display());
     let layout = json(&[&subject]);
@@ -103,7 +111,6 @@ fn layout_at(address: &str, subject: &str) -> Output {
     layout(&["--at", address, subject])
 }
 
-#[test]
 fn a_line_of_the_source_is_told_where_there_is_debug_information() {
     let directory = scratch();
     let source = directory.path().join("program.c");
@@ -118,7 +125,7 @@ fn a_line_of_the_source_is_told_where_there_is_debug_information() {
         .args([&program, &source])
         .status();
     if !built.is_ok_and(|status| status.success()) {
-        return println!("ignored: there is no C compiler");
+        ignore("a C compiler");
     }
     let subject = format!("plan:{}", program.display());
     let symbol = |name: &str| {
@@ -143,11 +150,10 @@ fn a_line_of_the_source_is_told_where_there_is_debug_information() {
     );
 }
 
-#[test]
 fn what_is_writable_and_executable_is_told_first() {
     let program = test_binaries().join("bare/rwx_segment");
     if !program.exists() {
-        return println!("ignored: the test programs are not built");
+        ignore("the test programs");
     }
     let text = stdout(&[&format!("plan:{}", program.display())]);
     assert!(
@@ -157,7 +163,6 @@ fn what_is_writable_and_executable_is_told_first() {
     assert!(text.contains("W+X!"), "{text}");
 }
 
-#[test]
 fn two_subjects_are_set_side_by_side() {
     let (left, right) = ("plan:/bin/true", "maps:tests/layout/example.maps");
     let text = stdout(&["--with", right, left]);
@@ -179,7 +184,6 @@ fn two_subjects_are_set_side_by_side() {
     assert_eq!(heap.expect("it is one of them")["left"], Value::Null);
 }
 
-#[test]
 fn several_forms_are_written_at_once() {
     let directory = scratch();
     let path = |name: &str| directory.path().join(name).display().to_string();

@@ -11,8 +11,8 @@ use std::process::{Child, Command, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use supplant_loader::auxv::{AT_RANDOM, Auxv};
-use support::refused::trial;
 use support::system::no_core_files;
+use support::trials::trial;
 use support::{Call, Ending, Outcome, builds, scratch, test_binaries};
 
 const FLAVOURS: [&str; 6] = [

@@ -7,9 +7,20 @@ use std::process::Command;
 
 use support::elf::Elf;
 use support::layouts::{core_and_maps, json, layout};
+use support::trials::ignore;
 use support::{builds, scratch};
 
-#[test]
+trials![
+    every_bad_input_is_one_line_and_status_2,
+    options_behind_the_subject_are_the_programs_and_refused_where_there_is_none,
+    commands_that_cannot_use_a_subject_say_so,
+    a_process_that_has_ended_is_told,
+    a_process_that_may_not_be_read_is_told_with_the_errno,
+    a_core_file_cut_anywhere_is_read_or_refused,
+    garbage_in_headers_and_tables_is_drawn,
+    a_program_of_1170_segments_has_a_page_below_a_megabyte,
+];
+
 fn every_bad_input_is_one_line_and_status_2() {
     let directory = scratch();
     let write = |name: &str, bytes: &[u8]| {
@@ -60,7 +71,6 @@ fn every_bad_input_is_one_line_and_status_2() {
     }
 }
 
-#[test]
 fn options_behind_the_subject_are_the_programs_and_refused_where_there_is_none() {
     let output = layout(&["plan:/bin/true", "-l", "--html"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -72,7 +82,6 @@ fn options_behind_the_subject_are_the_programs_and_refused_where_there_is_none()
     );
 }
 
-#[test]
 fn commands_that_cannot_use_a_subject_say_so() {
     for subject in ["core:x", "maps:x", "plan:/bin/true"] {
         let output = Command::new(builds().remove(0))
@@ -85,7 +94,6 @@ fn commands_that_cannot_use_a_subject_say_so() {
     }
 }
 
-#[test]
 fn a_process_that_has_ended_is_told() {
     let mut child = Command::new("/bin/true").spawn().expect("it is there");
     std::thread::sleep(std::time::Duration::from_millis(200));
@@ -99,10 +107,9 @@ fn a_process_that_has_ended_is_told() {
     );
 }
 
-#[test]
 fn a_process_that_may_not_be_read_is_told_with_the_errno() {
     if support::is_root() {
-        return println!("ignored: root may read any process");
+        ignore("an ordinary user");
     }
     let output = layout(&["pid:1"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -113,14 +120,11 @@ fn a_process_that_may_not_be_read_is_told_with_the_errno() {
     );
 }
 
-#[test]
 fn a_core_file_cut_anywhere_is_read_or_refused() {
     use supplant_loader::core_file::CoreFile;
     use supplant_loader::layout::{Layout, from_core::of_core};
     let directory = scratch();
-    let Some(core) = core_and_maps(directory.path()) else {
-        return println!("ignored: no core file is written here (kernel.core_pattern, or a limit)");
-    };
+    let core = core_and_maps(directory.path());
     let bytes = fs::read(core).expect("it was just written");
     let sizes = (0..bytes.len().min(12_000)).chain((12_000..bytes.len()).step_by(9_973));
     let mut drawn = 0;
@@ -136,7 +140,6 @@ fn a_core_file_cut_anywhere_is_read_or_refused() {
 }
 
 /// A program with random bytes in its headers and tables, mapped where it is when it is whole.
-#[test]
 fn garbage_in_headers_and_tables_is_drawn() {
     use supplant_loader::layout::{Binary, Layout, symbols::nearest};
     let path = fs::canonicalize("/bin/true").expect("it is there");
@@ -179,7 +182,6 @@ fn garbage_in_headers_and_tables_is_drawn() {
     }
 }
 
-#[test]
 fn a_program_of_1170_segments_has_a_page_below_a_megabyte() {
     let directory = scratch();
     let mut elf = Elf::standard();

@@ -7,8 +7,19 @@ use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 
 use serde_json::Value;
-use support::layouts::{core_and_maps, fixed, json, number, programs, tracing_is_refused};
+use support::layouts::{core_and_maps, fixed, json, number, programs};
+use support::system::needs_tracing;
+use support::trials::ignore;
 use support::{builds, scratch};
+
+trials![
+    the_plan_is_what_the_kernel_does,
+    chance_stays_in_its_window_in_the_kernels_hands,
+    the_offset_that_is_told_holds_the_byte_that_is_in_memory,
+    a_core_file_tells_what_maps_told,
+    a_comparison_has_a_page_with_both_sides,
+    a_program_whose_file_is_gone_still_has_its_segments,
+];
 
 /// What maps says too: range, mode, offset; and name and role.
 fn mappings(layout: &Value) -> Vec<Value> {
@@ -29,11 +40,8 @@ fn mappings(layout: &Value) -> Vec<Value> {
     kept.collect()
 }
 
-#[test]
 fn the_plan_is_what_the_kernel_does() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     for program in programs() {
         let program = fs::canonicalize(program).expect("it is there");
         let name = program.display();
@@ -44,7 +52,7 @@ fn the_plan_is_what_the_kernel_does() {
         ];
         let [plan, kernel, ours] = subjects.map(|subject| fixed(&[&subject]));
         let Some(((plan, kernel), ours)) = plan.zip(kernel).zip(ours) else {
-            return println!("ignored: randomisation cannot be switched off here");
+            ignore("a personality without randomisation");
         };
         assert_eq!(mappings(&plan), mappings(&kernel), "{name}");
         assert_eq!(mappings(&ours), mappings(&kernel), "{name}");
@@ -52,11 +60,8 @@ fn the_plan_is_what_the_kernel_does() {
     }
 }
 
-#[test]
 fn chance_stays_in_its_window_in_the_kernels_hands() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     for program in programs().take(4) {
         for _ in 0..12 {
             let layout = json(&[&format!("kernel:{}", program.display())]);
@@ -79,7 +84,6 @@ fn chance_stays_in_its_window_in_the_kernels_hands() {
 }
 
 /// Where a region shows a file, the byte that `--at` names in the file is the byte in memory.
-#[test]
 fn the_offset_that_is_told_holds_the_byte_that_is_in_memory() {
     let pid = std::process::id();
     let subject = format!("pid:{pid}");
@@ -113,12 +117,9 @@ fn the_offset_that_is_told_holds_the_byte_that_is_in_memory() {
     assert!(compared > 4, "{compared}");
 }
 
-#[test]
 fn a_core_file_tells_what_maps_told() {
     let directory = scratch();
-    let Some(core) = core_and_maps(directory.path()) else {
-        return println!("ignored: no core file is written here (kernel.core_pattern, or a limit)");
-    };
+    let core = core_and_maps(directory.path());
     let maps = directory.path().join("maps");
     let subjects =
         [("core", &core), ("maps", &maps)].map(|(kind, path)| format!("{kind}:{}", path.display()));
@@ -138,11 +139,8 @@ fn a_core_file_tells_what_maps_told() {
     }
 }
 
-#[test]
 fn a_comparison_has_a_page_with_both_sides() {
-    if tracing_is_refused() {
-        return;
-    }
+    needs_tracing();
     let directory = scratch();
     let page = directory.path().join("page.html");
     let made = |arguments: &[&str]| {
@@ -184,7 +182,6 @@ fn a_comparison_has_a_page_with_both_sides() {
     );
 }
 
-#[test]
 fn a_program_whose_file_is_gone_still_has_its_segments() {
     let directory = scratch();
     let path = directory.path().join("gone");

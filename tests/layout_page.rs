@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::layouts::tracing_is_refused;
+use support::system::needs_tracing;
+use support::trials::{lacks, trial};
 use support::{builds, scratch, test_binaries};
 
 /// Before the page's own script: collects its errors.
@@ -42,23 +43,23 @@ fn main() {
         ("hostile_names", &["maps:HOSTILE"]),
         ("many_mappings", &["maps:MANY"]),
     ];
-    let trial = |name: &str, command: &'static str, arguments: &[&str]| {
+    let look = |name: &str, command: &'static str, arguments: &[&str]| {
         let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
-        let ignored = browser.is_none();
+        let missing = lacks("chromium", browser.is_some());
         let browser = browser.clone().unwrap_or_default();
-        let run = move || explore(&browser, command, &arguments);
-        Trial::test(name, run)
-            .with_kind("needs chromium")
-            .with_ignored_flag(ignored)
+        trial(name, missing, move || {
+            if command == "diff" {
+                needs_tracing();
+            }
+            explore(&browser, command, &arguments)
+        })
     };
     let mut trials: Vec<Trial> = cases
         .iter()
-        .map(|(name, arguments)| trial(name, "layout", arguments))
+        .map(|(name, arguments)| look(name, "layout", arguments))
         .collect();
     let programs = ["kernel:/bin/true", "kernel:/bin/false"];
-    let compared = trial("a_comparison", "diff", &programs).with_kind("needs chromium, ptrace");
-    let ignored = browser.is_none() || tracing_is_refused();
-    trials.push(compared.with_ignored_flag(ignored));
+    trials.push(look("a_comparison", "diff", &programs));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 

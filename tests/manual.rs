@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::refused::trial;
 use support::scratch;
+use support::trials::trial;
 
 /// The distributable command has no `manual`.
 const BUILD: &str = env!("CARGO_BIN_EXE_supplant");

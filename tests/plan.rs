@@ -16,6 +16,20 @@ use serde_json::Value;
 use support::refused::forking;
 use support::{builds, test_binaries};
 
+trials![
+    hosts::this_host_in_a_file_gives_the_same_plan,
+    hosts::a_program_of_another_machine_is_planned_on_a_host_of_its_kind,
+    hosts::a_file_that_is_no_host_is_refused_in_one_line,
+    like_run::without_randomisation_a_plan_is_what_run_does,
+    like_run::a_seed_gives_the_same_plan_again_and_run_follows_it,
+    like_run::without_randomisation_a_plan_is_what_the_kernel_does,
+    like_run::the_system_calls_are_those_of_run,
+    like_run::what_stays_different_is_what_run_says,
+    shown::the_stack_is_shown_without_a_byte_left_out,
+    shown::a_program_that_would_be_refused_is_shown_as_far_as_it_goes,
+    shown::lines_fit_their_page,
+];
+
 const PROGRAMS: [&str; 11] = [
     "glibc-pie/tell",
     "glibc-nopie/tell",

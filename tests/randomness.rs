@@ -6,7 +6,14 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use support::trials::ignore;
 use support::{Call, Ending, builds, test_binaries};
+
+trials![
+    a_position_independent_program_is_random_where_the_kernel_makes_it_so,
+    a_static_position_independent_program_is_random_where_the_kernel_makes_it_so,
+    a_program_at_fixed_addresses_is_random_where_the_kernel_makes_it_so,
+];
 
 /// Enough that a bit which is random is the same in all of them once in 2^150 times.
 const RUNS: usize = 150;
@@ -95,8 +102,7 @@ fn spreads(call: &Call, build: Option<&PathBuf>) -> BTreeMap<&'static str, Sprea
 fn alike(flavour: &str) {
     let program = test_binaries().join(flavour).join("tell");
     if !program.exists() {
-        println!("ignored: {} is not built", program.display());
-        return;
+        ignore("the test programs");
     }
     let call = Call::new(program);
     let kernel = spreads(&call, None);
@@ -129,17 +135,14 @@ fn alike(flavour: &str) {
     }
 }
 
-#[test]
 fn a_position_independent_program_is_random_where_the_kernel_makes_it_so() {
     alike("glibc-pie");
 }
 
-#[test]
 fn a_static_position_independent_program_is_random_where_the_kernel_makes_it_so() {
     alike("glibc-static-pie");
 }
 
-#[test]
 fn a_program_at_fixed_addresses_is_random_where_the_kernel_makes_it_so() {
     alike("glibc-static");
 }

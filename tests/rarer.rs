@@ -12,11 +12,12 @@ use std::os::fd::IntoRawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::alike::{alike, bare, forked, program};
 use support::system::{address, prctl, system_call};
+use support::trials::{asserting, lacks};
 use support::{Call, Ending, Outcome};
 
 const WAITERS: u32 = 1 << 31;
@@ -27,62 +28,45 @@ const HELD: u32 = 0x2a;
 fn main() {
     let speculation = prctl(libc::PR_GET_SPECULATION_CTRL, [0]).is_ok() && can_speculate();
     let trials = vec![
-        trial("held_robust_mutexes_are_left_by_a_dead_owner", None, robust),
-        trial("broken_robust_lists_are_survived", None, broken_robust),
-        trial(
+        asserting("held_robust_mutexes_are_left_by_a_dead_owner", None, robust),
+        asserting("broken_robust_lists_are_survived", None, broken_robust),
+        asserting(
             "contexts_of_asynchronous_io_are_destroyed",
             lacks("io_setup", asynchronous_io().is_ok()),
             no_asynchronous_io,
         ),
-        trial(
+        asserting(
             "shared_memory_of_system_v_is_detached",
             lacks("System V shared memory", attach().is_ok()),
             no_shared_memory,
         ),
-        trial(
+        asserting(
             "the_local_descriptor_table_is_emptied",
             lacks("modify_ldt", local_descriptor().is_ok()),
             no_local_descriptors,
         ),
-        trial(
+        asserting(
             "a_table_of_descriptors_that_another_process_shares_is_its_own_afterwards",
             None,
             shared_table,
         ),
-        trial(
+        asserting(
             "what_was_to_last_until_an_exec_ends",
             lacks("control of speculation", speculation),
             speculate_again,
         ),
-        trial(
+        asserting(
             "cpuid_is_let_through_again",
             lacks("CPUID faulting", forbid_cpuid_in_child()),
             cpuid,
         ),
-        trial(
+        asserting(
             "of_very_many_descriptors_every_second_one_is_closed",
             lacks("a higher limit of descriptors", many() > 1000),
             many_descriptors,
         ),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
-}
-
-fn trial(name: &str, missing: Option<&str>, test: fn()) -> Trial {
-    let trial = Trial::test(name, move || {
-        test();
-        Ok(())
-    });
-    match missing {
-        None => trial,
-        Some(what) => trial
-            .with_kind(format!("needs {what}"))
-            .with_ignored_flag(true),
-    }
-}
-
-fn lacks(what: &'static str, there: bool) -> Option<&'static str> {
-    (!there).then_some(what)
 }
 
 /// A page that this process and its children share.

@@ -7,7 +7,8 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use crate::support::elf::{Elf, TASK_SIZE};
-use crate::support::refused::{file, forking, trial};
+use crate::support::refused::{file, forking};
+use crate::support::trials::trial;
 use crate::support::{Call, Ending, builds, scratch};
 
 /// Its name, the finding, what stands in the message or the bytes, and the file's bytes.

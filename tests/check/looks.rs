@@ -8,7 +8,7 @@ use supplant_loader::page::PageSize;
 
 use crate::asserting;
 use crate::support::elf::{self, Elf, PAGE, ProgramHeader};
-use crate::support::refused::trial;
+use crate::support::trials::trial;
 
 /// The finding, and what is changed in the standard file.
 type Case = (&'static str, fn(&mut Elf));

@@ -13,7 +13,8 @@ use supplant_loader::arguments::Arguments;
 use supplant_loader::check::{Report, Verdict, examine};
 use supplant_loader::trace::{Started, by_kernel};
 
-use crate::support::refused::{file, forking, trial};
+use crate::support::refused::{file, forking};
+use crate::support::trials::trial;
 use crate::support::{is_root, scratch, test_binaries};
 use crate::vectors;
 use crate::{asserting, numbers};

@@ -3,7 +3,7 @@
 use libtest_mimic::{Failed, Trial};
 
 use crate::session::{Who, command, missing, open_to_all, output};
-use crate::support::refused::trial;
+use crate::support::trials::trial;
 use crate::support::{builds, scratch, test_binaries};
 
 pub fn trials() -> Vec<Trial> {

@@ -10,8 +10,8 @@ use crate::session::{
     IN_INNER, QUIET, Running, Who, command, debug, expressions, frames, missing, open_to_all,
     output, path, paths,
 };
-use crate::support::refused::trial;
 use crate::support::system::no_core_files;
+use crate::support::trials::trial;
 use crate::support::{builds, scratch, test_binaries};
 
 const FLAVOURS: [&str; 6] = [

@@ -12,7 +12,7 @@ use crate::session::{
     IN_INNER, PATIENCE, QUIET, Running, Who, command, contains, debug, expressions, frames,
     missing, output, path, text,
 };
-use crate::support::refused::trial;
+use crate::support::trials::trial;
 use crate::support::{alike, builds, scratch, test_binaries};
 
 pub fn trials() -> Vec<Trial> {

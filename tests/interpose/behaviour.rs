@@ -8,6 +8,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::support::interposed::{Run, count, ended, log_lines, missing};
 use crate::support::refused;
+use crate::support::trials;
 use crate::support::{self, Ending, builds, scratch};
 
 const GLIBC_STATIC: &str = "target/test-binaries/glibc-static/arguments";
@@ -104,7 +105,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let common = missing(&["bash", "env"]);
     let trial = |(name, need, run): Case| {
         let needs = common.clone().or_else(|| need.missing());
-        refused::trial(name, needs.as_deref(), move || run(scratch().path()))
+        trials::trial(name, needs.as_deref(), move || run(scratch().path()))
     };
     CASES.into_iter().map(trial).collect()
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use libtest_mimic::{Failed, Trial};
 
 use crate::support::interposed::{Run, ended, interposer, library, missing};
-use crate::support::refused::trial;
+use crate::support::trials::trial;
 use crate::support::{Ending, scratch};
 
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/loader/interpose");

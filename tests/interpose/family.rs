@@ -10,7 +10,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::support::elf::Elf;
 use crate::support::interposed::{Run, count, ended, log_lines, missing};
-use crate::support::refused::trial;
+use crate::support::trials::trial;
 use crate::support::{Ending, difference};
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interpose/family");

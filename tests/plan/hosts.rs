@@ -10,8 +10,7 @@ use crate::support::refused::file;
 use crate::support::scratch;
 use crate::{address, output, plan, planned, programs, supplant, text};
 
-#[test]
-fn this_host_in_a_file_gives_the_same_plan() {
+pub(crate) fn this_host_in_a_file_gives_the_same_plan() {
     let directory = scratch();
     let path = directory.path().join("host.json");
     let here = output(&mut supplant(&["plan", "--print-host"]));
@@ -38,8 +37,7 @@ fn this_host_in_a_file_gives_the_same_plan() {
     assert_eq!(text(&again), text(&here));
 }
 
-#[test]
-fn a_program_of_another_machine_is_planned_on_a_host_of_its_kind() {
+pub(crate) fn a_program_of_another_machine_is_planned_on_a_host_of_its_kind() {
     let directory = scratch();
     let arm = Elf::standard_pie()
         .with_data()
@@ -124,8 +122,7 @@ const NO_HOSTS: [(&str, &str); 12] = [
     ),
 ];
 
-#[test]
-fn a_file_that_is_no_host_is_refused_in_one_line() {
+pub(crate) fn a_file_that_is_no_host_is_refused_in_one_line() {
     let directory = scratch();
     let path = directory.path().join("host.json");
     for (json, reason) in NO_HOSTS {

@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread;
@@ -14,6 +15,7 @@ use supplant_loader::arguments::Arguments;
 use supplant_loader::trace::{Started, by_kernel};
 
 use crate::support::refused::forking;
+use crate::support::trials::ignore;
 use crate::support::{scratch, test_binaries};
 use crate::{address, output, planned, programs, supplant};
 
@@ -126,15 +128,13 @@ fn same_as_run(options: &[&str], program: &Path) {
     }
 }
 
-#[test]
-fn without_randomisation_a_plan_is_what_run_does() {
+pub(crate) fn without_randomisation_a_plan_is_what_run_does() {
     for program in programs() {
         same_as_run(&["-R"], &program);
     }
 }
 
-#[test]
-fn a_seed_gives_the_same_plan_again_and_run_follows_it() {
+pub(crate) fn a_seed_gives_the_same_plan_again_and_run_follows_it() {
     for program in programs() {
         let both = [(); 2].map(|()| planned(&["--seed", "7"], &program));
         assert_eq!(both[0]["mappings"], both[1]["mappings"]);
@@ -148,8 +148,7 @@ fn a_seed_gives_the_same_plan_again_and_run_follows_it() {
     );
 }
 
-#[test]
-fn without_randomisation_a_plan_is_what_the_kernel_does() {
+pub(crate) fn without_randomisation_a_plan_is_what_the_kernel_does() {
     let thread = thread::spawn(|| {
         // The personality is this thread's, and its children's.
         unshare(CloneFlags::CLONE_FS).expect("anyone may");
@@ -162,8 +161,7 @@ fn without_randomisation_a_plan_is_what_the_kernel_does() {
                 envp: vec![c"NAME=value".to_owned()],
             };
             let Ok(Started::Stopped(stopped)) = by_kernel(&[path], &arguments) else {
-                println!("ignored: tracing a child is not permitted here");
-                return;
+                ignore("permission to trace a child");
             };
             let pid = u32::try_from(stopped.pid()).expect("a process id");
             let (maps, text) = (proc(pid, "maps"), proc(pid, "stat"));
@@ -188,12 +186,13 @@ fn without_randomisation_a_plan_is_what_the_kernel_does() {
             );
         }
     });
-    thread.join().expect("it does not panic");
+    thread
+        .join()
+        .unwrap_or_else(|payload| resume_unwind(payload));
 }
 
 /// The rows of the plan are those of the log, but for places and descriptors that the loader chooses.
-#[test]
-fn the_system_calls_are_those_of_run() {
+pub(crate) fn the_system_calls_are_those_of_run() {
     let program = test_binaries().join("glibc-pie/tell");
     let directory = scratch();
     let log = directory.path().join("log");
@@ -225,8 +224,7 @@ fn the_system_calls_are_those_of_run() {
     );
 }
 
-#[test]
-fn what_stays_different_is_what_run_says() {
+pub(crate) fn what_stays_different_is_what_run_says() {
     let program = test_binaries().join("glibc-pie/tell");
     let mut command = supplant(&["run", "-R", "-v"]);
     let output = output(command.arg(&program));

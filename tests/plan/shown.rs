@@ -9,8 +9,7 @@ use crate::support::refused::file;
 use crate::support::scratch;
 use crate::{address, output, plan, planned, programs, supplant, text};
 
-#[test]
-fn the_stack_is_shown_without_a_byte_left_out() {
+pub(crate) fn the_stack_is_shown_without_a_byte_left_out() {
     let plan = planned(&["-R", "-e", "LAST=1"], &programs()[0]);
     let items = plan["stack"].as_array().expect("a list");
     let number = |value: &Value| {
@@ -85,8 +84,7 @@ fn refused(directory: &Path) -> [(&'static str, Vec<u8>, Value, usize); 5] {
     ]
 }
 
-#[test]
-fn a_program_that_would_be_refused_is_shown_as_far_as_it_goes() {
+pub(crate) fn a_program_that_would_be_refused_is_shown_as_far_as_it_goes() {
     let directory = scratch();
     let at = |name: &str| directory.path().join(name);
     for (name, bytes, outcome, files) in refused(directory.path()) {
@@ -118,8 +116,7 @@ fn a_program_that_would_be_refused_is_shown_as_far_as_it_goes() {
     assert_eq!(plan(&[], &at("nothing")).status.code(), Some(1));
 }
 
-#[test]
-fn lines_fit_their_page() {
+pub(crate) fn lines_fit_their_page() {
     let directory = scratch();
     let wide = Elf::standard().with_data().with(|elf| {
         let header = elf::ProgramHeader {

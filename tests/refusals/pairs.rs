@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::{Failed, Trial};
 
 use crate::support::elf::Elf;
-use crate::support::refused::{expect, file, needs_mounts, program, same, trial};
+use crate::support::refused::{expect, file, needs_mounts, program, same};
+use crate::support::trials::trial;
 use crate::support::{Call, Ending, scratch};
 
 /// What is in the file; without anything wrong, a program.

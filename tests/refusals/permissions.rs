@@ -8,9 +8,10 @@ use std::path::Path;
 use libtest_mimic::{Failed, Trial};
 
 use crate::support::refused::{
-    NOBODY, all, chown, expect, file, needs_root, program, same, same_by_all, set_ids, trial,
+    NOBODY, all, chown, expect, file, needs_root, program, same, same_by_all, set_ids,
 };
 use crate::support::system::{address, system_call};
+use crate::support::trials::trial;
 use crate::support::{Call, Ending, builds, is_root, scratch};
 
 /// Each bit alone, each combination of execute bits with and without the bits for reading, and usual ones.

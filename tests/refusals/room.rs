@@ -9,7 +9,8 @@ use std::thread;
 use libc::RLIMIT_STACK;
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::refused::{all, expect, file, program, same, same_by_all, trial};
+use crate::support::refused::{all, expect, file, program, same, same_by_all};
+use crate::support::trials::trial;
 use crate::support::{Call, Ending, scratch};
 
 const KIB: u64 = 1024;

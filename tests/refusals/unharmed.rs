@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::{Failed, Trial};
 
 use crate::support::elf::Elf;
-use crate::support::refused::{expect, file, program, trial};
+use crate::support::refused::{expect, file, program};
 use crate::support::system::{address, block, set_action, system_call};
+use crate::support::trials::trial;
 use crate::support::{Call, Ending, scratch};
 
 const REFUSALS: usize = 200;

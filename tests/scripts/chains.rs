@@ -4,7 +4,8 @@ use std::fs::OpenOptions;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::refused::{all, expect, file, same_by_all, trial};
+use crate::support::refused::{all, expect, file, same_by_all};
+use crate::support::trials::trial;
 use crate::support::{Call, Ending};
 use crate::{fixture, script};
 

@@ -7,8 +7,9 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::support::elf::Elf;
 use crate::support::refused::{
-    NOBODY, chown, expect, file, needs_root, program, same, same_by_all, trial,
+    NOBODY, chown, expect, file, needs_root, program, same, same_by_all,
 };
+use crate::support::trials::trial;
 use crate::support::{Call, Ending, is_root, scratch, test_binaries};
 use crate::{fixture, script};
 

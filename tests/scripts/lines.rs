@@ -3,7 +3,8 @@
 use libtest_mimic::{Failed, Trial};
 
 use crate::support::Ending;
-use crate::support::refused::{all, expect, same_by_all, trial};
+use crate::support::refused::{all, expect, same_by_all};
+use crate::support::trials::trial;
 use crate::{compare, fixture, script};
 
 /// A program's start, and whether it is refused.

@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use super::trials::ignore;
 use super::{builds, test_binaries};
 
 pub const PROGRAMS: [&str; 10] = [
@@ -22,7 +23,11 @@ pub const PROGRAMS: [&str; 10] = [
 
 pub fn programs() -> impl Iterator<Item = PathBuf> {
     let paths = PROGRAMS.iter().map(|name| test_binaries().join(name));
-    paths.filter(|path| path.exists())
+    let built: Vec<_> = paths.filter(|path| path.exists()).collect();
+    if built.is_empty() {
+        ignore("the test programs");
+    }
+    built.into_iter()
 }
 
 pub fn command(arguments: &[&str]) -> Command {
@@ -69,22 +74,13 @@ pub fn fixed(arguments: &[&str]) -> Option<Value> {
     serde_json::from_slice(&output.ok()?.stdout).ok()
 }
 
-/// A kernel may forbid tracing altogether.
-pub fn tracing_is_refused() -> bool {
-    let refused = layout(&["kernel:/bin/true"]).status.code() == Some(2);
-    if refused {
-        println!("ignored: tracing a child is not permitted here");
-    }
-    refused
-}
-
 pub fn number(value: &Value) -> u64 {
     let text = value.as_str().expect("addresses are strings");
     u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("of hexadecimal digits")
 }
 
-/// A shell that writes its maps and dies; its core file, where this machine writes one into the directory.
-pub fn core_and_maps(directory: &Path) -> Option<PathBuf> {
+/// A shell that writes its maps and dies; its core file.
+pub fn core_and_maps(directory: &Path) -> PathBuf {
     let script = "ulimit -c unlimited; cat /proc/$$/maps >maps; kill -SEGV $$";
     let ended = Command::new("sh")
         .args(["-c", script])
@@ -92,6 +88,7 @@ pub fn core_and_maps(directory: &Path) -> Option<PathBuf> {
         .output();
     ended.expect("there is a shell");
     let mut entries = std::fs::read_dir(directory).expect("it is ours").flatten();
-    let core = entries.find(|entry| entry.file_name().to_string_lossy().starts_with("core"))?;
-    Some(core.path())
+    let core = entries.find(|entry| entry.file_name().to_string_lossy().starts_with("core"));
+    core.unwrap_or_else(|| ignore("core files in the directory (kernel.core_pattern, RLIMIT_CORE)"))
+        .path()
 }

@@ -14,6 +14,7 @@ pub mod layouts;
 pub mod outcome;
 pub mod refused;
 pub mod system;
+pub mod trials;
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::{PoisonError, RwLock};
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Failed;
 
 use super::elf::Elf;
 use super::{Call, Ending, Outcome, builds, check, difference, is_root, test_binaries};
@@ -54,20 +54,6 @@ pub fn arguments_program(path: impl AsRef<Path>) -> PathBuf {
 
 pub fn chown(path: &Path, uid: u32, gid: u32) {
     std::os::unix::fs::chown(path, Some(uid), Some(gid)).expect("root may");
-}
-
-/// A trial, ignored where something that it needs is missing.
-pub fn trial(
-    name: impl Into<String>,
-    missing: Option<&str>,
-    run: impl FnOnce() -> Result<(), Failed> + Send + 'static,
-) -> Trial {
-    match missing {
-        None => Trial::test(name, run),
-        Some(what) => {
-            Trial::test(format!("{} (needs {what})", name.into()), run).with_ignored_flag(true)
-        }
-    }
 }
 
 /// What a trial that has to give files away needs.

@@ -1,6 +1,11 @@
 //! System calls that bring a forked child into some state, by their numbers: the C library hides some of that.
 
 use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use super::check;
+use super::trials::ignore;
 
 /// A system call. Pointers among the arguments are the test's to answer for; it runs in a child that is about to exec.
 pub fn system_call<const N: usize>(number: i64, arguments: [u64; N]) -> io::Result<i64> {
@@ -71,6 +76,28 @@ pub fn apply(filter: &mut [libc::sock_filter]) -> io::Result<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, [1])?;
     let mode = libc::SECCOMP_MODE_FILTER.into();
     prctl(libc::PR_SET_SECCOMP, [mode, address(&program)])
+}
+
+/// A machine may forbid tracing altogether: asked of the kernel, not of what is tested.
+pub fn may_trace() -> bool {
+    // SAFETY: takes no pointer.
+    let traced = || check(unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) } as i32);
+    let mut command = Command::new("/bin/true");
+    // SAFETY: one system call.
+    unsafe { command.pre_exec(traced) };
+    let Ok(mut child) = command.spawn() else {
+        return false;
+    };
+    // It is stopped.
+    child.kill().expect("it is ours");
+    child.wait().is_ok()
+}
+
+/// Ends the test as ignored where a child may not be traced.
+pub fn needs_tracing() {
+    if !may_trace() {
+        ignore("permission to trace a child");
+    }
 }
 
 /// Why a core file will not be written to the directory of a program that crashes, if so.

@@ -11,6 +11,7 @@ use libtest_mimic::Trial;
 use nix::errno::Errno;
 use serde_json::{Value, json};
 
+use crate::support::trials::{lacks, trial};
 use crate::support::{Call, Ending, Outcome};
 use crate::vectors::{self, Vector, pages_crc32, rendered};
 
@@ -53,9 +54,8 @@ fn write_some(directory: &Path, vectors: &[Vector]) -> io::Result<()> {
 /// The runner finds that a loader that calls execve does what the kernel does, and one that does nothing does not.
 pub(crate) fn the_runner_tells() -> Trial {
     let has_python = Command::new("python3").arg("-V").output().is_ok();
-    let needs = if has_python { "" } else { " (needs python3)" };
-    let name = format!("manifest::the_runner_tells_the_kernel_from_another_loader{needs}");
-    Trial::test(name, || {
+    let name = "manifest::the_runner_tells_the_kernel_from_another_loader";
+    trial(name, lacks("python3", has_python), || {
         const EVERY: usize = 100;
         let vectors: Vec<_> = vectors::all().into_iter().step_by(EVERY).collect();
         let directory = crate::scratch();
@@ -71,7 +71,6 @@ pub(crate) fn the_runner_tells() -> Trial {
         }
         Ok(())
     })
-    .with_ignored_flag(!has_python)
 }
 
 fn line(vector: &Vector, directory: &str, place: &Path) -> io::Result<Value> {

@@ -1,0 +1,266 @@
+//! The library in a crate of somebody else: packaged, outside the workspace, in cargo's own profiles.
+//!
+//! Cargo's default release profile once did not link it, though each profile of this workspace did. Profiles are set by
+//! cargo's environment variables, so that what they do not change (procedural macros) is built once.
+
+mod support;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::{fs, io};
+
+use libtest_mimic::{Arguments, Failed};
+use support::trials::{lacks, trial};
+
+/// One way to build it.
+#[derive(Clone, Copy)]
+struct Way {
+    name: &'static str,
+    edition: &'static str,
+    target: Option<&'static str>,
+    arguments: &'static [&'static str],
+    /// Environment variables of cargo for its profile.
+    settings: &'static [(&'static str, &'static str)],
+}
+
+static TURN: Mutex<()> = Mutex::new(());
+
+const MUSL: &str = "x86_64-unknown-linux-musl";
+const DEV: Way = Way {
+    name: "dev",
+    edition: "2024",
+    target: None,
+    arguments: &[],
+    settings: &[],
+};
+const RELEASE: Way = Way {
+    name: "release",
+    arguments: &["--release"],
+    ..DEV
+};
+
+const fn release(name: &'static str, settings: &'static [(&'static str, &'static str)]) -> Way {
+    Way {
+        name,
+        settings,
+        ..RELEASE
+    }
+}
+
+const WAYS: [Way; 18] = [
+    DEV,
+    Way {
+        name: "dev_opt_level_1",
+        settings: &[("CARGO_PROFILE_DEV_OPT_LEVEL", "1")],
+        ..DEV
+    },
+    RELEASE,
+    Way {
+        name: "release_edition_2021",
+        edition: "2021",
+        ..RELEASE
+    },
+    Way {
+        name: "release_all_features",
+        arguments: &["--release", "--features", "all"],
+        ..RELEASE
+    },
+    release(
+        "release_opt_level_1",
+        &[("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")],
+    ),
+    release(
+        "release_opt_level_2",
+        &[("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2")],
+    ),
+    release(
+        "release_opt_level_s",
+        &[("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")],
+    ),
+    release(
+        "release_opt_level_z",
+        &[("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z")],
+    ),
+    release("release_lto_off", &[("CARGO_PROFILE_RELEASE_LTO", "off")]),
+    release("release_lto_thin", &[("CARGO_PROFILE_RELEASE_LTO", "thin")]),
+    release("release_lto_fat", &[("CARGO_PROFILE_RELEASE_LTO", "fat")]),
+    release(
+        "release_panic_abort",
+        &[("CARGO_PROFILE_RELEASE_PANIC", "abort")],
+    ),
+    release("release_debug", &[("CARGO_PROFILE_RELEASE_DEBUG", "true")]),
+    release(
+        "release_one_unit",
+        &[("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")],
+    ),
+    release(
+        "release_incremental",
+        &[("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")],
+    ),
+    Way {
+        name: "dev_musl",
+        target: Some(MUSL),
+        ..DEV
+    },
+    Way {
+        name: "release_musl",
+        target: Some(MUSL),
+        ..RELEASE
+    },
+];
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside");
+    if !arguments.list {
+        lay_out(&place).expect("the library is packaged and the target folder is writable");
+    }
+    let missing = lacks("the standard library for that target", has_target(MUSL));
+    let trials = WAYS.into_iter().map(|way| {
+        let place = place.clone();
+        let missing = missing.filter(|_| way.target.is_some());
+        trial(
+            format!("it_builds_and_runs::{}", way.name),
+            missing,
+            move || builds_and_runs(&place, way),
+        )
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    // What cargo sets for this test is not for a stranger.
+    command
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command
+}
+
+fn has_target(target: &str) -> bool {
+    let printed = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", target])
+        .output();
+    let folder = printed.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    folder.is_ok_and(|folder| Path::new(&folder).is_dir())
+}
+
+/// The crate in each edition; beside them the library as it is published, and once more as an older version; and the versions
+/// of the workspace's dependencies, so that nothing is downloaded.
+fn lay_out(place: &Path) -> io::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let packaging = place.join("packaging");
+    succeeded(
+        cargo()
+            .args([
+                "package",
+                "--package",
+                "supplant-loader",
+                "--no-verify",
+                "--allow-dirty",
+                "--offline",
+                "--quiet",
+            ])
+            .args([OsStr::new("--target-dir"), packaging.as_os_str()])
+            .current_dir(root),
+    )?;
+    let name = format!("supplant-loader-{}", env!("CARGO_PKG_VERSION"));
+    let packed = packaging.join("package").join(format!("{name}.crate"));
+    for folder in ["loader", "other"] {
+        extract(&packed, &name, &place.join(folder))?;
+    }
+    let manifest = place.join("other/Cargo.toml");
+    let version = format!("\nversion = \"{}\"\n", env!("CARGO_PKG_VERSION"));
+    let older = fs::read_to_string(&manifest)?.replacen(&version, "\nversion = \"0.0.1\"\n", 1);
+    write_if_changed(&manifest, &older)?;
+    for edition in ["2021", "2024"] {
+        let folder = place.join(edition);
+        fs::create_dir_all(folder.join("src"))?;
+        let source = root.join("tests/outside");
+        let manifest = fs::read_to_string(source.join("Cargo.toml"))?;
+        write_if_changed(
+            &folder.join("Cargo.toml"),
+            &manifest.replace("\"2024\"", &format!("\"{edition}\"")),
+        )?;
+        write_if_changed(
+            &folder.join("src/main.rs"),
+            &fs::read_to_string(source.join("src/main.rs"))?,
+        )?;
+        fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    }
+    Ok(())
+}
+
+/// Extracts a package, unless it is there as it is: cargo builds anew what has been written anew.
+fn extract(packed: &Path, name: &str, folder: &Path) -> io::Result<()> {
+    let packed_before = folder.join("package.crate");
+    if fs::read(&packed_before).ok() == Some(fs::read(packed)?) {
+        return Ok(());
+    }
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder)?;
+    // With the time of now: in a package all files are equally old.
+    succeeded(
+        Command::new("tar")
+            .args(["-xzm", "--strip-components=1", "-f"])
+            .arg(packed)
+            .arg("-C")
+            .arg(folder)
+            .arg(name),
+    )?;
+    fs::copy(packed, packed_before).map(drop)
+}
+
+fn write_if_changed(path: &Path, text: &str) -> io::Result<()> {
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    fs::write(path, text)
+}
+
+fn succeeded(command: &mut Command) -> io::Result<()> {
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    )))
+}
+
+fn builds_and_runs(place: &Path, way: Way) -> Result<(), Failed> {
+    let mut build = cargo();
+    build
+        .args(["build", "--offline", "--quiet"])
+        .args(way.arguments)
+        .envs(way.settings.iter().copied())
+        .env("RUSTFLAGS", "-D warnings")
+        .env("CARGO_TARGET_DIR", place.join("target"))
+        .current_dir(place.join(way.edition));
+    if let Some(target) = way.target {
+        build.args(["--target", target]);
+    }
+    // Each way writes the program to the same place, so each has its turn.
+    let _alone = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    succeeded(&mut build)?;
+    let folders = [
+        way.target,
+        Some(if way.arguments.is_empty() {
+            "debug"
+        } else {
+            "release"
+        }),
+    ];
+    let program = place
+        .join("target")
+        .join(folders.into_iter().flatten().collect::<PathBuf>())
+        .join("outside");
+    let output = Command::new(&program).output()?;
+    if output.status.code() == Some(42) {
+        return Ok(());
+    }
+    Err(format!("{}: {output:?}", program.display()).into())
+}
