@@ -174,6 +174,11 @@ fn a_command_starts_children_again_and_again() {
     command.env("STATUS", "0").args(["x"]);
     let ended = command.current_dir("/").process_group(0).status();
     assert!(ended.expect("it starts").success());
+    let own = nix::unistd::geteuid().as_raw();
+    assert!(command.uid(own).status().expect("it starts").success());
+    // SAFETY: nothing is done.
+    unsafe { command.pre_exec(|| Ok(())) };
+    assert!(command.status().expect("it starts").success());
 }
 
 #[test]
@@ -183,7 +188,7 @@ fn a_childs_death_by_a_signal_is_seen() {
     assert_eq!(status.expect("it starts").signal(), Some(libc::SIGKILL));
 }
 
-/// As std leaves them: none blocked, SIGPIPE not ignored.
+/// As std leaves them: SIGPIPE not ignored. tests/like_std.rs has more.
 #[test]
 fn signals_are_as_std_leaves_them() {
     only_here();

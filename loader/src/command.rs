@@ -2,13 +2,15 @@
 
 mod children;
 mod environment;
+mod options;
 mod placement;
+mod view;
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{IntoRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
@@ -23,18 +25,21 @@ use crate::prepared::Prepared;
 #[cfg(feature = "inspect")]
 use crate::preview::Preview;
 use crate::search;
+use crate::setting::Setting;
 use crate::source::Source;
 
 use children::Children;
+pub use view::{CommandArgs, CommandEnvs};
 
 /// A program to be run in place of the one that this process runs, shaped like [`std::process::Command`].
 ///
 /// ```no_run
 /// let error = supplant_loader::Command::new("ls").arg("-l").exec();
-/// eprintln!("ls: {error}");
+/// eprintln!("{error:#}");
 /// ```
-#[derive(Debug)]
 pub struct Command {
+    /// A path, a name that is searched in `PATH`, or what stands in for these.
+    program: OsString,
     target: Target,
     arg0: Option<OsString>,
     args: Vec<OsString>,
@@ -42,24 +47,21 @@ pub struct Command {
     interpreter: Option<OsString>,
     clear_env: bool,
     env: BTreeMap<OsString, Option<OsString>>,
+    setting: Setting,
     choices: Choices,
     leniency: Leniency,
     ending: Ending,
     children: Children,
 }
 
-#[derive(Debug)]
 enum Target {
-    /// A path, or a name that is searched in `PATH`.
-    Name(OsString),
+    Path,
     Descriptor(RawFd),
-    Memory {
-        name: OsString,
-        file: Option<Arc<File>>,
-        error: Option<io::Error>,
-    },
-    /// Files that are open already, and the program's name.
-    Opened(Box<Opened>, CString),
+    Owned(Arc<OwnedFd>),
+    /// A memory file, unless it could not be written.
+    Memory(Result<Arc<File>, io::Error>),
+    /// Files that are open already.
+    Opened(Box<Opened>),
 }
 
 impl Command {
@@ -67,20 +69,26 @@ impl Command {
     ///
     /// `argv[0]` and `AT_EXECFN` are the path; /proc/PID/comm is its last component.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Self::with_target(Target::Name(program.as_ref().to_owned()))
+        Self::with_target(program.as_ref(), Target::Path)
     }
 
     /// The program that a descriptor is open on, as fexecve(3) runs it.
     ///
     /// `argv[0]` and `AT_EXECFN` are `/dev/fd/N`, comm is the file's name. A script needs a descriptor that is not
     /// close-on-exec: its interpreter opens it by that path (`ENOENT` otherwise).
+    ///
+    /// The descriptor closes with the command and with everything that was prepared from it. In the new program it is open
+    /// if it is not close-on-exec, as the kernel has it.
     pub fn from_fd(fd: impl Into<OwnedFd>) -> Self {
-        Self::from_inherited_fd(fd.into().into_raw_fd())
+        let fd = fd.into();
+        let name = descriptor_name(fd.as_raw_fd());
+        Self::with_target(&name, Target::Owned(Arc::new(fd)))
     }
 
-    /// The same for a descriptor by its number, which this process got from elsewhere. `EBADF` if there is none.
+    /// The same for a descriptor by its number, which this process got from elsewhere and which stays open. `EBADF` if there
+    /// is none.
     pub fn from_inherited_fd(number: RawFd) -> Self {
-        Self::with_target(Target::Descriptor(number))
+        Self::with_target(&descriptor_name(number), Target::Descriptor(number))
     }
 
     /// A program in memory: it runs from a memory file (memfd_create(2)) called `name`.
@@ -94,16 +102,14 @@ impl Command {
     /// The same with everything that can be read from `reader`, such as a pipe. An error is reported by
     /// [`exec`](Self::exec).
     pub fn from_reader(name: impl AsRef<OsStr>, reader: &mut impl io::Read) -> Self {
-        let name = name.as_ref().to_owned();
-        let (file, error) = match memory_file(name.as_bytes(), reader) {
-            Ok(file) => (Some(Arc::new(file)), None),
-            Err(error) => (None, Some(error)),
-        };
-        Self::with_target(Target::Memory { name, file, error })
+        let name = name.as_ref();
+        let file = memory_file(name.as_bytes(), reader).map(Arc::new);
+        Self::with_target(name, Target::Memory(file))
     }
 
-    fn with_target(target: Target) -> Self {
+    fn with_target(program: &OsStr, target: Target) -> Self {
         Self {
+            program: program.to_owned(),
             target,
             arg0: None,
             args: Vec::new(),
@@ -111,6 +117,7 @@ impl Command {
             interpreter: None,
             clear_env: false,
             env: BTreeMap::new(),
+            setting: Setting::default(),
             choices: Choices::default(),
             leniency: Leniency::default(),
             ending: Ending::default(),
@@ -121,11 +128,12 @@ impl Command {
     /// The program of `prepared`, with options as there, but neither its arguments nor its environment.
     pub(crate) fn again(prepared: &Prepared) -> Self {
         let opened = Box::new(prepared.opened.clone());
-        let name = opened.arguments.execfn.clone();
+        let name = OsStr::from_bytes(opened.arguments.execfn.to_bytes()).to_owned();
         Self {
+            setting: prepared.setting.clone(),
             choices: prepared.choices.clone(),
             ending: prepared.ending,
-            ..Self::with_target(Target::Opened(opened, name))
+            ..Self::with_target(&name, Target::Opened(opened))
         }
     }
 
@@ -168,7 +176,11 @@ impl Command {
 
     /// Removes an environment variable.
     pub fn env_remove(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
-        self.env.insert(name.as_ref().to_owned(), None);
+        if self.clear_env {
+            self.env.remove(name.as_ref());
+        } else {
+            self.env.insert(name.as_ref().to_owned(), None);
+        }
         self
     }
 
@@ -179,53 +191,12 @@ impl Command {
         self
     }
 
-    /// Sets `AT_EXECFN`, which is otherwise the path. A script's interpreter still gets the path.
-    pub fn execfn(&mut self, path: impl AsRef<OsStr>) -> &mut Self {
-        self.execfn = Some(path.as_ref().to_owned());
-        self
-    }
-
-    /// Uses this interpreter in place of the one that `PT_INTERP` names, or of none.
-    pub fn interpreter(&mut self, path: impl AsRef<OsStr>) -> &mut Self {
-        self.interpreter = Some(path.as_ref().to_owned());
-        self
-    }
-
-    /// Runs programs from file systems that are mounted noexec, from a copy in memory.
-    pub fn ignore_noexec(&mut self, yes: bool) -> &mut Self {
-        self.leniency.noexec = yes;
-        self
-    }
-
-    /// Runs set-user-id, set-group-id and capability programs, which then gain nothing.
-    pub fn ignore_set_id(&mut self, yes: bool) -> &mut Self {
-        self.leniency.set_id = yes;
-        self
-    }
-
-    /// Leaves one page of the loader in the new program. In return the flags and the word below the stack pointer are
-    /// execve's, which a removal of the last page has to change.
-    pub fn keep_page(&mut self, yes: bool) -> &mut Self {
-        self.ending.keep_page = yes;
-        self
-    }
-
-    /// Stops the new program by `SIGSTOP` before its first instruction, so that a debugger can attach.
-    pub fn stop(&mut self, yes: bool) -> &mut Self {
-        self.ending.stop = yes;
-        self
-    }
-
-    /// Leaves signals as execve(2) does: those that are blocked stay blocked, and SIGPIPE stays ignored where it is. Otherwise
-    /// they are as `std` leaves them: see [`exec`](Self::exec).
-    pub fn inherit_signals(&mut self, yes: bool) -> &mut Self {
-        self.ending.inherit_signals = yes;
-        self
-    }
-
     /// Replaces the program that this process runs. Returns only when that is refused, and then the process is as it
-    /// was: its memory, descriptors, signals and threads. As `std`'s commands do, it unblocks all signals and gives SIGPIPE,
-    /// which Rust programs ignore, its default action, unless [`inherit_signals`](Self::inherit_signals) says otherwise.
+    /// was: its memory, descriptors, signals and threads. As `std`'s commands do, it gives SIGPIPE, which Rust programs
+    /// ignore, its default action, unless [`inherit_signals`](Self::inherit_signals) says otherwise.
+    ///
+    /// Streams, working directory, user, groups and process group are set as `std`'s own exec sets them, but where the program
+    /// is refused this process has its own again.
     ///
     /// # What exec does to the process
     ///
@@ -252,10 +223,11 @@ impl Command {
     /// `EACCES`: an unreadable program, an executable stack under `PR_SET_MDWE`. Where execve would kill the process,
     /// [`Error::signal`] says by which signal; this returns all the same.
     pub fn exec(&mut self) -> Error {
-        match self.prepare() {
-            Ok(prepared) => prepared.exec(),
+        let error = match self.prepare() {
+            Ok(prepared) => self.children.exec(prepared),
             Err(error) => error,
-        }
+        };
+        self.named(error)
     }
 
     /// Does everything that can be done before anything changes: opens the files and plans the load.
@@ -264,7 +236,22 @@ impl Command {
     ///
     /// As [`exec`](Self::exec), but for what only shows in the process at the end.
     pub fn prepare(&self) -> Result<Prepared, Error> {
-        self.prepare_on(Host::current()?)
+        let prepared = self.setting.within(|settled| {
+            let host = Host::current()?;
+            let ids = settled.ids(host.ids);
+            let prepared = self.prepare_on(Host { ids, ..host })?;
+            Ok(Prepared {
+                name: Some(self.program.clone()),
+                setting: self.setting.clone(),
+                settled,
+                ..prepared
+            })
+        });
+        prepared.map_err(|error| self.named(error))
+    }
+
+    fn named(&self, error: Error) -> Error {
+        error.of(self.get_program())
     }
 
     /// What loading the program on another host would do: its files are opened here, and nothing is tried.
@@ -280,21 +267,20 @@ impl Command {
     fn prepare_on(&self, host: Host) -> Result<Prepared, Error> {
         let envp = self.environment()?;
         match &self.target {
-            Target::Name(name) => self.search(name, &envp, &host),
+            Target::Path => self.search(&envp, &host),
             Target::Descriptor(number) => {
                 self.prepare_source(&Source::Descriptor(*number), None, envp, host)
             }
-            Target::Memory {
-                error: Some(error), ..
-            } => Err(Cause::read(error).into()),
-            Target::Memory { name, file, .. } => {
-                let file = file.as_ref().ok_or(Cause::Path {
-                    errno: nix::errno::Errno::EBADF,
-                })?;
-                self.prepare_source(&Source::Memory(file), Some(name), envp, host)
+            Target::Owned(descriptor) => {
+                self.prepare_source(&Source::Owned(descriptor), None, envp, host)
             }
-            Target::Opened(opened, name) => {
-                let arguments = self.arguments(name.clone(), name.clone(), envp)?;
+            Target::Memory(file) => {
+                let file = file.as_ref().map_err(Cause::read)?;
+                self.prepare_source(&Source::Memory(file), Some(&self.program), envp, host)
+            }
+            Target::Opened(opened) => {
+                let name = search::c_string(&self.program).unwrap_or_default();
+                let arguments = self.arguments(name.clone(), name, envp)?;
                 let opened = opened.with_arguments(arguments, &host)?;
                 Prepared::new(opened, host, &self.choices, self.ending)
             }
@@ -303,10 +289,10 @@ impl Command {
 
     /// Tries each place in turn. As in execvp(3) what is not there, or may not be executed, is passed over, but the latter
     /// is remembered; so is an answer that says more than that there is nothing.
-    fn search(&self, name: &OsStr, envp: &[CString], host: &Host) -> Result<Prepared, Error> {
+    fn search(&self, envp: &[CString], host: &Host) -> Result<Prepared, Error> {
         let path = self.searched_path();
         let mut best: Option<Error> = None;
-        for candidate in search::candidates(name, path.as_deref()) {
+        for candidate in search::candidates(&self.program, path.as_deref()) {
             let source = Source::Path(
                 search::c_string(&candidate).ok_or(Cause::NulByte { what: "the path" })?,
             );
@@ -339,7 +325,7 @@ impl Command {
         let string = |text: &OsStr, what| search::c_string(text).ok_or(Cause::NulByte { what });
         let argv0 = match (default_arg0, &self.target) {
             (Some(default), _) => string(default, "an argument")?,
-            (None, Target::Name(typed)) => string(typed, "an argument")?,
+            (None, Target::Path) => string(&self.program, "an argument")?,
             _ => name.clone(),
         };
         let interpreter = self
@@ -377,6 +363,10 @@ impl Command {
             envp,
         })
     }
+}
+
+fn descriptor_name(number: RawFd) -> OsString {
+    format!("/dev/fd/{number}").into()
 }
 
 /// Which of two answers a search gives: no permission before not found, and a missing interpreter before a missing file.

@@ -101,6 +101,7 @@ mod procfs;
 mod randomness;
 pub mod search;
 mod set_id;
+mod setting;
 mod source;
 
 #[cfg(test)]
@@ -111,13 +112,14 @@ mod farewell;
 mod quiesce;
 mod rseq;
 mod stage;
+mod streams;
 mod sys;
 mod threads;
 #[cfg(feature = "trace")]
 pub mod trace;
 
 pub use call::Call;
-pub use command::Command;
+pub use command::{Command, CommandArgs, CommandEnvs};
 pub use difference::Difference;
 pub use error::{AddressFault, Cause, ChoiceFault, Error, Field, Privilege, SegmentFault, Subject};
 pub use prepared::Prepared;

@@ -59,6 +59,8 @@ pub(crate) struct Opened {
     pub(crate) comm: Vec<u8>,
     /// The source where it is a memory file of the loader's.
     memory: Option<Arc<File>>,
+    /// The source where it is a descriptor that the caller gave away: a script's interpreter opens it by its number.
+    _given: Option<Arc<OwnedFd>>,
 }
 
 impl Opened {
@@ -155,9 +157,10 @@ pub(crate) fn follow(
     let interpreter = path
         .map(|path| open_interpreter(path, host, leniency))
         .transpose()?;
-    let memory = match source {
-        Source::Memory(file) => Some(Arc::clone(file)),
-        _ => None,
+    let (memory, given) = match source {
+        Source::Memory(file) => (Some(Arc::clone(file)), None),
+        Source::Owned(descriptor) => (None, Some(Arc::clone(descriptor))),
+        _ => (None, None),
     };
     Ok(Opened {
         program: Arc::new(program),
@@ -167,6 +170,7 @@ pub(crate) fn follow(
         space,
         comm,
         memory,
+        _given: given,
     })
 }
 

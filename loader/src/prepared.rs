@@ -1,7 +1,7 @@
 //! [`Prepared`]: everything that is computed before anything changes.
 
 use std::convert::Infallible;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsString};
 
 use crate::auxv;
 use crate::command::Command;
@@ -11,6 +11,7 @@ use crate::error::{Cause, Error};
 use crate::host::Host;
 use crate::open::Opened;
 use crate::plan::{Choices, Plan};
+use crate::setting::{Place, Setting, Settled};
 use crate::stack::InitialStack;
 
 /// A program that is opened and planned, ready to be run.
@@ -18,6 +19,11 @@ use crate::stack::InitialStack;
 pub struct Prepared {
     pub(crate) ending: Ending,
     pub(crate) choices: Choices,
+    /// The program as it was asked for.
+    pub(crate) name: Option<OsString>,
+    /// What else was asked for, and what it comes to.
+    pub(crate) setting: Setting,
+    pub(crate) settled: Settled,
     pub(crate) host: Host,
     pub(crate) opened: Opened,
     pub(crate) plan: Plan,
@@ -54,6 +60,9 @@ impl Prepared {
         Ok(Self {
             ending,
             choices: choices.clone(),
+            name: None,
+            setting: Setting::default(),
+            settled: Settled::default(),
             host,
             opened,
             plan,
@@ -124,10 +133,21 @@ impl Prepared {
 
     /// See [`Command::exec`](crate::Command::exec).
     pub fn exec(self) -> Error {
-        match self.commit() {
-            Ok(never) => match never {},
-            Err(error) => error,
+        let name = self.name.clone();
+        let Err(error) = self.in_group();
+        match name {
+            Some(name) => error.of(&name),
+            None => error,
         }
+    }
+
+    /// In the process group that was asked for; back in the old one where it is refused.
+    fn in_group(self) -> Result<Infallible, Error> {
+        let place = Place::keep(&self.settled)?;
+        self.settled.enter_group()?;
+        let result = self.commit();
+        drop(place);
+        result
     }
 
     /// Once more, where the room that was reserved did not do because other threads were quicker.

@@ -3,6 +3,7 @@
 
 use std::ops::RangeInclusive;
 
+use crate::setting::Settled;
 use crate::status::Status;
 use crate::sys::{self, SignalAction};
 use crate::threads::Inheritance;
@@ -32,7 +33,10 @@ pub(crate) struct Process {
     pub(crate) inheritance: Option<Inheritance>,
     /// Whether there are contexts of io_submit(2).
     pub(crate) has_asynchronous_io: bool,
+    /// With the ids that the caller asked for, if any.
     pub(crate) status: Status,
+    /// Whether /proc/self/exe may be set, by the caller's own rights.
+    pub(crate) may_set_exe: bool,
     pub(crate) securebits: u32,
     /// `fs.suid_dumpable`.
     pub(crate) suid_dumpable: i32,
@@ -59,9 +63,14 @@ impl Process {
         }
     }
 
-    /// What `std` does to signals before an exec: none is blocked, and SIGPIPE, which it ignores, has its default action.
-    pub(crate) fn reset_signals(&mut self) {
-        self.signal_mask = 0;
+    /// Takes note of the ids that are going to be set.
+    pub(crate) fn settle(&mut self, settled: &Settled) {
+        self.may_set_exe = self.status.may_set_exe();
+        self.status.settle(settled, self.securebits);
+    }
+
+    /// What `std` does to signals before an exec: SIGPIPE, which it ignores, has its default action again.
+    pub(crate) fn reset_sigpipe(&mut self) {
         self.dispositions
             .retain(|(signal, _)| *signal != libc::SIGPIPE);
         self.dispositions

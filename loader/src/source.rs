@@ -28,6 +28,8 @@ pub(crate) enum Source<'a> {
     },
     /// A descriptor of this process, by its number.
     Descriptor(RawFd),
+    /// One that the caller has given away.
+    Owned(&'a Arc<OwnedFd>),
     /// Bytes in a memory file of ours.
     Memory(&'a Arc<File>),
 }
@@ -44,6 +46,7 @@ impl Source<'_> {
             }
             Self::Path(path) | Self::At { path, .. } => path.clone(),
             Self::Descriptor(number) => descriptor_name(*number),
+            Self::Owned(descriptor) => descriptor_name(descriptor.as_raw_fd()),
             Self::Memory(file) => descriptor_name(file.as_raw_fd()),
         }
     }
@@ -63,15 +66,8 @@ impl Source<'_> {
                 };
                 open_executable(name, leniency, ids)
             }
-            Self::Descriptor(number) => {
-                let path = CString::new(format!("/proc/self/fd/{number}")).unwrap_or_default();
-                if sys::close_on_exec(*number).is_none() {
-                    return Err(Cause::Path {
-                        errno: Errno::EBADF,
-                    });
-                }
-                open_executable(Name::from(path.as_c_str()), leniency, ids)
-            }
+            Self::Descriptor(number) => open_descriptor(*number, leniency, ids),
+            Self::Owned(descriptor) => open_descriptor(descriptor.as_raw_fd(), leniency, ids),
             Self::Memory(file) => file.try_clone().map_err(|error| Cause::read(&error)),
         }
     }
@@ -84,6 +80,7 @@ impl Source<'_> {
                 self.is_relative_to_descriptor() && sys::close_on_exec(*directory).unwrap_or(true)
             }
             Self::Descriptor(number) => sys::close_on_exec(*number).unwrap_or(true),
+            Self::Owned(descriptor) => sys::close_on_exec(descriptor.as_raw_fd()).unwrap_or(true),
         }
     }
 
@@ -96,6 +93,16 @@ impl Source<'_> {
         };
         *directory != libc::AT_FDCWD && path.to_bytes().first() != Some(&b'/')
     }
+}
+
+fn open_descriptor(number: RawFd, leniency: Leniency, ids: Ids) -> Result<File, Cause> {
+    if sys::close_on_exec(number).is_none() {
+        return Err(Cause::Path {
+            errno: Errno::EBADF,
+        });
+    }
+    let path = CString::new(format!("/proc/self/fd/{number}")).unwrap_or_default();
+    open_executable(Name::from(path.as_c_str()), leniency, ids)
 }
 
 fn descriptor_name(number: RawFd) -> CString {

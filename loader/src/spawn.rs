@@ -1,7 +1,8 @@
-//! The commit in a child: loaded before the fork, fired in the child, and what it found told to the parent.
+//! The commit where `std` would call execve: loaded before, fired in the child, and what it found told to the parent; or in
+//! this process itself.
 //!
 //! The rules: a [`Hook`] is loaded and unloaded by the one who has the command, while no fork of it is under way; it is
-//! fired in children only, each of which has one thread and a copy of its own. The page of the [`Answer`] is the one thing
+//! fired by that one, or in children, each of which has one thread and a copy of its own. The page of the [`Answer`] is the one thing
 //! that parent and child share: the child writes it at most once, and the parent reads it after the child has ended or said
 //! that it failed.
 #![allow(
@@ -10,20 +11,24 @@
 )]
 
 use std::cell::UnsafeCell;
-use std::io;
+use std::convert::Infallible;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{io, mem};
 
 use memmap2::MmapMut;
-use nix::errno::Errno;
 
 use crate::commit::Commit;
 use crate::error::{Cause, Error};
 use crate::memory_file::empty_memory_file;
 use crate::prepared::Prepared;
+use crate::setting::Place;
+use crate::streams::Streams;
+use crate::sys::{self, SignalAction};
 
-/// What the child does before `std` would call execve.
+/// What is done before `std` would call execve.
 #[derive(Default)]
 pub(crate) struct Hook {
     charge: UnsafeCell<Option<Charge>>,
@@ -35,8 +40,27 @@ pub(crate) type Before = dyn FnMut() -> io::Result<()> + Send + Sync;
 
 #[derive(Debug)]
 struct Charge {
-    commit: Commit<Arc<Prepared>>,
-    answer: Answer,
+    way: Way,
+    /// SIGPIPE's action, where it is inherited: `std` gives it the default.
+    sigpipe: Option<SignalAction>,
+}
+
+#[derive(Debug)]
+enum Way {
+    Child {
+        commit: Box<Commit<Arc<Prepared>>>,
+        answer: Answer,
+    },
+    /// Without a fork: in the process of the caller, who reads the error.
+    InPlace(Attempt),
+}
+
+/// Of one who is asked for its error afterwards.
+#[derive(Debug)]
+enum Attempt {
+    Ahead(Box<Prepared>),
+    Failed(Error),
+    Under,
 }
 
 // SAFETY: see the rules: whoever loads it has the command for itself, and in a child there is one thread.
@@ -50,15 +74,31 @@ pub(crate) struct Loaded<'a> {
 }
 
 impl Hook {
-    /// Everything that allocates. Only for who has the command for itself.
+    /// For a child: everything that allocates. Only for who has the command for itself.
     pub(crate) fn load(&self, prepared: Prepared) -> Result<Loaded<'_>, Error> {
-        let charge = Charge {
-            commit: Commit::new(Arc::new(prepared), false)?,
+        let inherits = prepared.ending.inherit_signals;
+        let way = Way::Child {
+            commit: Box::new(Commit::new(Arc::new(prepared), false)?),
             answer: Answer::new()?,
         };
+        Ok(self.load_way(way, inherits))
+    }
+
+    /// For this process itself. Only for who has the command for itself.
+    pub(crate) fn load_in_place(&self, prepared: Prepared) -> Loaded<'_> {
+        let inherits = prepared.ending.inherit_signals;
+        let way = Way::InPlace(Attempt::Ahead(Box::new(prepared)));
+        self.load_way(way, inherits)
+    }
+
+    fn load_way(&self, way: Way, inherits: bool) -> Loaded<'_> {
+        let sigpipe = inherits
+            .then(|| sys::signal_action(libc::SIGPIPE).ok())
+            .flatten();
+        let charge = Charge { way, sigpipe };
         // SAFETY: see the rules: nobody fires it now.
         unsafe { *self.charge.get() = Some(charge) };
-        Ok(Loaded { hook: self })
+        Loaded { hook: self }
     }
 
     /// One more thing to do before. Only for who has the command for itself.
@@ -67,26 +107,83 @@ impl Hook {
         unsafe { &mut *self.before.get() }.push(before);
     }
 
-    /// In the child. Returns only an error.
+    /// Whether there is anything to do before. Only for who has the command for itself.
+    pub(crate) fn has_before(&self) -> bool {
+        // SAFETY: see the rules: nobody fires it now.
+        !unsafe { &*self.before.get() }.is_empty()
+    }
+
+    /// Where `std` would call execve. Returns only an error.
     pub(crate) fn fire(&self) -> io::Result<()> {
-        // SAFETY: see the rules: one thread, and a copy of its own.
-        for before in unsafe { &mut *self.before.get() } {
-            before()?;
-        }
-        // SAFETY: see the rules: one thread, and a copy of its own.
-        let charge = unsafe { &mut *self.charge.get() };
-        let Some(Charge { commit, answer }) = charge else {
+        // SAFETY: see the rules: in a child one thread and a copy of its own, else the one who has the command.
+        let before = unsafe { &mut *self.before.get() };
+        // SAFETY: as above.
+        let Some(Charge { way, sigpipe }) = (unsafe { &mut *self.charge.get() }) else {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         };
-        match commit.run() {
-            Ok(never) => match never {},
-            Err(cause) => {
+        if let Some(action) = *sigpipe {
+            // SAFETY: what was in force before.
+            let _ = unsafe { sys::set_signal_action(libc::SIGPIPE, action) };
+        }
+        match way {
+            Way::Child { commit, answer } => {
+                let cause = match in_child(commit, before)? {
+                    Ok(never) => match never {},
+                    Err(cause) => cause,
+                };
                 let errno = cause.raw_os_error();
                 answer.leave(cause);
                 Err(io::Error::from_raw_os_error(errno))
             }
+            Way::InPlace(attempt) => {
+                if let Attempt::Ahead(prepared) = mem::replace(attempt, Attempt::Under) {
+                    *attempt = Attempt::Failed(in_place(*prepared, before)?);
+                }
+                Err(io::Error::from_raw_os_error(libc::EINVAL))
+            }
         }
     }
+}
+
+/// As `std` has it: what the caller wants done is done in the new directory and with the new ids. Where there is nothing
+/// to do the ids change last, by the table.
+fn in_child(
+    commit: &mut Commit<Arc<Prepared>>,
+    before: &mut [Box<Before>],
+) -> io::Result<Result<Infallible, Cause>> {
+    let load = Arc::clone(commit.load());
+    let set = || -> Result<(), Cause> {
+        load.settled.enter_directory()?;
+        load.settled.enter_group()?;
+        if before.is_empty() {
+            return Ok(());
+        }
+        load.settled.apply()
+    };
+    if let Err(cause) = set() {
+        return Ok(Err(cause));
+    }
+    commit.settled = !before.is_empty();
+    before.iter_mut().try_for_each(|before| before())?;
+    Ok(commit.run())
+}
+
+/// The same in this process, which cannot go back to what it was once it has other ids.
+fn in_place(prepared: Prepared, before: &mut [Box<Before>]) -> io::Result<Error> {
+    let enter = || -> Result<Place, Cause> {
+        let place = Place::keep(&prepared.settled)?;
+        prepared.settled.enter_directory()?;
+        prepared.settled.enter_group()?;
+        Ok(place)
+    };
+    let place = match enter() {
+        Ok(place) => place,
+        Err(cause) => return Ok(cause.into()),
+    };
+    before.iter_mut().try_for_each(|before| before())?;
+    let error = prepared.exec();
+    drop(place);
+    Ok(error)
 }
 
 impl Loaded<'_> {
@@ -99,13 +196,29 @@ impl Loaded<'_> {
         start(command).map_err(|error| {
             // SAFETY: see the rules: the child is gone.
             let charge = unsafe { &*self.hook.charge.get() };
-            let answer = charge.as_ref().and_then(|charge| charge.answer.take());
-            let own = || Cause::System {
-                call: "starting a child",
-                errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
-            };
-            answer.unwrap_or_else(own).into()
+            let answer = charge.as_ref().and_then(|charge| match &charge.way {
+                Way::Child { answer, .. } => answer.take(),
+                Way::InPlace(_) => None,
+            });
+            answer
+                .unwrap_or_else(|| Cause::call("starting a child", &error))
+                .into()
         })
+    }
+
+    /// By `std`'s exec, which sets the streams and calls what is to be done before.
+    pub(crate) fn exec(self, command: &mut Command) -> Error {
+        let streams = Streams::keep();
+        let error = command.exec();
+        drop(streams);
+        // SAFETY: see the rules: it has been fired, or never will be.
+        let charge = unsafe { &mut *self.hook.charge.get() }.take();
+        if let Some(Way::InPlace(attempt)) = charge.map(|charge| charge.way)
+            && let Attempt::Failed(error) = attempt
+        {
+            return error;
+        }
+        Cause::call("before the exec", &error).into()
     }
 }
 
@@ -123,51 +236,48 @@ struct Answer {
 }
 
 #[repr(C)]
-struct Place {
+struct Slot {
     filled: AtomicBool,
     cause: UnsafeCell<std::mem::MaybeUninit<Cause>>,
 }
 
 impl Answer {
     fn new() -> Result<Self, Cause> {
-        let refused = |errno| Cause::System {
-            call: "memfd_create",
-            errno,
-        };
-        let file = empty_memory_file(c"supplant").map_err(refused)?;
-        let sized = file.set_len(size_of::<Place>() as u64);
+        const NAME: &str = "memfd_create";
+        let file =
+            empty_memory_file(c"supplant").map_err(|errno| Cause::System { call: NAME, errno })?;
+        let sized = file.set_len(size_of::<Slot>() as u64);
         // SAFETY: a file of our own that nobody else has, and nobody cuts short.
         let page = sized.and_then(|()| unsafe { MmapMut::map_mut(&file) });
-        let page = page
-            .map_err(|error| refused(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))))?;
+        let page = page.map_err(|error| Cause::call(NAME, &error))?;
         Ok(Self { page })
     }
 
-    fn place(&self) -> &Place {
+    fn slot(&self) -> &Slot {
         let start = self.page.as_ptr().expose_provenance();
-        let place = std::ptr::with_exposed_provenance::<Place>(start);
+        let slot = std::ptr::with_exposed_provenance::<Slot>(start);
         // SAFETY: page aligned, large enough; all zeros say that it is not filled.
-        unsafe { &*place }
+        unsafe { &*slot }
     }
 
     /// In the child. A cause that has something on the heap stays there; a commit finds none such.
     fn leave(&self, cause: Cause) {
-        if matches!(cause, Cause::Choice { .. }) {
+        if matches!(cause, Cause::Choice { .. } | Cause::Directory { .. }) {
             return;
         }
-        let place = self.place();
+        let slot = self.slot();
         // SAFETY: numbers and static texts, which are the same in the parent; only this child writes.
-        unsafe { (*place.cause.get()).write(cause) };
-        place.filled.store(true, Ordering::Release);
+        unsafe { (*slot.cause.get()).write(cause) };
+        slot.filled.store(true, Ordering::Release);
     }
 
     fn take(&self) -> Option<Cause> {
-        let place = self.place();
-        if !place.filled.load(Ordering::Acquire) {
+        let slot = self.slot();
+        if !slot.filled.load(Ordering::Acquire) {
             return None;
         }
         // SAFETY: filled, and not written any more.
-        let cause = unsafe { &*place.cause.get() };
+        let cause = unsafe { &*slot.cause.get() };
         // SAFETY: with a value that owns nothing.
         Some(unsafe { cause.assume_init_ref() }.clone())
     }

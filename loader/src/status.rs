@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use crate::error::Cause;
 use crate::host::Ids;
 use crate::procfs::{decimal, lines};
+use crate::setting::Settled;
 use crate::sys;
 
 /// Threads, ids, capabilities, pending signals.
@@ -89,6 +90,37 @@ impl Status {
         }
     }
 
+    /// As it is once these ids are set. Linux: `cap_emulate_setxuid` in security/commoncap.c.
+    pub(crate) fn settle(&mut self, settled: &Settled, securebits: u32) {
+        const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
+        const SECBIT_KEEP_CAPS: u32 = 1 << 4;
+        let old = self.ids.unwrap_or_default();
+        let had_root = [old.uid, old.euid, self.saved_uid].contains(&0);
+        let new = settled.ids(old);
+        self.ids = Some(new);
+        if let Some([.., saved]) = settled.group_ids {
+            (self.saved_gid, self.fs_gid) = (saved, new.egid);
+        }
+        let Some([.., saved]) = settled.user_ids else {
+            return;
+        };
+        (self.saved_uid, self.fs_uid) = (saved, new.euid);
+        if securebits & SECBIT_NO_SETUID_FIXUP != 0 {
+            return;
+        }
+        if had_root && ![new.uid, new.euid, saved].contains(&0) {
+            if securebits & SECBIT_KEEP_CAPS == 0 {
+                (self.permitted, self.effective) = (0, 0);
+            }
+            self.ambient = 0;
+        }
+        if old.euid == 0 && new.euid != 0 {
+            self.effective = 0;
+        } else if old.euid != 0 && new.euid == 0 {
+            self.effective = self.permitted;
+        }
+    }
+
     /// execve gives user 0 everything that the bounding set allows.
     pub(crate) fn lacks_what_execve_gives_back(&self) -> bool {
         const SECBIT_NOROOT: i32 = 1;
@@ -98,6 +130,11 @@ impl Status {
             root && sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0) & SECBIT_NOROOT == 0;
         let may_gain = sys::prctl_get(libc::PR_GET_NO_NEW_PRIVS) == Ok(0);
         rooted && may_gain && self.permitted | self.bounding | self.inheritable != self.permitted
+    }
+
+    /// `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`.
+    pub(crate) fn may_set_exe(&self) -> bool {
+        self.has_capability(21) || self.has_capability(40)
     }
 
     pub(crate) fn has_capability(&self, number: u32) -> bool {

@@ -1,4 +1,4 @@
-//! Starting children: `std`'s own [`Command`](std::process::Command) forks, and its hook before exec is our commit.
+//! Starting the program: `std`'s own [`Command`](std::process::Command) forks, and its hook before exec is our commit.
 //!
 //! What is set here is `std`'s, and so are [`Stdio`], [`Child`], [`ExitStatus`] and [`Output`].
 #![allow(
@@ -6,7 +6,6 @@
     reason = "std's hook in the child, which this fills and hands on"
 )]
 
-use std::fmt;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -14,15 +13,18 @@ use std::process::{Child, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::prepared::Prepared;
 use crate::spawn::Hook;
 
 use super::Command;
 
-/// What children get, besides what [`Command`] says of the program.
+/// What `std` does for us, besides what [`Command`] says of the program.
 pub(super) struct Children {
     command: std::process::Command,
     hook: Arc<Hook>,
     hooked: bool,
+    /// Whether any standard stream is set.
+    streams: bool,
 }
 
 impl Children {
@@ -32,55 +34,99 @@ impl Children {
             command: std::process::Command::new("supplant"),
             hook: Arc::default(),
             hooked: false,
+            streams: false,
         }
     }
-}
 
-impl fmt::Debug for Children {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Children").finish_non_exhaustive()
+    fn set(&mut self) -> &mut std::process::Command {
+        self.streams = true;
+        &mut self.command
+    }
+
+    /// In this process: by `std` where it has something to do.
+    pub(super) fn exec(&mut self, prepared: Prepared) -> Error {
+        if !self.streams && !self.hook.has_before() {
+            return prepared.exec();
+        }
+        self.hook_in();
+        let hook = Arc::clone(&self.hook);
+        hook.load_in_place(prepared).exec(&mut self.command)
+    }
+
+    /// Lets `std` call the hook.
+    fn hook_in(&mut self) {
+        if std::mem::replace(&mut self.hooked, true) {
+            return;
+        }
+        let hook = Arc::clone(&self.hook);
+        // SAFETY: it neither allocates nor takes a lock, as far as the caller's own hooks keep their promise.
+        unsafe { self.command.pre_exec(move || hook.fire()) };
     }
 }
 
 impl Command {
-    /// The standard input of children: inherited by [`spawn`](Self::spawn) and [`status`](Self::status), empty for
-    /// [`output`](Self::output), if it is not set. [`exec`](Self::exec) leaves descriptors as they are.
+    /// The standard input of the new program: inherited, but empty for [`output`](Self::output), if it is not set. Where
+    /// [`exec`](Self::exec) is refused this process has its own again.
     pub fn stdin(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
-        self.children.command.stdin(stdio);
+        self.children.set().stdin(stdio);
         self
     }
 
-    /// The standard output of children: inherited, by [`output`](Self::output) captured, if it is not set.
+    /// The standard output of the new program: inherited, by [`output`](Self::output) captured, if it is not set.
     pub fn stdout(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
-        self.children.command.stdout(stdio);
+        self.children.set().stdout(stdio);
         self
     }
 
-    /// The standard error of children, likewise.
+    /// The standard error of the new program, likewise.
     pub fn stderr(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
-        self.children.command.stderr(stdio);
+        self.children.set().stderr(stdio);
         self
     }
 
-    /// The working directory of children. The program and its interpreters are opened before, from this process's.
+    /// The working directory of the new program. As with `std` on Linux, it is there that relative paths lead from: the
+    /// program's, an interpreter's, those in `PATH`.
     pub fn current_dir(&mut self, directory: impl AsRef<Path>) -> &mut Self {
-        self.children.command.current_dir(directory);
+        self.setting.directory = Some(directory.as_ref().to_owned());
         self
     }
 
-    /// The process group of children; 0 is one of their own.
+    /// The user of the new program, by its number. Who may do so (`CAP_SETUID`) gives up all supplementary groups with it,
+    /// unless [`groups`](Self::groups) are set. The program is opened with that user's rights.
+    pub fn uid(&mut self, id: u32) -> &mut Self {
+        self.setting.uid = Some(id);
+        self
+    }
+
+    /// The group of the new program, by its number.
+    pub fn gid(&mut self, id: u32) -> &mut Self {
+        self.setting.gid = Some(id);
+        self
+    }
+
+    /// The supplementary groups of the new program, by their numbers. They are set as the list is, whoever the user is.
+    pub fn groups(&mut self, groups: &[u32]) -> &mut Self {
+        self.setting.groups = Some(groups.into());
+        self
+    }
+
+    /// The process group of the new program; 0 is one of its own.
     pub fn process_group(&mut self, group: i32) -> &mut Self {
-        self.children.command.process_group(group);
+        self.setting.process_group = Some(group);
         self
     }
 
-    /// Something to do in a child before its program is replaced. Where it fails, so does starting the child, with its errno.
+    /// Something to do right before the program is replaced, in the child or, by [`exec`](Self::exec), in this process. Where
+    /// it fails, so does starting the program, with its errno.
+    ///
+    /// Streams, process group and working directory are the new program's already; in a child user and groups are too, in this
+    /// process they change last of all, since that cannot be taken back.
     ///
     /// # Safety
     ///
-    /// As [`std::os::unix::process::CommandExt::pre_exec`]: in a process with threads only what is safe in a signal handler
-    /// may be done. It must not change who the process is (user, group, capabilities): the program was opened and planned for
-    /// who called.
+    /// As [`std::os::unix::process::CommandExt::pre_exec`]: in a child of a process with threads only what is safe in a signal
+    /// handler may be done. It must not change who the process is (user, group, capabilities): the program was opened and
+    /// planned for whom [`uid`](Self::uid) and [`gid`](Self::gid) say.
     pub unsafe fn pre_exec(
         &mut self,
         hook: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
@@ -120,13 +166,21 @@ impl Command {
         self.start(std::process::Command::output)
     }
 
-    /// Once more, where the child had more descriptors than there was room for.
     fn start<T>(
         &mut self,
         start: fn(&mut std::process::Command) -> io::Result<T>,
     ) -> Result<T, Error> {
+        let result = self.try_to_start(start);
+        result.map_err(|error| error.of(&self.program))
+    }
+
+    /// Once more, where the child had more descriptors than there was room for.
+    fn try_to_start<T>(
+        &mut self,
+        start: fn(&mut std::process::Command) -> io::Result<T>,
+    ) -> Result<T, Error> {
         const TRIES: usize = 8;
-        self.hook_in();
+        self.children.hook_in();
         let hook = Arc::clone(&self.children.hook);
         for _ in 1..TRIES {
             let loaded = hook.load(self.prepare()?)?;
@@ -137,15 +191,5 @@ impl Command {
         }
         let loaded = hook.load(self.prepare()?)?;
         loaded.start(&mut self.children.command, start)
-    }
-
-    /// Lets `std` call the hook.
-    fn hook_in(&mut self) {
-        if std::mem::replace(&mut self.children.hooked, true) {
-            return;
-        }
-        let hook = Arc::clone(&self.children.hook);
-        // SAFETY: it neither allocates nor takes a lock, as far as the caller's own hooks keep their promise.
-        unsafe { self.children.command.pre_exec(move || hook.fire()) };
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn differences(
         differences.push(Difference::Bounds);
     }
     let status = Status::current().unwrap_or_default();
-    let may_set = set_mm_map && may_set_exe(&status);
+    let may_set = set_mm_map && status.may_set_exe();
     if !is_running(&opened.program)
         && (!may_set || opened.interpreter.as_deref().is_some_and(is_running))
     {
@@ -115,11 +115,6 @@ pub(super) fn check_address_space(host: &Host, plan: &Plan, runner: u64) -> Resu
         });
     }
     Ok(())
-}
-
-/// `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`.
-pub(super) fn may_set_exe(status: &Status) -> bool {
-    status.has_capability(21) || status.has_capability(40)
 }
 
 /// Whether it is the file that /proc/self/exe names.

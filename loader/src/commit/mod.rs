@@ -28,7 +28,7 @@ use crate::table::{Row, Table, call};
 use crate::threads::LastWork;
 
 pub(crate) use checks::differences;
-use checks::{check_address_space, check_mdwe, is_running, last_call, may_set_exe};
+use checks::{check_address_space, check_mdwe, is_running, last_call};
 
 /// How the end is done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +37,7 @@ pub(crate) struct Ending {
     pub(crate) keep_page: bool,
     /// Stop before the first instruction.
     pub(crate) stop: bool,
-    /// Blocked signals stay so and an ignored SIGPIPE too, as execve has it; otherwise as `std` has it.
+    /// An ignored SIGPIPE stays so, as execve has it; otherwise it has its default action, as `std` has it.
     pub(crate) inherit_signals: bool,
 }
 
@@ -49,6 +49,8 @@ pub(crate) struct Commit<P> {
     /// Whether anything may be logged, which allocates and takes locks.
     logs: bool,
     set_mm_map: bool,
+    /// Whether the thread has the ids already that were asked for: a hook of the caller's runs with them.
+    pub(crate) settled: bool,
     /// Where the last munmap is issued; without it one page stays.
     gadget: Option<u64>,
     process: Process,
@@ -88,17 +90,19 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             stack,
             opened,
             ending,
+            settled,
             ..
         } = &*load;
         check_mdwe(host, plan)?;
         stage::probe(plan, opened, host.page_size)?;
         let process = Process::with_room(Status::current()?.descriptors);
         let (rows, data) = handover::room(plan, stack, &process);
-        let table = Table::with_room(rows, data);
+        let table = Table::with_room(rows, data + settled.size());
         check_address_space(host, plan, handover::runner_size(&table, host.page_size)?)?;
         let room = host.page_size.get() as usize + table.room();
         Ok(Self {
             logs,
+            settled: false,
             set_mm_map: sys::has_set_mm_map(),
             gadget: last_call(host, plan, *ending),
             process,
@@ -109,6 +113,11 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             rest: vec![0; BUFFER],
             load,
         })
+    }
+
+    /// What is to be loaded.
+    pub(crate) fn load(&self) -> &P {
+        &self.load
     }
 
     /// Replaces the program. Returns only an error, with the process as it was.
@@ -154,8 +163,11 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         ];
         let (process, buffer) = (&mut self.process, &mut self.buffer);
         quiet.look(process, &load.host, &staying, self.set_mm_map, buffer)?;
+        if !self.settled {
+            self.process.settle(&load.settled);
+        }
         if !load.ending.inherit_signals {
-            self.process.reset_signals();
+            self.process.reset_sigpipe();
         }
         self.fill_table(&scene, &file, &own)?;
         let first_row = self.encode(&scene.runner);
@@ -217,8 +229,9 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             zeros: file.zeros(scene.runner.end - scene.runner.start),
             own,
             set_mm_map: self.set_mm_map,
-            set_exe: self.set_mm_map && may_set_exe(&self.process.status) && !is_own,
+            set_exe: self.set_mm_map && self.process.may_set_exe && !is_own,
             stop: load.ending.stop,
+            settled: (!self.settled).then_some(&load.settled),
             ..Places::of(opened)
         };
         let (host, plan, stack) = (&load.host, &load.plan, &load.stack);

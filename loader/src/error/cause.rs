@@ -1,5 +1,7 @@
 //! The checks that fail, each with the numbers that prove it.
 
+use std::path::PathBuf;
+
 use nix::errno::Errno;
 
 use crate::image::Role;
@@ -366,6 +368,14 @@ pub enum Cause {
         /// Its name, with what it was for.
         call: &'static str,
         /// Its answer.
+        errno: Errno,
+    },
+    /// The working directory that the caller chose cannot be entered: as chdir(2) answers.
+    #[error("working directory {}: {}", path.display(), errno.desc())]
+    Directory {
+        /// Its path.
+        path: PathBuf,
+        /// The answer.
         errno: Errno,
     },
     /// Something under /proc does not read as expected (`EIO`).

@@ -18,6 +18,13 @@ impl Cause {
         }
     }
 
+    pub(crate) fn call(call: &'static str, error: &io::Error) -> Self {
+        Self::System {
+            call,
+            errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
+        }
+    }
+
     /// See [`Error::raw_os_error`](super::Error::raw_os_error).
     pub fn raw_os_error(&self) -> i32 {
         self.errno() as i32
@@ -28,6 +35,7 @@ impl Cause {
             Self::Path { errno }
             | Self::Refused { errno }
             | Self::Read { errno }
+            | Self::Directory { errno, .. }
             | Self::System { errno, .. } => *errno,
             Self::NotRegular { .. }
             | Self::NoExecMount

@@ -7,11 +7,13 @@ mod field;
 mod segment;
 mod words;
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
 
 pub use cause::{Cause, Privilege};
 pub use choice::{AddressFault, ChoiceFault};
@@ -21,6 +23,8 @@ pub use segment::SegmentFault;
 /// A program was not started, and the calling process is as it was.
 #[derive(Debug)]
 pub struct Error {
+    /// As it was asked for.
+    program: Option<OsString>,
     subject: Subject,
     cause: Cause,
 }
@@ -38,9 +42,29 @@ pub enum Subject {
 impl Error {
     pub(crate) fn new(subject: Subject, cause: impl Into<Cause>) -> Self {
         Self {
+            program: None,
             subject,
             cause: cause.into(),
         }
+    }
+
+    /// The same about this program.
+    pub(crate) fn of(self, program: &OsStr) -> Self {
+        Self {
+            program: Some(program.to_owned()),
+            ..self
+        }
+    }
+
+    /// The program that was asked for, by the name it was asked for; `None` for a [`Call`](crate::Call), where who calls
+    /// has it.
+    pub fn program(&self) -> Option<&OsStr> {
+        self.program.as_deref()
+    }
+
+    /// What `std` makes of [`raw_os_error`](Self::raw_os_error): `NotFound`, `PermissionDenied` and so on.
+    pub fn kind(&self) -> io::ErrorKind {
+        io::Error::from_raw_os_error(self.raw_os_error()).kind()
     }
 
     /// Which file it is about.
@@ -71,13 +95,22 @@ impl Error {
     }
 }
 
+/// The reason; by `{:#}` all that is to be told: the program, the reason, and what execve(2) does.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.subject {
-            Subject::Program => write!(f, "{}", self.cause),
-            Subject::Interpreter(path) => {
-                write!(f, "interpreter {}: {}", path.display(), self.cause)
-            }
+        let program = self.program.as_ref().filter(|_| f.alternate());
+        if let Some(program) = program {
+            write!(f, "{}: ", program.display())?;
+        }
+        if let Subject::Interpreter(path) = &self.subject {
+            write!(f, "interpreter {}: ", path.display())?;
+        }
+        write!(f, "{}", self.cause)?;
+        match self.signal().map(Signal::try_from) {
+            _ if !f.alternate() => Ok(()),
+            Some(Ok(signal)) => write!(f, " (execve kills: {signal})"),
+            Some(Err(_)) => write!(f, " (execve kills)"),
+            None => write!(f, " ({:?})", self.cause.errno()),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Who the new program is: ids, capabilities, and its name.
 
 use crate::host::{Host, SECURE_STACK_LIMIT};
+use std::os::fd::AsRawFd as _;
+
 use crate::process::Process;
+use crate::setting::Settled;
 use crate::table::{Argument, Table, call};
 use crate::threads::Inheritance;
 
@@ -37,6 +40,35 @@ pub(super) fn inherit(table: &mut Table, inheritance: &Inheritance) {
     for (option, value) in options {
         if let Some(value) = value {
             table.may(call::PRCTL, &[option.into(), value.into()], REASON);
+        }
+    }
+}
+
+/// The working directory that the caller asked for. Its descriptor is close-on-exec.
+pub(super) fn enter_directory(table: &mut Table, settled: &Settled) {
+    if let Some(directory) = &settled.directory {
+        let descriptor = directory.as_raw_fd();
+        table.must(call::FCHDIR, &[descriptor.into()], "the working directory");
+    }
+}
+
+/// The user that the caller asked for. It was tried before, in a thread.
+pub(super) fn become_user(table: &mut Table, settled: &Settled) {
+    const REASON: &str = "the user that was asked for";
+    if let Some(groups) = &settled.groups {
+        let list = table.data(groups.as_flattened());
+        let count = groups.len() as u64;
+        table.must(call::SETGROUPS, &[count.into(), list], REASON);
+    }
+    let calls = [
+        (call::SETRESGID, settled.group_ids),
+        (call::SETRESUID, settled.user_ids),
+    ];
+    for (call, ids) in calls {
+        if let Some(ids) = ids {
+            // -1 of 32 bits stays.
+            let arguments = ids.map(|id| Argument::from(u64::from(id)));
+            table.must(call, &arguments, REASON);
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::open::Opened;
 use crate::page::PageSize;
 use crate::plan::{Plan, VdsoPlan};
 use crate::process::Process;
+use crate::setting::Settled;
 use crate::stack::InitialStack;
 use crate::table::{Table, call};
 
@@ -60,6 +61,8 @@ pub(crate) struct Places<'a> {
     pub(crate) set_exe: bool,
     /// Whether the new program is to start stopped.
     pub(crate) stop: bool,
+    /// Who the program is to be, and where, if that is still to be done.
+    pub(crate) settled: Option<&'a Settled>,
     /// The new name in /proc/self/comm.
     pub(crate) comm: &'a [u8],
 }
@@ -80,6 +83,7 @@ impl<'a> Places<'a> {
             set_mm_map: false,
             set_exe: false,
             stop: false,
+            settled: None,
             comm: &opened.comm,
         }
     }
@@ -127,6 +131,9 @@ pub(crate) fn fill(
             "the new program's personality",
         );
     }
+    if let Some(settled) = places.settled {
+        identity::enter_directory(table, settled);
+    }
     close_on_exec(table, process);
     memory::unmap_old(table, host, plan, process, places);
     if let Some(vdso) = &plan.vdso {
@@ -142,6 +149,9 @@ pub(crate) fn fill(
     close_own(table, places);
     if let Some(inheritance) = &process.inheritance {
         identity::inherit(table, inheritance);
+    }
+    if let Some(settled) = places.settled {
+        identity::become_user(table, settled);
     }
     identity::set_secure(table, host, process);
     identity::set_credentials(table, process);

@@ -117,6 +117,7 @@ fn places(plan: &Plan) -> Places<'static> {
         set_mm_map: true,
         set_exe: true,
         stop: false,
+        settled: None,
         comm: b"x",
     }
 }

@@ -1,13 +1,14 @@
 //! System calls that no crate wraps, with safe signatures.
 //!
 //! The functions here ask, and leave the process as it was: what they map to find something out they unmap at once. The
-//! exceptions set the signal mask, which `quiesce` puts back, and end the process. What maps memory to stay, unmaps or
+//! exceptions set the signal mask, which `quiesce` puts back, set who a thread is (`ids`), and end the process. What maps memory to stay, unmaps or
 //! replaces it is in `stage` and `commit`.
 #![allow(
     unsafe_code,
     reason = "raw system calls; each passes only pointers to its own locals"
 )]
 
+mod ids;
 mod thread;
 
 use std::ffi::{CStr, CString, c_int};
@@ -22,6 +23,7 @@ use crate::arch;
 use crate::machine::Machine;
 use crate::page::PageSize;
 
+pub(crate) use ids::*;
 pub(crate) use thread::*;
 
 pub(crate) const PR_GET_MDWE: c_int = 66;

@@ -1,0 +1,73 @@
+//! The three standard streams and SIGPIPE, kept while std's own exec puts others in their place: where the program is then
+//! refused, they come back.
+#![allow(unsafe_code, reason = "puts back the action of a signal")]
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::unistd::{close, dup2_stderr, dup2_stdin, dup2_stdout};
+
+use crate::sys::{self, SignalAction};
+
+/// Dropping it puts them back.
+pub(crate) struct Streams {
+    streams: [Stream; 3],
+    sigpipe: Option<SignalAction>,
+}
+
+struct Stream {
+    /// Another descriptor of the same; `None` where it was closed.
+    copy: Option<OwnedFd>,
+    close_on_exec: bool,
+}
+
+impl Streams {
+    pub(crate) fn keep() -> Self {
+        Self {
+            streams: [
+                Stream::of(io::stdin().as_fd(), 0),
+                Stream::of(io::stdout().as_fd(), 1),
+                Stream::of(io::stderr().as_fd(), 2),
+            ],
+            sigpipe: sys::signal_action(libc::SIGPIPE).ok(),
+        }
+    }
+}
+
+impl Stream {
+    fn of(stream: BorrowedFd<'_>, number: i32) -> Self {
+        Self {
+            copy: stream.try_clone_to_owned().ok(),
+            close_on_exec: sys::close_on_exec(number) == Some(true),
+        }
+    }
+
+    fn put_back(&self, stream: BorrowedFd<'_>, number: i32) {
+        let Some(copy) = &self.copy else {
+            let _ = close(number);
+            return;
+        };
+        let _ = match number {
+            0 => dup2_stdin(copy),
+            1 => dup2_stdout(copy),
+            _ => dup2_stderr(copy),
+        };
+        if self.close_on_exec {
+            let _ = fcntl(stream, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+        }
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        let [stdin, stdout, stderr] = &self.streams;
+        stdin.put_back(io::stdin().as_fd(), 0);
+        stdout.put_back(io::stdout().as_fd(), 1);
+        stderr.put_back(io::stderr().as_fd(), 2);
+        if let Some(action) = self.sigpipe {
+            // SAFETY: what was in force before.
+            let _ = unsafe { sys::set_signal_action(libc::SIGPIPE, action) };
+        }
+    }
+}
