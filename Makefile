@@ -78,6 +78,7 @@ lint: ## Formatting, clippy and rustdoc, warnings as errors
 	@test "$$($(NEEDED))" = "goblin libc log memmap2 nix thiserror" || \
 		{ echo "the library needs more than it may: $$($(NEEDED))"; exit 1; }
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --package supplant-loader --no-deps --target-dir target/lint
 
 EXECUTABLES := find /usr/bin /usr/sbin /usr/lib /usr/local -type f -perm /111
 

@@ -1,8 +1,8 @@
 //! Where bss ends: memory that a program has and its file does not hold, found without running anything.
 //!
 //! ```text
-//! cargo run --package supplant-loader --example bss_end -- /bin/sh
-//! setarch -R cargo run --package supplant-loader --example bss_end -- /bin/sh
+//! cargo run --package supplant-loader --features trace --example bss_end -- /bin/sh
+//! setarch -R cargo run --package supplant-loader --features trace --example bss_end -- /bin/sh
 //! ```
 //!
 //! The stages of an exec are plain data: an `Image` is what the file says, a `Host` what this machine and this process are,

@@ -28,16 +28,15 @@ fn main() -> ExitCode {
 
 /// Returns only where the program is refused, and then this process is as it was.
 fn become_program(words: &[OsString]) -> ExitCode {
-    let name = words[0].display();
     let error = Command::new(&words[0]).args(&words[1..]).exec();
-    eprintln!("exec: {name}: {error}");
+    eprintln!("exec: {error:#}");
     // execve has a point of no return. What it finds wrong after that it cannot answer: it kills.
     if let Some(signal) = error.signal() {
         die_by(signal);
     }
     // As a shell tells it: not found, or found and not to be run.
-    ExitCode::from(match error.raw_os_error() {
-        libc::ENOENT => 127,
+    ExitCode::from(match error.kind() {
+        io::ErrorKind::NotFound => 127,
         _ => 126,
     })
 }

@@ -16,7 +16,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{self, ExitCode};
@@ -98,7 +98,7 @@ fn become_program(words: &[&OsStr]) -> i32 {
     if let Some(signal) = error.signal() {
         die_by(signal);
     }
-    if error.raw_os_error() == libc::ENOENT {
+    if error.kind() == ErrorKind::NotFound {
         127
     } else {
         126

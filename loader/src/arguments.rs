@@ -36,46 +36,56 @@ pub trait Strings {
     ///
     /// # Errors
     ///
-    /// [`Cause::BadAddress`].
-    fn count(&mut self) -> Result<usize, Cause>;
+    /// Their addresses cannot be read.
+    fn count(&mut self) -> Result<usize, BadAddress>;
 
     /// One of them. Of one that is longer than `limit` with its NUL, any part that is longer will do.
     ///
     /// # Errors
     ///
-    /// [`Cause::BadAddress`].
-    fn string(&mut self, index: usize, limit: u64) -> Result<CString, Cause>;
+    /// It cannot be read.
+    fn string(&mut self, index: usize, limit: u64) -> Result<CString, BadAddress>;
+}
+
+/// There is no memory where an argument should be (`EFAULT`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadAddress;
+
+impl From<BadAddress> for Cause {
+    fn from(_: BadAddress) -> Self {
+        Self::BadAddress {
+            what: "an argument",
+        }
+    }
 }
 
 impl<S: Strings> Strings for &mut S {
-    fn count(&mut self) -> Result<usize, Cause> {
+    fn count(&mut self) -> Result<usize, BadAddress> {
         (**self).count()
     }
 
-    fn string(&mut self, index: usize, limit: u64) -> Result<CString, Cause> {
+    fn string(&mut self, index: usize, limit: u64) -> Result<CString, BadAddress> {
         (**self).string(index, limit)
     }
 }
 
 impl<S: AsRef<CStr>> Strings for &[S] {
-    fn count(&mut self) -> Result<usize, Cause> {
+    fn count(&mut self) -> Result<usize, BadAddress> {
         Ok(self.len())
     }
 
-    fn string(&mut self, index: usize, _limit: u64) -> Result<CString, Cause> {
+    fn string(&mut self, index: usize, _limit: u64) -> Result<CString, BadAddress> {
         let string = self.get(index).map(|string| string.as_ref().to_owned());
-        string.ok_or(Cause::BadAddress {
-            what: "an argument",
-        })
+        string.ok_or(BadAddress)
     }
 }
 
 impl<S: AsRef<CStr>, const N: usize> Strings for &[S; N] {
-    fn count(&mut self) -> Result<usize, Cause> {
+    fn count(&mut self) -> Result<usize, BadAddress> {
         Ok(N)
     }
 
-    fn string(&mut self, index: usize, limit: u64) -> Result<CString, Cause> {
+    fn string(&mut self, index: usize, limit: u64) -> Result<CString, BadAddress> {
         self.as_slice().string(index, limit)
     }
 }

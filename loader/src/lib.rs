@@ -5,9 +5,12 @@
 //! and the check that failed, and then the process is as it was. Programs come from paths, descriptors and memory.
 //!
 //! ```no_run
+//! use std::io::ErrorKind;
+//!
 //! let error = supplant_loader::Command::new("ls").arg("-l").exec();
-//! eprintln!("ls: {error}");
-//! std::process::exit(if error.raw_os_error() == libc::ENOENT { 127 } else { 126 });
+//! // Only reached when the program is refused, for example by `ls: no such file (ENOENT)`.
+//! eprintln!("{error:#}");
+//! std::process::exit(if error.kind() == ErrorKind::NotFound { 127 } else { 126 });
 //! ```
 //!
 //! [`spawn`](Command::spawn), [`status`](Command::status) and [`output`](Command::output) start children with `std`'s
@@ -34,93 +37,141 @@
 //! [`Call`] is execve(2) and execveat(2) with their arguments, flags and order of checks: no search in `PATH`, and nothing
 //! changed about signals. [`Error::signal`] says where the kernel would kill instead of answering, and [`die_by`] does so.
 //!
-//! # The stages
-//!
-//! What comes before the point of no return is plain data and functions without I/O, which can be used by themselves: an
-//! [`Image`] is read from the headers of a file, a [`Plan`] says where everything goes on a [`Host`], an [`InitialStack`] holds
-//! the bytes of the new stack.
-//!
 //! # Features
 //!
 //! | feature | what it adds | dependencies |
 //! |---|---|---|
 //! | `exec`, the default | all of the above | goblin, libc, log, memmap2, nix, thiserror |
-//! | `trace` | `snapshot` and `trace`: programs started under ptrace(2), looked at and compared | serde |
+//! | `trace` | the stages; `snapshot` and `trace`: programs started under ptrace(2), looked at and compared | serde |
 //! | `layout` | `layout`: where everything lies in the memory of a process, and why | |
 //! | `inspect` | `check`, `preview`, `notation`: loads that are looked at and not done; hosts from files | serde_json |
 //!
-//! Each has those before it. Examples are in the folder `examples`, from an exec to a tiny shell.
+//! Each has those before it. Only what `exec` makes public is to be relied on, by the rules of semantic versioning; what the
+//! others add is for the `supplant` command and for people who look inside, and may change in any release.
+//!
+//! The stages are plain data and functions without I/O: an `image::Image` is read from the headers of a file, a `plan::Plan`
+//! says where everything goes on a `host::Host`, a `stack::InitialStack` holds the bytes of the new stack, and a
+//! `table::Table` the system calls that replace the program.
+//!
+//! Examples are in the folder `examples`, from an exec to a tiny shell.
 //!
 //! [`Stdio`]: std::process::Stdio
 //! [`Child`]: std::process::Child
-//! [`Image`]: image::Image
-//! [`Plan`]: plan::Plan
-//! [`Host`]: host::Host
-//! [`InitialStack`]: stack::InitialStack
+
+#![cfg_attr(
+    not(feature = "trace"),
+    allow(
+        dead_code,
+        unreachable_pub,
+        unused_imports,
+        reason = "what only the features look at"
+    )
+)]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("supplant-loader is for 64-bit Linux");
 
+pub mod search;
+
+// The stages, and what the other features look at: open with these features, and without a promise.
+#[cfg(not(feature = "trace"))]
+mod arguments;
+#[cfg(feature = "trace")]
 pub mod arguments;
+#[cfg(not(feature = "trace"))]
+mod auxv;
+#[cfg(feature = "trace")]
 pub mod auxv;
 #[cfg(feature = "inspect")]
 pub mod check;
+#[cfg(feature = "trace")]
 pub mod core_file;
-mod error;
+#[cfg(not(feature = "trace"))]
+mod host;
+#[cfg(feature = "trace")]
 pub mod host;
+#[cfg(not(feature = "trace"))]
+mod image;
+#[cfg(feature = "trace")]
 pub mod image;
 #[cfg(feature = "layout")]
 pub mod layout;
+#[cfg(not(feature = "trace"))]
+mod machine;
+#[cfg(feature = "trace")]
 pub mod machine;
+#[cfg(not(feature = "trace"))]
+mod maps;
+#[cfg(feature = "trace")]
 pub mod maps;
-mod memory_file;
 #[cfg(feature = "inspect")]
 pub mod notation;
+#[cfg(not(feature = "trace"))]
+mod page;
+#[cfg(feature = "trace")]
 pub mod page;
+#[cfg(not(feature = "trace"))]
+mod plan;
+#[cfg(feature = "trace")]
 pub mod plan;
+#[cfg(feature = "inspect")]
+pub mod preview;
+#[cfg(not(feature = "trace"))]
+mod script;
+#[cfg(feature = "trace")]
 pub mod script;
 #[cfg(feature = "trace")]
 pub mod snapshot;
+#[cfg(not(feature = "trace"))]
+mod space;
+#[cfg(feature = "trace")]
 pub mod space;
-mod spawn;
+#[cfg(not(feature = "trace"))]
+mod stack;
+#[cfg(feature = "trace")]
 pub mod stack;
-mod status;
+#[cfg(not(feature = "trace"))]
+mod table;
+#[cfg(feature = "trace")]
 pub mod table;
-
-mod call;
-mod command;
-mod difference;
-mod handover;
-mod holes;
-mod open;
-mod prepared;
-#[cfg(feature = "inspect")]
-pub mod preview;
-mod process;
-mod procfs;
-mod randomness;
-pub mod search;
-mod set_id;
-mod setting;
-mod source;
+#[cfg(feature = "trace")]
+pub mod trace;
 
 #[cfg(test)]
 mod allocations;
 mod arch;
+mod call;
+mod command;
 mod commit;
+mod difference;
+mod error;
 mod farewell;
+mod handover;
+mod holes;
+mod memory_file;
+mod open;
+mod prepared;
+mod process;
+mod procfs;
 mod quiesce;
+mod randomness;
 mod rseq;
+mod set_id;
+mod setting;
+mod source;
+mod spawn;
 mod stage;
+mod status;
 mod streams;
 mod sys;
 mod threads;
-#[cfg(feature = "trace")]
-pub mod trace;
 
+pub use arguments::{BadAddress, Strings};
 pub use call::Call;
 pub use command::{Command, CommandArgs, CommandEnvs};
 pub use difference::Difference;
-pub use error::{AddressFault, Cause, ChoiceFault, Error, Field, Privilege, SegmentFault, Subject};
+#[cfg(feature = "trace")]
+pub use error::{AddressFault, Cause, ChoiceFault, Field, Privilege, SegmentFault};
+pub use error::{Error, Subject};
 pub use prepared::Prepared;
 pub use sys::die_by;

@@ -112,7 +112,9 @@ impl Machine {
 
     /// By less than how many bytes the start of the heap varies (`arch_randomize_brk`).
     pub const fn brk_random_range(self) -> u64 {
-        1 << 30
+        match self {
+            Self::X86_64 | Self::Aarch64 => 1 << 30,
+        }
     }
 
     /// `vm.mmap_rnd_bits` where it cannot be read: the default.

@@ -77,6 +77,7 @@ impl Prepared {
     }
 
     /// Where everything goes.
+    #[cfg(feature = "trace")]
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -92,6 +93,7 @@ impl Prepared {
     }
 
     /// The bytes of the new stack.
+    #[cfg(feature = "trace")]
     pub fn stack(&self) -> &InitialStack {
         &self.stack
     }

@@ -7,8 +7,7 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use supplant_loader::Cause;
-use supplant_loader::arguments::Strings;
+use supplant_loader::{BadAddress, Strings};
 
 use crate::settings::{FOLLOW, LOG, STRICT, Settings};
 
@@ -117,7 +116,7 @@ impl<'a, S: Strings> Environment<'a, S> {
 }
 
 impl<S: Strings> Strings for Environment<'_, S> {
-    fn count(&mut self) -> Result<usize, Cause> {
+    fn count(&mut self) -> Result<usize, BadAddress> {
         self.count = self.given.count()?;
         if self.change != Library::AsGiven {
             self.change();
@@ -125,7 +124,7 @@ impl<S: Strings> Strings for Environment<'_, S> {
         Ok(self.count + self.added.len())
     }
 
-    fn string(&mut self, index: usize, limit: u64) -> Result<CString, Cause> {
+    fn string(&mut self, index: usize, limit: u64) -> Result<CString, BadAddress> {
         let string = match (&self.replacement, index.checked_sub(self.count)) {
             (_, Some(added)) => self.added.get(added).cloned().unwrap_or_default(),
             (Some((at, replacement)), None) if *at == index => replacement.clone(),

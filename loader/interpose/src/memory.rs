@@ -14,8 +14,7 @@ use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use supplant_loader::Cause;
-use supplant_loader::arguments::Strings;
+use supplant_loader::{BadAddress, Strings};
 
 /// No page is smaller, so that a block from here can always be read whole or not at all.
 const PAGE: usize = 4096;
@@ -166,22 +165,20 @@ impl Vector {
     }
 }
 
-impl From<Fault> for Cause {
+impl From<Fault> for BadAddress {
     fn from(_: Fault) -> Self {
-        Self::BadAddress {
-            what: "an argument",
-        }
+        Self
     }
 }
 
 impl Strings for Vector {
     /// A million of them is what the system call refuses in any case, however many more there are.
-    fn count(&mut self) -> Result<usize, Cause> {
+    fn count(&mut self) -> Result<usize, BadAddress> {
         self.entries = self.memory.pointers(self.address)?;
         Ok(self.entries.len())
     }
 
-    fn string(&mut self, index: usize, limit: u64) -> Result<CString, Cause> {
+    fn string(&mut self, index: usize, limit: u64) -> Result<CString, BadAddress> {
         let entry = self.entries.get(index).copied().ok_or(Fault)?;
         // One byte more tells that it is too long.
         Ok(self.memory.string(entry, limit as usize)?)
@@ -259,7 +256,7 @@ mod tests {
         assert_eq!(Vector::new(&memory, 0).count(), Ok(0));
         with_pages(|start| {
             let address = put_at_end(start, &1_usize.to_ne_bytes());
-            let fault = Err(Cause::from(Fault));
+            let fault = Err(BadAddress::from(Fault));
             assert_eq!(Vector::new(&memory, address).count(), fault);
         });
     }

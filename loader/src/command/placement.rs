@@ -4,6 +4,7 @@
 //! [`prepare`](Command::prepare) and [`exec`](Command::exec), with [`Cause::Choice`](crate::Cause::Choice): not a multiple
 //! of the page size (`EINVAL`), outside of user memory (`ERANGE`), over something else of the new program (`EEXIST`).
 
+#[cfg(feature = "trace")]
 use crate::plan::Choices;
 
 use super::Command;
@@ -73,6 +74,7 @@ impl Command {
 
     /// Takes over all of `choices`, such as those of another process ([`Observed`](crate::plan::Observed)), over what was
     /// chosen before.
+    #[cfg(feature = "trace")]
     pub fn choose(&mut self, choices: &Choices) -> &mut Self {
         self.choices = self.choices.overridden_by(choices);
         self

@@ -26,7 +26,7 @@ pub struct Error {
     /// As it was asked for.
     program: Option<OsString>,
     subject: Subject,
-    cause: Cause,
+    pub(crate) cause: Cause,
 }
 
 /// The file or thing an [`Error`] is about.
@@ -73,6 +73,7 @@ impl Error {
     }
 
     /// Which check failed.
+    #[cfg(feature = "trace")]
     pub fn cause(&self) -> &Cause {
         &self.cause
     }

@@ -182,7 +182,7 @@ impl Choices {
         if plan(&self.without_addresses()).is_err() {
             return Err(error);
         }
-        let cause = Box::new(error.cause().clone());
+        let cause = Box::new(error.cause.clone());
         let fault = ChoiceFault::Placement { cause };
         Err(Error::new(error.subject().clone(), Cause::Choice { fault }))
     }

@@ -8,6 +8,7 @@ mod choices;
 mod later;
 mod layout;
 mod limits;
+#[cfg(feature = "trace")]
 mod observed;
 mod place;
 mod segments;
@@ -25,6 +26,7 @@ pub use choices::{Anchor, Choices};
 pub use later::LaterMappings;
 use layout::Layout;
 pub use limits::MemoryKind;
+#[cfg(feature = "trace")]
 pub use observed::Observed;
 #[cfg(feature = "inspect")]
 pub(crate) use place::{area, effective_host, outermost_area};
