@@ -54,7 +54,8 @@ Examples:
   supplant compare --each --json /usr/bin/* >report.jsonl
 
 Status: 0 when nothing differs but what is known and listed in PARITY.md, 1 when something \
-differs, 2 when it could not be compared.";
+differs, 2 when it could not be compared (also when the loader of --other cannot be started), 125 \
+for a wrong command line.";
 
 /// Start a program by the kernel and by us, and compare the two.
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ use supplant_loader::trace::{
 
 use crate::subject::ending;
 
-use super::other::Other;
+use super::other::{OPTION, Other};
 use super::outcome::Outcome;
 use super::refusal::known_early_end;
 use super::section::section;
@@ -41,6 +41,16 @@ pub(super) struct Side<'a> {
     pub(super) refusal: Option<Known>,
 }
 
+impl Side<'_> {
+    /// What an error is about.
+    fn title(&self) -> &'static str {
+        match self.other {
+            Some(_) => OPTION,
+            None => self.name,
+        }
+    }
+}
+
 /// What was found where a side was to be stopped.
 pub(super) enum Seen {
     Stopped(Box<Snapshot>, Stopped),
@@ -56,7 +66,7 @@ pub(super) fn compare(
     (at, limit): (At, Duration),
     repeat: usize,
 ) -> anyhow::Result<Outcome> {
-    let look = |side: &Side<'_>| look(side, at, limit).context(side.name);
+    let look = |side: &Side<'_>| look(side, at, limit).context(side.title());
     let left = look(sides[0])?;
     let mut others = Vec::new();
     for _ in 1..repeat {
