@@ -1,5 +1,6 @@
 //! `supplant compare`: the program by the kernel and by us, both stopped at the same point.
 
+mod aside;
 mod board;
 mod each;
 mod finished;
@@ -28,6 +29,7 @@ use crate::layout::compared;
 use crate::subject::{facts, start_by_kernel_with, traced};
 use crate::{complain, render, run};
 
+use aside::Aside;
 use other::Other;
 pub(crate) use outcome::{Comparison, DIFFERENT, EQUAL, NOT_COMPARED, Outcome};
 use refusal::known_refusal;
@@ -164,6 +166,7 @@ fn compare_one(options: &CompareOptions) -> anyhow::Result<(Outcome, &'static st
     if program == "-" || options.run.fd.is_some() {
         bail!("only programs with a path can be compared");
     }
+    let _aside = Aside::new().context("standard output")?;
     by_both(options, program, arguments)
 }
 
