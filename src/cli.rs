@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser};
+use clap::{Args, Parser};
 
 use crate::check::CheckOptions;
 use crate::compare::CompareOptions;
@@ -23,34 +23,17 @@ pub(crate) struct Cli {
     pub(crate) subcommand: Subcommand,
 }
 
-impl Cli {
-    /// Parses a command line. A program is needed, unless it comes from elsewhere.
-    pub(crate) fn parse_from_words(
-        words: impl Iterator<Item = OsString>,
-    ) -> Result<Self, clap::Error> {
-        let cli = Self::try_parse_from(words)?;
-        let (program, elsewhere) = match &cli.subcommand {
-            Subcommand::Run(options) => (&options.program, options.fd.is_some()),
-            Subcommand::Debug(options) => (&options.run.program, options.run.fd.is_some()),
-            Subcommand::Compare(options) => (&options.run.program, options.files_from.is_some()),
-            Subcommand::Plan(options) => (
-                &options.run.program,
-                options.run.fd.is_some() || options.print_host,
-            ),
-            _ => return Ok(cli),
-        };
-        if program.is_empty() && !elsewhere {
-            let kind = clap::error::ErrorKind::MissingRequiredArgument;
-            return Err(Self::command().error(kind, "a PROGRAM is missing"));
-        }
-        Ok(cli)
-    }
+/// PROGRAM can be left out only where one of these says where it is, or that none is needed.
+pub(crate) fn needed_unless(
+    others: &'static [&'static str],
+) -> impl FnOnce(clap::Arg) -> clap::Arg {
+    move |program| program.required_unless_present_any(others)
 }
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Subcommand {
     /// Become another program
-    Run(RunOptions),
+    Run(RunCommand),
     /// Debug a program from its first instruction, or a process
     Debug(DebugOptions),
     /// Start a program by the kernel and by us, and compare the two
@@ -92,8 +75,15 @@ SUPPLANT_LOG=debug logs the decisions with their numbers, SUPPLANT_LOG=trace eve
 return too.";
 
 /// Become another program: same process, its exit status.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES, mut_arg("program", needed_unless(&["fd"])))]
+pub(crate) struct RunCommand {
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}
+
+/// How a program is loaded: the options that all commands take which load one.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = RUN_EXAMPLES)]
 pub(crate) struct RunOptions {
     /// Set the program's `argv[0]`
     #[arg(short = 'a', long, value_name = "NAME", allow_hyphen_values = true)]
@@ -141,7 +131,7 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
     /// The program: a path, a name that is searched in PATH, or - for standard input; then its arguments
-    #[arg(value_name = "PROGRAM", num_args = 0.., trailing_var_arg = true)]
+    #[arg(value_name = "PROGRAM", num_args = 1.., trailing_var_arg = true)]
     pub(crate) program: Vec<OsString>,
     // Last, since its heading counts for what follows.
     #[command(flatten)]

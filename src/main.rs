@@ -24,6 +24,7 @@ mod told;
 use std::ffi::OsString;
 use std::io::Write as _;
 
+use clap::Parser as _;
 use cli::{Cli, Subcommand};
 
 /// What a wrong command line exits with.
@@ -45,7 +46,7 @@ extern "C" fn main() -> i32 {
 
 fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
     std::hint::black_box(&MARK);
-    let cli = match Cli::parse_from_words(arguments) {
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let status = if error.use_stderr() {
@@ -59,7 +60,7 @@ fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
         }
     };
     match cli.subcommand {
-        Subcommand::Run(options) => run::run(&options),
+        Subcommand::Run(options) => run::run(&options.run),
         Subcommand::Debug(options) => debug::debug(&options),
         Subcommand::Compare(options) => compare::compare(&options),
         Subcommand::Diff(options) => diff::diff(&options),

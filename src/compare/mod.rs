@@ -24,7 +24,7 @@ use supplant_loader::layout::Origin;
 use supplant_loader::snapshot::Facts;
 use supplant_loader::trace::{Streams, by_us_with};
 
-use crate::cli::RunOptions;
+use crate::cli::{RunOptions, needed_unless};
 use crate::layout::compared;
 use crate::subject::{facts, start_by_kernel_with, traced};
 use crate::{complain, render, run};
@@ -61,7 +61,7 @@ for a wrong command line.";
 
 /// Start a program by the kernel and by us, and compare the two.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_arg("program", needed_unless(&["files_from"])))]
 pub(crate) struct CompareOptions {
     /// Print one line of JSON for each program
     #[arg(long)]

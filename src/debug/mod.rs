@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use crate::cli::RunOptions;
+use crate::cli::{RunOptions, needed_unless};
 use crate::complain;
 
 use crate::run::{CANNOT_RUN, NOT_FOUND};
@@ -46,7 +46,11 @@ process cannot be looked at, 125 for a wrong command line.";
 
 /// Debug a program from its first instruction, or a process.
 #[derive(Debug, Args)]
-#[command(override_usage = USAGE, after_help = EXAMPLES)]
+#[command(
+    override_usage = USAGE,
+    after_help = EXAMPLES,
+    mut_arg("program", needed_unless(&["fd"]))
+)]
 pub(crate) struct DebugOptions {
     /// Wait for gdb at this address (:PORT, HOST:PORT or a serial line), by gdbserver
     #[arg(long, value_name = "ADDRESS")]

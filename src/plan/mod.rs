@@ -18,7 +18,7 @@ use supplant_loader::preview::{ElfFile, Preview};
 use supplant_loader::{Command, Error, search};
 
 use crate::check::text as check_text;
-use crate::cli::RunOptions;
+use crate::cli::{RunOptions, needed_unless};
 use crate::text::{BOLD, PLAIN, Page, RED, print, printable};
 use crate::{WRONG_COMMAND_LINE, complain, run};
 
@@ -41,7 +41,7 @@ reason), 2 when it could not be planned; 125 for a wrong command line.";
 
 /// Show what loading a program would do: the files, the addresses and why, the stack, every system call.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_arg("program", needed_unless(&["fd", "print_host"])))]
 pub(crate) struct PlanOptions {
     /// Plan for another machine or process: a file as --print-host writes it (- is standard input), or typical:MACHINE
     #[arg(long, value_name = "FILE")]
