@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::check::CheckOptions;
 use crate::compare::CompareOptions;
-use crate::debug::DebugOptions;
+use crate::debug::{self, DebugOptions};
 use crate::diff::{CaptureOptions, DiffOptions};
 use crate::layout::LayoutOptions;
 #[cfg(feature = "manual")]
@@ -21,6 +22,26 @@ use crate::plan::PlanOptions;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) subcommand: Subcommand,
+}
+
+impl Cli {
+    /// Parses a command line.
+    pub(crate) fn parse_from_words(
+        words: impl Iterator<Item = OsString>,
+    ) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(words)?;
+        if let Some(("debug", matches)) = matches.subcommand() {
+            debug::check(subcommand(&mut command, "debug"), matches)?;
+        }
+        Self::from_arg_matches(&matches)
+    }
+}
+
+fn subcommand<'a>(command: &'a mut clap::Command, name: &str) -> &'a mut clap::Command {
+    command
+        .find_subcommand_mut(name)
+        .expect("it was just found on the command line")
 }
 
 /// PROGRAM can be left out only where one of these says where it is, or that none is needed.
@@ -80,7 +101,40 @@ return too.";
 pub(crate) struct RunCommand {
     #[command(flatten)]
     pub(crate) run: RunOptions,
+    #[command(flatten)]
+    pub(crate) stop: Stop,
 }
+
+/// Only for a program that is not stopped by its tracer anyway.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Stop {
+    /// Stop by SIGSTOP before the program's first instruction
+    #[arg(long, help_heading = Resettable::Reset)]
+    pub(crate) stop: bool,
+}
+
+/// The options of a load that change the program's process: where neither side is loaded by us they have no meaning.
+pub(crate) const FOR_OUR_SIDE: [&str; 19] = [
+    "argv0",
+    "ignore_environment",
+    "set",
+    "unset",
+    "execfn",
+    "interpreter",
+    "ignore_noexec",
+    "ignore_setid",
+    "keep_page",
+    "follow",
+    "no_randomize",
+    "seed",
+    "layout_from",
+    "base",
+    "interpreter_base",
+    "stack_top",
+    "brk",
+    "random",
+    "auxv",
+];
 
 /// How a program is loaded: the options that all commands take which load one.
 #[derive(Clone, Debug, Args)]
@@ -118,9 +172,6 @@ pub(crate) struct RunOptions {
     /// Leave one page of the loader; then flags and the word below the stack pointer are as execve leaves them
     #[arg(long)]
     pub(crate) keep_page: bool,
-    /// Stop by SIGSTOP before the program's first instruction
-    #[arg(long)]
-    pub(crate) stop: bool,
     /// Have what the program starts replaced in place as well (experimental): preload libsupplant_interpose.so
     #[arg(long)]
     pub(crate) follow: bool,

@@ -24,7 +24,6 @@ mod told;
 use std::ffi::OsString;
 use std::io::Write as _;
 
-use clap::Parser as _;
 use cli::{Cli, Subcommand};
 
 /// What a wrong command line exits with.
@@ -46,7 +45,7 @@ extern "C" fn main() -> i32 {
 
 fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
     std::hint::black_box(&MARK);
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::parse_from_words(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let status = if error.use_stderr() {
@@ -60,7 +59,7 @@ fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
         }
     };
     match cli.subcommand {
-        Subcommand::Run(options) => run::run(&options.run),
+        Subcommand::Run(options) => run::run(&options),
         Subcommand::Debug(options) => debug::debug(&options),
         Subcommand::Compare(options) => compare::compare(&options),
         Subcommand::Diff(options) => diff::diff(&options),

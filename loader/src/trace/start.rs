@@ -6,7 +6,7 @@
 use std::ffi::{CString, c_char};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd};
+use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::ptr;
 
 use nix::errno::Errno;
@@ -90,6 +90,40 @@ pub fn by_kernel_with(
         }
         (best, 0, String::new())
     })?;
+    to_first_instruction(running, report)
+}
+
+/// Starts the program that a descriptor is open on, by execveat(2) as fexecve(3) calls it, with other standard streams
+/// where they are given.
+///
+/// # Errors
+///
+/// As [`by_kernel`].
+pub fn by_kernel_at(
+    descriptor: RawFd,
+    arguments: &Arguments,
+    streams: Option<&Streams>,
+) -> Result<Started, Errno> {
+    let (argv, envp) = (pointers(&arguments.argv), pointers(&arguments.envp));
+    let (running, report) = child(streams, || {
+        // SAFETY: terminated strings in terminated arrays.
+        unsafe {
+            libc::syscall(
+                libc::SYS_execveat,
+                descriptor,
+                c"".as_ptr(),
+                argv.as_ptr(),
+                envp.as_ptr(),
+                libc::AT_EMPTY_PATH,
+            )
+        };
+        (Errno::last_raw(), 0, String::new())
+    })?;
+    to_first_instruction(running, report)
+}
+
+/// From the start of the child to where execve has done its work.
+fn to_first_instruction(running: Running, report: OwnedFd) -> Result<Started, Errno> {
     let stopped = match expect_stop(running, report)? {
         Ok(stopped) => stopped,
         Err(started) => return Ok(started),
