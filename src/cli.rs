@@ -7,6 +7,7 @@ use clap::builder::Resettable;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::check::CheckOptions;
+use crate::color::Color;
 use crate::compare::CompareOptions;
 use crate::debug::{self, DebugOptions};
 use crate::diff::{CaptureOptions, DiffOptions};
@@ -20,21 +21,39 @@ use crate::plan::PlanOptions;
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100, arg_required_else_help = true)]
 pub(crate) struct Cli {
+    /// Colours in reports, help and errors; auto: on a terminal, or as NO_COLOR and CLICOLOR_FORCE say
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto",
+        // Behind each command's own options, and under no heading of theirs.
+        display_order = LAST,
+        help_heading = Resettable::Reset
+    )]
+    pub(crate) color: Color,
     #[command(subcommand)]
     pub(crate) subcommand: Subcommand,
 }
 
+const LAST: usize = 900;
+
 impl Cli {
-    /// Parses a command line.
+    /// Parses a command line, and has what is printed from now on coloured as it says.
     pub(crate) fn parse_from_words(
         words: impl Iterator<Item = OsString>,
     ) -> Result<Self, clap::Error> {
+        let words: Vec<_> = words.collect();
+        Color::early(&words).choose();
         let mut command = Self::command();
         let matches = command.try_get_matches_from_mut(words)?;
         if let Some(("debug", matches)) = matches.subcommand() {
             debug::check(subcommand(&mut command, "debug"), matches)?;
         }
-        Self::from_arg_matches(&matches)
+        let cli = Self::from_arg_matches(&matches)?;
+        cli.color.choose();
+        Ok(cli)
     }
 }
 
