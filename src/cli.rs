@@ -3,11 +3,13 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::check::CheckOptions;
+use crate::color::Color;
 use crate::compare::CompareOptions;
-use crate::debug::DebugOptions;
+use crate::debug::{self, DebugOptions};
 use crate::diff::{CaptureOptions, DiffOptions};
 use crate::layout::LayoutOptions;
 #[cfg(feature = "manual")]
@@ -19,38 +21,59 @@ use crate::plan::PlanOptions;
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100, arg_required_else_help = true)]
 pub(crate) struct Cli {
+    /// Colours in reports, help and errors; auto: on a terminal, or as NO_COLOR and CLICOLOR_FORCE say
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto",
+        // Behind each command's own options, and under no heading of theirs.
+        display_order = LAST,
+        help_heading = Resettable::Reset
+    )]
+    pub(crate) color: Color,
     #[command(subcommand)]
     pub(crate) subcommand: Subcommand,
 }
 
+const LAST: usize = 900;
+
 impl Cli {
-    /// Parses a command line. A program is needed, unless it comes from elsewhere.
+    /// Parses a command line, and has what is printed from now on coloured as it says.
     pub(crate) fn parse_from_words(
         words: impl Iterator<Item = OsString>,
     ) -> Result<Self, clap::Error> {
-        let cli = Self::try_parse_from(words)?;
-        let (program, elsewhere) = match &cli.subcommand {
-            Subcommand::Run(options) => (&options.program, options.fd.is_some()),
-            Subcommand::Debug(options) => (&options.run.program, options.run.fd.is_some()),
-            Subcommand::Compare(options) => (&options.run.program, options.files_from.is_some()),
-            Subcommand::Plan(options) => (
-                &options.run.program,
-                options.run.fd.is_some() || options.print_host,
-            ),
-            _ => return Ok(cli),
-        };
-        if program.is_empty() && !elsewhere {
-            let kind = clap::error::ErrorKind::MissingRequiredArgument;
-            return Err(Self::command().error(kind, "a PROGRAM is missing"));
+        let words: Vec<_> = words.collect();
+        Color::early(&words).choose();
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(words)?;
+        if let Some(("debug", matches)) = matches.subcommand() {
+            debug::check(subcommand(&mut command, "debug"), matches)?;
         }
+        let cli = Self::from_arg_matches(&matches)?;
+        cli.color.choose();
         Ok(cli)
     }
+}
+
+fn subcommand<'a>(command: &'a mut clap::Command, name: &str) -> &'a mut clap::Command {
+    command
+        .find_subcommand_mut(name)
+        .expect("it was just found on the command line")
+}
+
+/// PROGRAM can be left out only where one of these says where it is, or that none is needed.
+pub(crate) fn needed_unless(
+    others: &'static [&'static str],
+) -> impl FnOnce(clap::Arg) -> clap::Arg {
+    move |program| program.required_unless_present_any(others)
 }
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Subcommand {
     /// Become another program
-    Run(RunOptions),
+    Run(RunCommand),
     /// Debug a program from its first instruction, or a process
     Debug(DebugOptions),
     /// Start a program by the kernel and by us, and compare the two
@@ -92,8 +115,48 @@ SUPPLANT_LOG=debug logs the decisions with their numbers, SUPPLANT_LOG=trace eve
 return too.";
 
 /// Become another program: same process, its exit status.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES, mut_arg("program", needed_unless(&["fd"])))]
+pub(crate) struct RunCommand {
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+    #[command(flatten)]
+    pub(crate) stop: Stop,
+}
+
+/// Only for a program that is not stopped by its tracer anyway.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Stop {
+    /// Stop by SIGSTOP before the program's first instruction
+    #[arg(long, help_heading = Resettable::Reset)]
+    pub(crate) stop: bool,
+}
+
+/// The options of a load that change the program's process: where neither side is loaded by us they have no meaning.
+pub(crate) const FOR_OUR_SIDE: [&str; 19] = [
+    "argv0",
+    "ignore_environment",
+    "set",
+    "unset",
+    "execfn",
+    "interpreter",
+    "ignore_noexec",
+    "ignore_setid",
+    "keep_page",
+    "follow",
+    "no_randomize",
+    "seed",
+    "layout_from",
+    "base",
+    "interpreter_base",
+    "stack_top",
+    "brk",
+    "random",
+    "auxv",
+];
+
+/// How a program is loaded: the options that all commands take which load one.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = RUN_EXAMPLES)]
 pub(crate) struct RunOptions {
     /// Set the program's `argv[0]`
     #[arg(short = 'a', long, value_name = "NAME", allow_hyphen_values = true)]
@@ -128,9 +191,6 @@ pub(crate) struct RunOptions {
     /// Leave one page of the loader; then flags and the word below the stack pointer are as execve leaves them
     #[arg(long)]
     pub(crate) keep_page: bool,
-    /// Stop by SIGSTOP before the program's first instruction
-    #[arg(long)]
-    pub(crate) stop: bool,
     /// Have what the program starts replaced in place as well (experimental): preload libsupplant_interpose.so
     #[arg(long)]
     pub(crate) follow: bool,
@@ -141,7 +201,7 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
     /// The program: a path, a name that is searched in PATH, or - for standard input; then its arguments
-    #[arg(value_name = "PROGRAM", num_args = 0.., trailing_var_arg = true)]
+    #[arg(value_name = "PROGRAM", num_args = 1.., trailing_var_arg = true)]
     pub(crate) program: Vec<OsString>,
     // Last, since its heading counts for what follows.
     #[command(flatten)]

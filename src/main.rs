@@ -4,6 +4,7 @@
 
 mod check;
 mod cli;
+mod color;
 mod compare;
 mod debug;
 mod diff;

@@ -7,7 +7,7 @@ use std::io;
 use nix::errno::Errno;
 use supplant_loader::{Command, Difference, Error, Prepared, die_by};
 
-use crate::cli::RunOptions;
+use crate::cli::{RunCommand, RunOptions};
 use crate::told::named;
 use crate::{WRONG_COMMAND_LINE, complain, follow, logging};
 
@@ -15,14 +15,16 @@ pub(crate) const NOT_FOUND: i32 = 127;
 pub(crate) const CANNOT_RUN: i32 = 126;
 
 /// Becomes the program; the status to exit with where that fails.
-pub(crate) fn run(options: &RunOptions) -> i32 {
-    let command = match surroundings(options).and_then(|()| command(options)) {
+pub(crate) fn run(command_line: &RunCommand) -> i32 {
+    let options = &command_line.run;
+    let mut command = match surroundings(options).and_then(|()| command(options)) {
         Ok(command) => command,
         Err(error) => {
             complain("run", &format_args!("{error:#}"));
             return WRONG_COMMAND_LINE;
         }
     };
+    command.stop(command_line.stop.stop);
     let name = name(options);
     let error = match command.prepare() {
         Ok(prepared) => {
@@ -35,7 +37,7 @@ pub(crate) fn run(options: &RunOptions) -> i32 {
 }
 
 /// What stays different, where that was asked for; and where a layout was asked for, what is missing of it.
-fn tell(name: &str, options: &RunOptions, prepared: &Prepared) {
+pub(crate) fn tell(name: &str, options: &RunOptions, prepared: &Prepared) {
     const ADVICE: &str =
         "what the program maps later will not lie where it did: start it again, or by setarch -R";
     if options.follow && prepared.interpreter().is_none() {
@@ -102,13 +104,17 @@ pub(crate) fn command(options: &RunOptions) -> anyhow::Result<Command> {
         .ignore_noexec(options.ignore_noexec)
         .ignore_set_id(options.ignore_setid)
         .keep_page(options.keep_page)
-        .stop(options.stop)
         .inherit_signals(true);
     options.placement.apply(&mut command)?;
     if options.follow {
         follow::follow(&mut command, options)?;
     }
     Ok(command)
+}
+
+/// Whether the program comes from standard input.
+pub(crate) fn is_stdin(options: &RunOptions) -> bool {
+    options.fd.is_none() && options.program.first().is_some_and(|name| name == "-")
 }
 
 /// What the error line is about.

@@ -64,6 +64,46 @@ fn an_unknown_option_is_not_taken_for_the_program() {
 }
 
 #[test]
+fn a_command_without_its_program_or_file_shows_its_own_usage() {
+    for name in [
+        "run", "debug", "compare", "diff", "capture", "layout", "check", "plan",
+    ] {
+        for build in builds() {
+            let outcome = Call::new(build).args([name]).by_kernel();
+            let text = String::from_utf8_lossy(&outcome.stderr).into_owned();
+            assert_eq!(outcome.ending, Ending::Exited(125), "{text}");
+            assert!(text.contains(&format!("Usage: supplant {name} ")), "{text}");
+            assert!(text.contains("required arguments"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_program_is_not_needed_where_something_else_says_what_to_do() {
+    let list = support::scratch();
+    let list = list.path().join("list");
+    std::fs::write(&list, "").expect("it is written");
+    let list = list.to_str().expect("UTF-8");
+    let cases: [(&[&str], i32); 5] = [
+        (&["run", "--fd", "99"], 126),
+        (&["plan", "--fd", "99"], 1),
+        (&["plan", "--print-host"], 0),
+        (&["check", "--list"], 0),
+        (&["compare", "--files-from", list], 0),
+    ];
+    for (args, status) in cases {
+        let outcome = Call::new(env!("CARGO_BIN_EXE_supplant"))
+            .args(args)
+            .by_kernel();
+        assert_eq!(
+            outcome.ending,
+            Ending::Exited(status),
+            "{args:?}: {outcome:?}"
+        );
+    }
+}
+
+#[test]
 fn help_and_version_are_no_errors() {
     for args in [
         &["--help"][..],

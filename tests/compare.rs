@@ -182,8 +182,8 @@ fn options_hold_for_each_of_many_programs() {
         "compare",
         "--json",
         "--each",
-        "--fd",
-        "0",
+        "--other",
+        "no-place",
         "/bin/true",
         "/bin/false",
     ];

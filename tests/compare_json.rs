@@ -86,7 +86,7 @@ fn lines() -> Vec<Value> {
         .write(directory.path().join("machine"));
     let no_machine = no_machine.to_str().expect("ASCII").to_owned();
     let commands: [&[&str]; 7] = [
-        &["compare", "--json", "--fd", "0", "x"],
+        &["compare", "--json", "--other", "no-place", "/bin/true"],
         &["compare", "--json", "/bin/true"],
         &["compare", "--json", "--argv0", "x", "/bin/true"],
         &[

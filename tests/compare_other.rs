@@ -2,18 +2,26 @@
 
 mod support;
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use nix::errno::Errno;
 use support::comparing::{assert_tells, compare, supplant, text};
+use support::elf::Elf;
 use support::system::needs_tracing;
 use support::trials::ignore;
-use support::{builds, is_root, test_binaries};
+use support::{builds, is_root, scratch, test_binaries};
 
 trials![
     a_loader_that_calls_execve_is_no_different,
     the_dynamic_linker_as_a_launcher_stays_the_program_that_proc_names,
     we_as_another_loader_are_stopped_at_the_programs_entry,
     what_does_not_get_there_is_told,
+    a_loader_that_cannot_be_started_tells_nothing_of_the_program,
+    a_loader_that_execve_kills_was_not_started_either,
+    the_program_alone_as_its_loader_is_refused_as_it_is_by_the_kernel,
     with_to_exit_only_what_can_be_seen_from_outside_counts,
 ];
 
@@ -79,10 +87,12 @@ fn what_does_not_get_there_is_told() {
         1,
         &["kernel started", "other  ended with status 1 before that"],
     );
-    let output = by_other("/nonexistent {}", program);
-    assert_tells(&output, 1, &["other  refused with ENOENT"]);
     let output = by_other("false", program);
     assert_tells(&output, 2, &["has no {}"]);
+    let output = by_other(" ", program);
+    assert_tells(&output, 2, &["--other: the command is empty"]);
+    let output = by_other("env {}", Path::new("/nonexistent"));
+    assert_tells(&output, 2, &["No such file or directory (ENOENT)"]);
     let output = by_other("env {}", Path::new("/etc/passwd"));
     assert_tells(&output, 2, &["no ELF program"]);
     let words = [
@@ -95,6 +105,78 @@ fn what_does_not_get_there_is_told() {
         "9",
     ];
     assert_tells(&supplant(&words), 1, &["other  "]);
+}
+
+/// Loaders that execve refuses.
+fn refused_loaders(directory: &Path) -> Vec<PathBuf> {
+    let file = |name: &str, text: &str, mode| {
+        let path = directory.join(name);
+        fs::write(&path, text).expect("it is written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
+        path
+    };
+    vec![
+        file("plain", "text", 0o644),
+        file("junk", "text", 0o755),
+        file("script", "#!/nonexistent/interpreter\n", 0o755),
+        directory.to_owned(),
+        directory.join("nonexistent"),
+        "a-name-that-is-nowhere-in-PATH".into(),
+    ]
+}
+
+fn a_loader_that_cannot_be_started_tells_nothing_of_the_program() {
+    needs_tracing();
+    let directory = scratch();
+    for loader in refused_loaders(directory.path()) {
+        let refusal = Command::new(&loader).spawn().expect_err("it is refused");
+        let errno = Errno::from_raw(refusal.raw_os_error().expect("by the kernel"));
+        let reason = format!(
+            "--other: {}: {} ({errno:?})",
+            loader.display(),
+            errno.desc()
+        );
+        let other = format!("{} {{}}", loader.display());
+        for mode in [&["--at", "program"][..], &["--to-exit"]] {
+            let options = [mode, &["--other", &other]].concat();
+            let output = compare(&options, Path::new("/bin/true"));
+            let line = format!("supplant: /bin/true: cannot compare: {reason}\n");
+            assert_tells(&output, 2, &[]);
+            assert_eq!(text(&output), line);
+            let output = compare(
+                &[&options[..], &["--json"]].concat(),
+                Path::new("/bin/true"),
+            );
+            let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            assert_eq!(output.status.code(), Some(2));
+            assert_eq!(
+                (&json["outcome"], &json["reason"]),
+                (&"failed".into(), &reason.clone().into())
+            );
+        }
+    }
+}
+
+fn a_loader_that_execve_kills_was_not_started_either() {
+    needs_tracing();
+    let directory = scratch();
+    let killed = Elf::standard()
+        .with(|elf| elf.program_headers[1].file_size = 0x3000)
+        .write(directory.path().join("killed"));
+    let output = by_other(
+        &format!("{} {{}}", killed.display()),
+        Path::new("/bin/true"),
+    );
+    assert_tells(&output, 2, &["killed: execve kills it (signal 11)"]);
+}
+
+fn the_program_alone_as_its_loader_is_refused_as_it_is_by_the_kernel() {
+    needs_tracing();
+    let directory = scratch();
+    let program = directory.path().join("true");
+    fs::copy("/bin/true", &program).expect("it is there");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    assert_tells(&by_other("{}", &program), 0, &["both refused with EACCES"]);
 }
 
 fn with_to_exit_only_what_can_be_seen_from_outside_counts() {

@@ -7,13 +7,15 @@ use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 
 use serde_json::Value;
-use support::layouts::{core_and_maps, fixed, json, number, programs};
+use support::layouts::{core_and_maps, fixed, json, layout, number, programs};
 use support::system::needs_tracing;
 use support::trials::ignore;
 use support::{builds, scratch};
 
 trials![
     the_plan_is_what_the_kernel_does,
+    two_processes_that_we_load_differ_by_chance_in_as_many_places_as_the_kernels,
+    a_second_program_that_is_refused_is_told_once,
     chance_stays_in_its_window_in_the_kernels_hands,
     the_offset_that_is_told_holds_the_byte_that_is_in_memory,
     a_core_file_tells_what_maps_told,
@@ -199,4 +201,52 @@ fn a_program_whose_file_is_gone_still_has_its_segments() {
         .as_str()
         .is_some_and(|path| path.ends_with("gone (deleted)"));
     assert!(is_gone && program["owner"] == "program", "{program}");
+}
+
+/// The parts that lie elsewhere on the right, of a program that is looked at twice, by their keys; nothing else differs.
+fn moved(subject: &str, launcher: &[&str]) -> Option<Vec<String>> {
+    let supplant = builds().remove(0);
+    let mut words: Vec<_> = launcher.iter().map(AsRef::as_ref).collect();
+    words.push(supplant.as_os_str());
+    let output = Command::new(words[0])
+        .args(&words[1..])
+        .args(["layout", "--json", "-", "--with", subject, subject])
+        .output()
+        .ok()?;
+    let both: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let pairs = both["pairs"].as_array().expect("there are pairs");
+    let different = pairs
+        .iter()
+        .find(|pair| pair["changes"] != Value::Array(Vec::new()));
+    assert_eq!(different, None);
+    let moved = pairs.iter().filter(|pair| !pair["moved"].is_null());
+    Some(moved.map(|pair| pair["key"].to_string()).collect())
+}
+
+fn two_processes_that_we_load_differ_by_chance_in_as_many_places_as_the_kernels() {
+    needs_tracing();
+    let (ours, kernel) = ("/bin/true", "kernel:/bin/true");
+    let moved_by_kernel = moved(kernel, &[]).expect("it was built");
+    if fs::read_to_string("/proc/sys/kernel/randomize_va_space").is_ok_and(|text| text == "2\n") {
+        assert!(moved_by_kernel.len() > 8, "{moved_by_kernel:?}");
+    }
+    assert_eq!(moved(ours, &[]).expect("it was built"), moved_by_kernel);
+    match moved(ours, &["setarch", "-R"]) {
+        Some(moved) => assert_eq!(moved, Vec::<String>::new()),
+        None => println!("ignored: there is no setarch"),
+    }
+}
+
+fn a_second_program_that_is_refused_is_told_once() {
+    needs_tracing();
+    for wrong in ["/nonexistent/program", "/etc/passwd", "-"] {
+        let output = layout(&["--with", wrong, "/bin/true"]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        let start = format!("supplant: layout: {wrong}: the program does not start: it is refused");
+        assert!(
+            text.starts_with(&start) && text.lines().count() == 1,
+            "{text}"
+        );
+    }
 }

@@ -72,13 +72,24 @@ fn commands() -> Vec<String> {
 
 /// The long options that the help of a command lists.
 fn options(command: &str) -> Vec<String> {
+    let options = options_with_values(command).into_iter();
+    options.map(|(name, _)| name).collect()
+}
+
+/// The same, each with the name of its value, if it has one.
+fn options_with_values(command: &str) -> Vec<(String, Option<String>)> {
     let help = help(&[command], 100);
     let option = |line: &str| {
         let at = line.starts_with(' ').then(|| line.find("--"))??;
-        let name = line[at + 2..].split([' ', '=']).next()?;
-        (!name.is_empty() && line[..at].trim().len() <= 3).then(|| name.to_owned())
+        let mut words = line[at + 2..].split(' ');
+        let name = words.next()?.to_owned();
+        let value = words.next().and_then(|word| word.strip_prefix('<'));
+        let value = value.and_then(|word| word.strip_suffix('>'));
+        let is_option = !name.is_empty() && line[..at].trim().len() <= 3;
+        is_option.then(|| (name, value.map(str::to_owned)))
     };
-    let before = help.split("\nExamples:").next().unwrap_or_default();
+    let end = ["\nNames:", "\nExamples:"].map(|title| help.find(title).unwrap_or(help.len()));
+    let before = &help[..end[0].min(end[1])];
     let listed = before.lines().skip_while(|line| !line.ends_with(':'));
     listed.filter_map(option).collect()
 }
@@ -113,12 +124,17 @@ fn man_pages() -> Result<(), Failed> {
         for section in [".SH NAME", ".SH SYNOPSIS", ".SH OPTIONS", ".SH EXAMPLES"] {
             lacks(&name, &own, section)?;
         }
-        for option in options(&command) {
-            lacks(
-                &name,
-                &own,
-                &format!("\\-\\-{}", option.replace('-', "\\-")),
-            )?;
+        for (option, value) in options_with_values(&command) {
+            let option = format!("\\-\\-{}\\fR", option.replace('-', "\\-"));
+            let (synopsis, listed) = match value {
+                Some(value) => (
+                    format!("{option} \\fI{value}\\fR]"),
+                    format!("{option} \\fI<{value}>\\fR"),
+                ),
+                None => (format!("{option}]"), format!("{option}\n")),
+            };
+            lacks(&name, &own, &synopsis)?;
+            lacks(&name, &own, &listed)?;
         }
     }
     Ok(())

@@ -11,7 +11,6 @@ use supplant_loader::check::{self, Finding, Report, Severity};
 use supplant_loader::page::PageSize;
 
 use crate::text::{Page, print};
-use crate::{WRONG_COMMAND_LINE, complain};
 
 /// The version of the JSON form.
 const SCHEMA: u32 = 1;
@@ -58,7 +57,7 @@ pub(crate) struct CheckOptions {
     #[arg(long)]
     list: bool,
     /// The files: paths, which are not searched in PATH
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", required_unless_present = "list")]
     files: Vec<OsString>,
 }
 
@@ -90,10 +89,6 @@ pub(crate) fn check(options: &CheckOptions) -> i32 {
     if options.list {
         print(&text::list(page, options.json));
         return STARTS;
-    }
-    if options.files.is_empty() {
-        complain("check", &"a FILE is missing");
-        return WRONG_COMMAND_LINE;
     }
     let statuses = options.files.iter().map(|file| {
         let mut report = check::examine(Path::new(file), options.page_size);

@@ -1,7 +1,6 @@
 //! Two programs that run to their end, one after the other: output, status, and the system calls on the way.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -23,6 +22,7 @@ use crate::told::named;
 
 use super::outcome::Outcome;
 use super::output::{self, Output};
+use super::program::Program;
 use super::refusal::known_early_end;
 use super::stopped::{Side, apart};
 
@@ -49,7 +49,7 @@ const OUTPUTS: [&str; 2] = ["stdout", "stderr"];
 
 /// Runs both, the left one `repeat` times, and compares.
 pub(super) fn compare(
-    program: &OsStr,
+    program: &Program,
     sides: [&Side<'_>; 2],
     how: &How<'_>,
     repeat: usize,
@@ -75,11 +75,11 @@ pub(super) fn compare(
     Ok(report(program, left, right, others, sides[1]))
 }
 
-fn report(program: &OsStr, left: Ran, right: Ran, others: Vec<Ran>, side: &Side<'_>) -> Outcome {
+fn report(program: &Program, left: Ran, right: Ran, others: Vec<Ran>, side: &Side<'_>) -> Outcome {
     let mut all: Vec<_> = [left, right].into_iter().chain(others).collect();
     if all.iter().all(|ran| ran.ending == Ending::TimedOut) {
         complain(
-            &program.to_string_lossy(),
+            program.name(),
             &"still running at the time limit on both sides: compared up to there",
         );
         cut_to_common_size(&mut all);
@@ -97,7 +97,7 @@ fn report(program: &OsStr, left: Ran, right: Ran, others: Vec<Ran>, side: &Side<
         ..Counts::default()
     };
     if all[1].lacks_libraries()
-        && let Some(known) = known_early_end(program, side.facts)
+        && let Some(known) = known_early_end(&program.file(), side.facts)
     {
         for entry in &mut report.entries {
             entry.known = Some(known.clone());

@@ -1,5 +1,6 @@
 //! `supplant compare`: the program by the kernel and by us, both stopped at the same point.
 
+mod aside;
 mod board;
 mod each;
 mod finished;
@@ -7,12 +8,13 @@ mod guest;
 mod other;
 mod outcome;
 mod output;
+mod program;
 mod refusal;
 mod section;
 mod stopped;
 
-use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -23,13 +25,15 @@ use supplant_loader::layout::Origin;
 use supplant_loader::snapshot::Facts;
 use supplant_loader::trace::{Streams, by_us_with};
 
-use crate::cli::RunOptions;
+use crate::cli::{FOR_OUR_SIDE, RunOptions, needed_unless};
 use crate::layout::compared;
-use crate::subject::{facts, start_by_kernel_with, traced};
+use crate::subject::{facts, traced};
 use crate::{complain, render, run};
 
+use aside::Aside;
 use other::Other;
 pub(crate) use outcome::{Comparison, DIFFERENT, EQUAL, NOT_COMPARED, Outcome};
+use program::Program;
 use refusal::known_refusal;
 pub(crate) use section::section;
 use stopped::{At, Side};
@@ -39,8 +43,9 @@ Without --at program and --to-exit no instruction of the program runs. With --at
 dynamic linker and the initialisers of its libraries do. WITH --to-exit THE PROGRAM ACTS TWICE: \
 whatever it writes, sends or deletes happens once for each side, and more often with --repeat.
 
-Options of run that stand before PROGRAM are for our side alone, and show up as differences; -C \
-and --log are for both.
+Options of run that stand before PROGRAM are for our side alone, and show up as differences; -C, \
+--fd and --log are for both. With --control and --other no side is ours: then only these three are \
+taken, and with --other not --fd. A PROGRAM of - is read from standard input once, for both.
 
 Examples:
   supplant compare /bin/ls
@@ -48,17 +53,23 @@ Examples:
   supplant compare --at program --repeat 3 /usr/bin/python3
   supplant compare --to-exit --syscalls /bin/ls -l
   supplant compare --html ls.html /bin/ls
+  supplant compare - <./program
   supplant compare --other '/lib64/ld-linux-x86-64.so.2 {}' /bin/ls
   supplant compare --other 'qemu-x86_64 -g {gdb} {}' ./program
   supplant compare --to-exit --other 'qemu-x86_64 {}' ./program
   supplant compare --each --json /usr/bin/* >report.jsonl
 
 Status: 0 when nothing differs but what is known and listed in PARITY.md, 1 when something \
-differs, 2 when it could not be compared.";
+differs, 2 when it could not be compared (also when the loader of --other cannot be started), 125 \
+for a wrong command line.";
+
+/// It says what stays different from execve, as that of `run` does, by showing it.
+const VERBOSE: &str = "Show all entries, and known differences with their values";
 
 /// Start a program by the kernel and by us, and compare the two.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_arg("program", needed_unless(&["fd", "files_from"])),
+    mut_arg("verbose", |verbose| verbose.help(VERBOSE)))]
 pub(crate) struct CompareOptions {
     /// Print one line of JSON for each program
     #[arg(long)]
@@ -67,14 +78,14 @@ pub(crate) struct CompareOptions {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["each", "files_from", "to_exit"])]
     pub(crate) html: Option<PathBuf>,
     /// Compare the kernel with itself: nothing may differ
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = FOR_OUR_SIDE)]
     pub(crate) control: bool,
     /// Where both are stopped; at the program's own entry its libraries have been loaded and initialised
     #[arg(long, value_enum, value_name = "POINT", default_value = "start")]
     pub(crate) at: At,
     /// This loader in our place: a command with {} where the program belongs; both are stopped at the program's entry. {gdb} in it
     /// becomes a socket at which an emulator lets its guest be debugged
-    #[arg(long, value_name = "COMMAND", conflicts_with = "control")]
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = FOR_OUR_SIDE, conflicts_with_all = ["control", "fd"])]
     pub(crate) other: Option<OsString>,
     /// Let both run to their end instead, one after the other, and compare output and status
     #[arg(long, conflicts_with = "at")]
@@ -92,10 +103,10 @@ pub(crate) struct CompareOptions {
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(crate) time_limit: Duration,
     /// Compare each of several programs, all without arguments and with the same options
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["fd", "log"])]
     pub(crate) each: bool,
     /// The same with the programs listed in this file, one a line (- is standard input)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["fd", "log"])]
     pub(crate) files_from: Option<PathBuf>,
     /// How many are compared at the same time
     #[arg(short = 'j', long, value_name = "N")]
@@ -117,12 +128,7 @@ pub(crate) fn compare(options: &CompareOptions) -> i32 {
     if !options.one && (options.each || options.files_from.is_some()) {
         return each::compare(options);
     }
-    let name = options
-        .run
-        .program
-        .first()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = run::name(&options.run);
     let (outcome, right) = match compare_one(options) {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -159,11 +165,27 @@ fn write_html(options: &CompareOptions, comparison: &Comparison) -> anyhow::Resu
 
 fn compare_one(options: &CompareOptions) -> anyhow::Result<(Outcome, &'static str)> {
     run::surroundings(&options.run)?;
-    let (program, arguments) = options.run.program.split_first().context("no program")?;
-    if program == "-" || options.run.fd.is_some() {
-        bail!("only programs with a path can be compared");
+    check_streams(options)?;
+    let program = Program::new(&options.run)?;
+    let _aside = Aside::new().context("standard output")?;
+    by_both(options, &program)
+}
+
+/// Standard streams that are something else here than the program, or its input, that they are to be.
+fn check_streams(options: &CompareOptions) -> anyhow::Result<()> {
+    let is_stdin = run::is_stdin(&options.run);
+    if is_stdin && options.one {
+        bail!("standard input is for one program, not for each of several");
     }
-    by_both(options, program, arguments)
+    if is_stdin && options.stdin.as_deref() == Some(Path::new("-")) {
+        bail!("standard input holds the program: give --stdin a file");
+    }
+    match options.run.fd {
+        Some(number @ 0..=2) if number == 1 || options.to_exit => {
+            bail!("--fd {number}: both sides get another descriptor {number}: use a number above 2")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn right_side(options: &CompareOptions) -> &'static str {
@@ -175,12 +197,8 @@ fn right_side(options: &CompareOptions) -> &'static str {
 }
 
 /// By the kernel and by us, or by the kernel twice; and what the right one is called.
-fn by_both(
-    options: &CompareOptions,
-    program: &OsStr,
-    arguments: &[OsString],
-) -> anyhow::Result<(Outcome, &'static str)> {
-    let by_kernel = |streams: Option<&Streams>| start_by_kernel_with(program, arguments, streams);
+fn by_both(options: &CompareOptions, program: &Program) -> anyhow::Result<(Outcome, &'static str)> {
+    let by_kernel = |streams: Option<&Streams>| program.start_by_kernel(streams);
     let kernel = Side {
         name: "kernel",
         start: &by_kernel,
@@ -189,7 +207,8 @@ fn by_both(
         refusal: None,
     };
     if let Some(command) = &options.other {
-        let other = Other::new(command, program, arguments)?;
+        let (path, arguments) = program.by_path()?;
+        let other = Other::new(command, path, arguments)?;
         let start = |streams: Option<&Streams>| other.start(streams);
         let right = Side {
             name: "other",
@@ -200,7 +219,7 @@ fn by_both(
         let outcome = outcome(options, program, [&kernel, &right])?;
         return Ok((outcome, right.name));
     }
-    let command = run::command(&options.run)?;
+    let command = run::command(program.run())?;
     let by_us = |streams: Option<&Streams>| traced(by_us_with(&command, streams));
     let ours = Side {
         name: "ours",
@@ -216,7 +235,7 @@ fn by_both(
 
 fn outcome(
     options: &CompareOptions,
-    program: &OsStr,
+    program: &Program,
     sides: [&Side<'_>; 2],
 ) -> anyhow::Result<Outcome> {
     let at = match options.other {

@@ -1,6 +1,7 @@
 //! `--other`: another loader in our place.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +11,10 @@ use supplant_loader::search;
 use supplant_loader::trace::{OtherLoader, Started, Streams, Target, by_kernel_with, by_other};
 
 use crate::subject::{call, traced};
+use crate::told::told;
+
+/// The option, as errors name it.
+pub(super) const OPTION: &str = "--other";
 
 /// What stands for the program in a command.
 const PLACE: &str = "{}";
@@ -39,6 +44,9 @@ impl Other {
             .filter(|word| !word.is_empty())
             .map(|word| OsString::from_vec(word.to_vec()));
         let mut words: Vec<_> = words.collect();
+        if words.is_empty() {
+            bail!("--other: the command is empty");
+        }
         let Some(place) = words.iter_mut().find(|word| *word == PLACE) else {
             bail!("--other: the command has no {PLACE} for the program");
         };
@@ -56,7 +64,26 @@ impl Other {
     pub(super) fn at_program(&self, limit: Duration) -> anyhow::Result<OtherLoader> {
         let target = self.target()?;
         let (paths, arguments) = call(&self.words)?;
-        Ok(by_other(&paths, &arguments, &target, limit)?)
+        match by_other(&paths, &arguments, &target, limit)? {
+            OtherLoader::NotStarted(started) => {
+                Ok(OtherLoader::NotStarted(self.unless_loader(started)?))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// What execve refused, if that is the program: the command may be `{}` alone. A loader that cannot be started is an
+    /// error, since nothing has been learnt about the program.
+    fn unless_loader(&self, started: Started) -> anyhow::Result<Started> {
+        let loader = &self.words[0];
+        match started {
+            Started::Stopped(_) => Ok(started),
+            _ if *loader == *self.program => Ok(started),
+            Started::Refused { errno, .. } => Err(no_loader(loader, errno)),
+            Started::Killed { signal, .. } => {
+                bail!("{}: execve kills it (signal {signal})", loader.display())
+            }
+        }
     }
 
     /// Whether the program is to be seen through a debugger's socket.
@@ -82,8 +109,15 @@ impl Other {
     /// Starts it to run to its end.
     pub(super) fn start(&self, streams: Option<&Streams>) -> anyhow::Result<Started> {
         let (paths, arguments) = call(&self.words)?;
-        traced(by_kernel_with(&paths, &arguments, streams))
+        let started = traced(by_kernel_with(&paths, &arguments, streams));
+        started
+            .and_then(|started| self.unless_loader(started))
+            .context(OPTION)
     }
+}
+
+fn no_loader(loader: &OsStr, errno: i32) -> anyhow::Error {
+    told(&io::Error::from_raw_os_error(errno)).context(loader.display().to_string())
 }
 
 /// A word with the first placeholder of a socket replaced.
@@ -105,10 +139,8 @@ fn replaced(word: &OsStr, socket: &OsStr) -> OsString {
 fn found(program: &OsStr) -> anyhow::Result<PathBuf> {
     let candidates = search::candidates(program, std::env::var_os("PATH").as_deref());
     let mut paths = candidates.iter().map(Path::new);
-    let path = paths.find(|path| path.is_file());
-    Ok(path
-        .with_context(|| format!("{} is not there", program.display()))?
-        .to_owned())
+    let path = paths.find(|path| path.is_file()).map(Path::to_owned);
+    path.ok_or_else(|| told(&io::Error::from_raw_os_error(libc::ENOENT)))
 }
 
 #[cfg(test)]
@@ -126,7 +158,9 @@ mod tests {
         let other = other.expect("there is a shell");
         assert_eq!(other.words, ["loader", "-x", "/bin/sh", "--", "a b"]);
         assert!(!other.is_guest());
-        assert!(Other::new(OsStr::new("loader"), OsStr::new("/bin/sh"), &[]).is_err());
+        for wrong in ["loader", "", " "] {
+            assert!(Other::new(OsStr::new(wrong), OsStr::new("/bin/sh"), &[]).is_err());
+        }
         assert!(Other::new(OsStr::new("{}"), OsStr::new("/nonexistent/x"), &[]).is_err());
     }
 

@@ -1,6 +1,5 @@
 //! Two processes that are stopped, before the first instruction or at the program's own entry point, and what differs.
 
-use std::ffi::OsStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,8 +13,9 @@ use supplant_loader::trace::{
 
 use crate::subject::ending;
 
-use super::other::Other;
+use super::other::{OPTION, Other};
 use super::outcome::Outcome;
+use super::program::Program;
 use super::refusal::known_early_end;
 use super::section::section;
 
@@ -41,6 +41,16 @@ pub(super) struct Side<'a> {
     pub(super) refusal: Option<Known>,
 }
 
+impl Side<'_> {
+    /// What an error is about.
+    fn title(&self) -> &'static str {
+        match self.other {
+            Some(_) => OPTION,
+            None => self.name,
+        }
+    }
+}
+
 /// What was found where a side was to be stopped.
 pub(super) enum Seen {
     Stopped(Box<Snapshot>, Stopped),
@@ -51,12 +61,12 @@ pub(super) enum Seen {
 
 /// Starts both, the left one `repeat` times, and compares.
 pub(super) fn compare(
-    program: &OsStr,
+    program: &Program,
     sides: [&Side<'_>; 2],
     (at, limit): (At, Duration),
     repeat: usize,
 ) -> anyhow::Result<Outcome> {
-    let look = |side: &Side<'_>| look(side, at, limit).context(side.name);
+    let look = |side: &Side<'_>| look(side, at, limit).context(side.title());
     let left = look(sides[0])?;
     let mut others = Vec::new();
     for _ in 1..repeat {
@@ -125,12 +135,18 @@ fn seen(stopped: Stopped, side: &Side<'_>) -> anyhow::Result<Seen> {
 }
 
 /// At least one of them is not there.
-fn endings(program: &OsStr, left: &Seen, right: Seen, side: &Side<'_>, limit: Duration) -> Outcome {
+fn endings(
+    program: &Program,
+    left: &Seen,
+    right: Seen,
+    side: &Side<'_>,
+    limit: Duration,
+) -> Outcome {
     let endings = [left, &right].map(|seen| seen.ending(limit));
     match right {
         Seen::NotStarted(right) => apart(endings, Some(right), side),
         Seen::Early(_) => {
-            let known = known_early_end(program, side.facts);
+            let known = known_early_end(&program.file(), side.facts);
             with_known(apart(endings, None, side), known)
         }
         Seen::Stopped(..) => apart(endings, None, side),

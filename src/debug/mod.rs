@@ -12,9 +12,11 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
 
-use crate::cli::RunOptions;
+use crate::cli::{FOR_OUR_SIDE, RunOptions, needed_unless};
 use crate::complain;
 
 use crate::run::{CANNOT_RUN, NOT_FOUND};
@@ -30,7 +32,7 @@ const USAGE: &str = "supplant debug [OPTIONS] PROGRAM [ARG]... [-- GDB...]
 const EXAMPLES: &str = "\
 The program stands at its first instruction, and ends with the debugger. Its standard input is its own: where that is \
 no terminal, gdb reads its commands from /dev/tty. What follows the last -- goes to the debugger. Options stand before \
-PROGRAM; those of run count here too.
+PROGRAM; those of run count here too, but not for a process that runs already.
 
 Examples:
   supplant debug ./program one two
@@ -46,7 +48,11 @@ process cannot be looked at, 125 for a wrong command line.";
 
 /// Debug a program from its first instruction, or a process.
 #[derive(Debug, Args)]
-#[command(override_usage = USAGE, after_help = EXAMPLES)]
+#[command(
+    override_usage = USAGE,
+    after_help = EXAMPLES,
+    mut_arg("program", needed_unless(&["fd"]))
+)]
 pub(crate) struct DebugOptions {
     /// Wait for gdb at this address (:PORT, HOST:PORT or a serial line), by gdbserver
     #[arg(long, value_name = "ADDRESS")]
@@ -59,6 +65,33 @@ pub(crate) struct DebugOptions {
     pub(crate) debugger: Option<OsString>,
     #[command(flatten)]
     pub(crate) run: RunOptions,
+}
+
+/// Options of a load are for a program that is loaded here: with a process that runs already they are an error.
+pub(crate) fn check(command: &mut clap::Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let words = matches.get_raw("program");
+    let Some(first) = words.and_then(|mut words| words.next()) else {
+        return Ok(());
+    };
+    let option = option_of_a_load(command, matches);
+    match (Subject::parse(first), option) {
+        (Ok(Subject::Process(pid)), Some(option)) => {
+            let text =
+                format!("--{option} is for a program: the process pid:{pid} is loaded already");
+            Err(command.error(ErrorKind::ArgumentConflict, text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The first one that is on the command line, by its long name.
+fn option_of_a_load(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
+    let ids = ["chdir", "fd", "log", "verbose"];
+    let mut ids = ids.iter().chain(&FOR_OUR_SIDE);
+    let given = ids.find(|id| matches.value_source(id) == Some(ValueSource::CommandLine))?;
+    let mut options = command.get_arguments();
+    let option = options.find(|option| option.get_id() == given)?;
+    option.get_long().map(str::to_owned)
 }
 
 /// The status to exit with where the debugger does not take this process over.

@@ -4,7 +4,7 @@ use nix::errno::Errno;
 use supplant_loader::trace::{Started, debuggee};
 
 use crate::cli::RunOptions;
-use crate::run::{self, command, surroundings};
+use crate::run::{self, command, surroundings, tell};
 use crate::subject::traced;
 use crate::{WRONG_COMMAND_LINE, complain};
 
@@ -36,6 +36,10 @@ pub(super) fn start(options: &RunOptions, only_look: bool) -> anyhow::Result<Res
             return Ok(Err(WRONG_COMMAND_LINE));
         }
     };
+    // Where it cannot be prepared, starting it says why.
+    if let Ok(prepared) = command.prepare() {
+        tell(&run::name(options), options, &prepared);
+    }
     let stopped = match traced(debuggee(&command))? {
         Started::Stopped(stopped) => stopped,
         other => return Ok(Err(refuse(options, &other))),

@@ -14,9 +14,9 @@ use supplant_loader::layout::from_core::of_core;
 use supplant_loader::layout::from_proc::{ProcessFiles, of_maps, of_process};
 use supplant_loader::layout::from_snapshot::of_snapshot;
 use supplant_loader::layout::{Binary, Evidence, Layout, Origin, printable};
-use supplant_loader::trace::{Started, by_us};
+use supplant_loader::trace::{Started, by_us, by_us_after_exec};
 
-use crate::subject::{self, Subject, ending, start_by_kernel, traced};
+use crate::subject::{self, Subject, call, ending, start_by_kernel, traced};
 use crate::told::{named, told};
 
 /// More than a process may have: 65,530 mappings (`vm.max_map_count`) with paths of usual length.
@@ -24,14 +24,27 @@ const MAPS_LIMIT: u64 = 64 << 20;
 /// ELF files whose headers are read; further ones are shown as files.
 const FILES_LIMIT: usize = 4096;
 
+/// Which process loads a program that is started by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loader {
+    /// A child of this one, with its base for libraries and the like: that is inherited by fork.
+    Child,
+    /// One that has just been exec'd, so that this base is drawn for it.
+    Exec,
+}
+
 /// The layout of a subject; programs get `arguments`.
-pub(crate) fn layout(text: &OsStr, arguments: &[OsString]) -> anyhow::Result<Layout> {
-    let evidence = evidence(text, arguments);
+pub(crate) fn layout(
+    text: &OsStr,
+    arguments: &[OsString],
+    loader: Loader,
+) -> anyhow::Result<Layout> {
+    let evidence = evidence(text, arguments, loader);
     let evidence = evidence.with_context(|| printable(text.as_bytes()))?;
     Ok(Layout::new(&evidence))
 }
 
-fn evidence(text: &OsStr, arguments: &[OsString]) -> anyhow::Result<Evidence> {
+fn evidence(text: &OsStr, arguments: &[OsString], loader: Loader) -> anyhow::Result<Evidence> {
     let name = printable(text.as_bytes());
     match Subject::parse(text)? {
         Subject::Plan(program) => {
@@ -41,9 +54,8 @@ fn evidence(text: &OsStr, arguments: &[OsString]) -> anyhow::Result<Evidence> {
             Ok(prepared.evidence(&name)?)
         }
         Subject::Ours(program) => {
-            let mut command = Command::new(&program);
-            command.args(arguments).inherit_signals(true);
-            of_started(&name, Origin::Ours, traced(by_us(&command))?)
+            let started = start_by_us(&program, arguments, loader)?;
+            of_started(&name, Origin::Ours, started)
         }
         Subject::Kernel(program) => {
             let started = start_by_kernel(&program, arguments)?;
@@ -68,6 +80,29 @@ fn evidence(text: &OsStr, arguments: &[OsString]) -> anyhow::Result<Evidence> {
             Ok(evidence)
         }
     }
+}
+
+fn start_by_us(program: &OsStr, arguments: &[OsString], loader: Loader) -> anyhow::Result<Started> {
+    let mut command = Command::new(program);
+    command.args(arguments).inherit_signals(true);
+    // What cannot be prepared is started here, which says why. `run` would read standard input for this name.
+    let can_run = command.prepare().is_ok() && program != "-";
+    if loader == Loader::Exec && can_run {
+        let started = start_by_run(program, arguments)?;
+        if matches!(started, Started::Stopped(_)) {
+            return Ok(started);
+        }
+    }
+    traced(by_us(&command))
+}
+
+/// By this command, in a process that execve starts.
+fn start_by_run(program: &OsStr, arguments: &[OsString]) -> anyhow::Result<Started> {
+    let own = ["supplant", "run", "--"].map(OsString::from);
+    let words = own.into_iter().chain([program.to_owned()]);
+    let words: Vec<_> = words.chain(arguments.iter().cloned()).collect();
+    let (_, arguments) = call(&words)?;
+    traced(by_us_after_exec(c"/proc/self/exe", &arguments))
 }
 
 fn refusal(error: supplant_loader::Error) -> anyhow::Error {

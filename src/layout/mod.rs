@@ -27,6 +27,7 @@ use crate::complain;
 use crate::subject::{Subject, check_arguments};
 use crate::told::{named, told};
 
+use look::Loader;
 use picture::Form;
 
 /// The status of `--at` where nothing is mapped.
@@ -158,7 +159,7 @@ fn show(options: &LayoutOptions) -> anyhow::Result<i32> {
         .map(OsString::as_os_str)
         .collect();
     check_arguments(&subjects, &options.arguments)?;
-    let layout = look::layout(&options.subject, &options.arguments)?;
+    let layout = look::layout(&options.subject, &options.arguments, Loader::Child)?;
     let form = Form {
         columns: columns(options.columns),
         ascending: options.ascending,
@@ -166,10 +167,9 @@ fn show(options: &LayoutOptions) -> anyhow::Result<i32> {
     if let Some(address) = options.at {
         return look_up(&layout, address, form, options);
     }
-    let other = options
-        .with
-        .as_ref()
-        .map(|with| look::layout(with, &options.arguments));
+    // By a process of its own, or what fork hands down would lie alike by no chance.
+    let look = |with| look::layout(with, &options.arguments, Loader::Exec);
+    let other = options.with.as_ref().map(|with| look(with));
     let other = other.transpose()?;
     let pairs = other
         .as_ref()

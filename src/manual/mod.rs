@@ -82,5 +82,6 @@ fn described() -> Command {
     let about = all.get_about().cloned().unwrap_or_default();
     bare.about(about)
         .subcommand_required(true)
+        .args(all.get_arguments().cloned())
         .subcommands(shown)
 }

@@ -1,11 +1,11 @@
-//! One man page: what clap_mangen makes of the options, and the help's last part as sections of their own, with examples
+//! One man page: what clap_mangen makes of the options, a synopsis with their values, and the help's last part as sections of their own, with examples
 //! and tables line by line as they stand.
 
 use std::io;
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, bold, roman};
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 /// The page of a command or subcommand.
 pub(super) fn page(command: &Command) -> io::Result<Vec<u8>> {
@@ -16,7 +16,7 @@ pub(super) fn page(command: &Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    synopsis(command).to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     if command.has_subcommands() {
@@ -28,6 +28,57 @@ pub(super) fn page(command: &Command) -> io::Result<Vec<u8>> {
     see_also(&mut rest, command);
     rest.to_writer(&mut page)?;
     Ok(page)
+}
+
+/// Every option with its value, which clap_mangen leaves out here; `...` where there may be several.
+fn synopsis(command: &Command) -> Roff {
+    let name = command.get_bin_name().unwrap_or(command.get_name());
+    let shown = command.get_arguments().filter(|it| !it.is_hide_set());
+    let (positionals, options): (Vec<_>, Vec<_>) = shown.partition(|it| it.is_positional());
+    let mut words = vec![bold(name)];
+    for argument in options.into_iter().chain(positionals) {
+        words.push(roman(" "));
+        words.extend(bracketed(argument));
+    }
+    if command.has_subcommands() {
+        words.extend([roman(" "), italic("COMMAND"), roman(" ...")]);
+    }
+    let mut section = Roff::new();
+    section.control("SH", ["SYNOPSIS"]).text(words);
+    section
+}
+
+fn bracketed(argument: &Arg) -> Vec<Inline> {
+    let count = argument.get_num_args().unwrap_or_default();
+    let value = count.takes_values().then(|| italic(value_name(argument)));
+    let mut words = Vec::new();
+    if !argument.is_positional() {
+        words.push(bold(switch(argument)));
+        words.extend(value.is_some().then(|| roman(" ")));
+    }
+    words.extend(value);
+    if !argument.is_required_set() {
+        words.insert(0, roman("["));
+        words.push(roman("]"));
+    }
+    if count.max_values() > 1 || matches!(argument.get_action(), ArgAction::Append) {
+        words.push(roman("..."));
+    }
+    words
+}
+
+/// `-a|--argv0`
+fn switch(option: &Arg) -> String {
+    let short = option.get_short().map(|letter| format!("-{letter}"));
+    let long = option.get_long().map(|name| format!("--{name}"));
+    let both: Vec<_> = short.into_iter().chain(long).collect();
+    both.join("|")
+}
+
+/// No argument here has two values.
+fn value_name(argument: &Arg) -> String {
+    let names = argument.get_value_names().and_then(<[_]>::first);
+    names.map_or_else(String::new, ToString::to_string)
 }
 
 /// The blocks of the help: those without a heading come first, together.
@@ -91,6 +142,29 @@ fn see_also(page: &mut Roff, command: &Command) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_have_their_values_in_the_synopsis() {
+        let mut command = Command::new("x")
+            .bin_name("x y")
+            .disable_help_flag(true)
+            .args([
+                Arg::new("all").short('a').action(ArgAction::SetTrue),
+                Arg::new("fd").long("fd").value_name("N"),
+                Arg::new("set")
+                    .short('e')
+                    .long("env")
+                    .value_name("V")
+                    .action(ArgAction::Append),
+                Arg::new("hidden").long("hidden").hide(true),
+                Arg::new("file").value_name("FILE").required(true),
+                Arg::new("rest").value_name("ARG").num_args(0..),
+            ]);
+        command.build();
+        let text = synopsis(&command).render();
+        let expected = r"\fBx y\fR [\fB\-a\fR] [\fB\-\-fd\fR \fIN\fR] [\fB\-e|\-\-env\fR \fIV\fR]... \fIFILE\fR [\fIARG\fR]...";
+        assert_eq!(text.lines().last(), Some(expected), "{text}");
+    }
 
     #[test]
     fn examples_are_a_section_of_their_own_line_by_line() {

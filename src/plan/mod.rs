@@ -7,9 +7,9 @@ mod host;
 mod json;
 mod stack;
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::Args;
 use nix::errno::Errno;
 use supplant_loader::check::{Headers, Link, chain, elf_files};
@@ -18,7 +18,7 @@ use supplant_loader::preview::{ElfFile, Preview};
 use supplant_loader::{Command, Error, search};
 
 use crate::check::text as check_text;
-use crate::cli::RunOptions;
+use crate::cli::{RunOptions, Stop, needed_unless};
 use crate::text::{BOLD, PLAIN, Page, RED, print, printable};
 use crate::{WRONG_COMMAND_LINE, complain, run};
 
@@ -41,7 +41,8 @@ reason), 2 when it could not be planned; 125 for a wrong command line.";
 
 /// Show what loading a program would do: the files, the addresses and why, the stack, every system call.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_arg("program", needed_unless(&["fd", "print_host"])),
+    mut_arg("verbose", |verbose| verbose.hide(true)))]
 pub(crate) struct PlanOptions {
     /// Plan for another machine or process: a file as --print-host writes it (- is standard input), or typical:MACHINE
     #[arg(long, value_name = "FILE")]
@@ -54,6 +55,8 @@ pub(crate) struct PlanOptions {
     json: bool,
     #[command(flatten)]
     pub(crate) run: RunOptions,
+    #[command(flatten)]
+    stop: Stop,
 }
 
 /// Plans the program; the status to exit with.
@@ -83,25 +86,26 @@ fn try_plan(options: &PlanOptions) -> anyhow::Result<i32> {
         complain("plan", &format_args!("{error:#}"));
         WRONG_COMMAND_LINE
     };
-    let command = match run::surroundings(&options.run).and_then(|()| run::command(&options.run)) {
+    if run::is_stdin(&options.run) && options.host.as_deref() == Some(Path::new("-")) {
+        bail!("--host - and a program of -: both are standard input");
+    }
+    let command = run::surroundings(&options.run).and_then(|()| run::command(&options.run));
+    let mut command = match command {
         Ok(command) => command,
         Err(error) => return Ok(wrong(error)),
     };
+    command.stop(options.stop.stop);
     let host = options
         .host
         .as_ref()
         .map(|file| host::read(file))
         .transpose()?;
-    let name = options
-        .run
-        .program
-        .first()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let (name, place) = (run::name(&options.run), place(&options.run));
     let planned = preview(&command, host).map_err(|error| Refusal {
-        files: elf_files(&place(options)),
+        files: elf_files(&place),
         error,
     });
-    let chain = chain(&place(options));
+    let chain = chain(&place);
     let page = Page::current();
     let text = match (&planned, options.json) {
         (planned, true) => json::line(&name, &chain, planned),
@@ -119,18 +123,18 @@ fn preview(command: &Command, host: Option<Host>) -> Result<Preview, Error> {
     }
 }
 
-/// Where the program would be found.
-fn place(options: &PlanOptions) -> PathBuf {
-    if let Some(number) = options.run.fd {
+/// Where the program would be found; nowhere, where it comes from standard input.
+fn place(options: &RunOptions) -> PathBuf {
+    if let Some(number) = options.fd {
         return format!("/proc/self/fd/{number}").into();
     }
-    let name = options.run.program.first().cloned().unwrap_or_default();
+    let Some(name) = options.program.first().filter(|_| !run::is_stdin(options)) else {
+        return PathBuf::new();
+    };
     let path = std::env::var_os("PATH");
-    let places = search::candidates(&name, path.as_deref());
-    let found = places
-        .iter()
-        .find(|place| std::path::Path::new(place).is_file());
-    found.cloned().unwrap_or_else(OsString::new).into()
+    let places = search::candidates(name, path.as_deref());
+    let found = places.iter().find(|place| Path::new(place).is_file());
+    found.cloned().unwrap_or_default().into()
 }
 
 /// A program that would be refused, with what can be told of it.

@@ -30,7 +30,9 @@ pub use other::{OtherLoader, Target, by_other};
 pub use program::to_program;
 pub use released::{Ending, Released};
 pub use remote::{Guest, InGuest, RemoteError};
-pub use start::{Started, by_kernel, by_kernel_with, by_us, by_us_with, debuggee};
+pub use start::{
+    Started, by_kernel, by_kernel_at, by_kernel_with, by_us, by_us_after_exec, by_us_with, debuggee,
+};
 pub use streams::Streams;
 pub use tracee::{Event, Running, Stop, Stopped};
 pub use view::glimpse;

@@ -3,10 +3,10 @@
 //! Both children are forked by the same process and are stopped before anything else, so that they start out equal.
 #![allow(unsafe_code, reason = "forks; calls execve raw")]
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd};
+use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::ptr;
 
 use nix::errno::Errno;
@@ -90,6 +90,40 @@ pub fn by_kernel_with(
         }
         (best, 0, String::new())
     })?;
+    to_first_instruction(running, report)
+}
+
+/// Starts the program that a descriptor is open on, by execveat(2) as fexecve(3) calls it, with other standard streams
+/// where they are given.
+///
+/// # Errors
+///
+/// As [`by_kernel`].
+pub fn by_kernel_at(
+    descriptor: RawFd,
+    arguments: &Arguments,
+    streams: Option<&Streams>,
+) -> Result<Started, Errno> {
+    let (argv, envp) = (pointers(&arguments.argv), pointers(&arguments.envp));
+    let (running, report) = child(streams, || {
+        // SAFETY: terminated strings in terminated arrays.
+        unsafe {
+            libc::syscall(
+                libc::SYS_execveat,
+                descriptor,
+                c"".as_ptr(),
+                argv.as_ptr(),
+                envp.as_ptr(),
+                libc::AT_EMPTY_PATH,
+            )
+        };
+        (Errno::last_raw(), 0, String::new())
+    })?;
+    to_first_instruction(running, report)
+}
+
+/// From the start of the child to where execve has done its work.
+fn to_first_instruction(running: Running, report: OwnedFd) -> Result<Started, Errno> {
     let stopped = match expect_stop(running, report)? {
         Ok(stopped) => stopped,
         Err(started) => return Ok(started),
@@ -149,7 +183,27 @@ fn started_by_us(
             error.to_string(),
         )
     })?;
-    let mut running = running;
+    past_last_row(running, report)
+}
+
+/// Starts a program by a command that becomes it as this crate does, such as `supplant run`, and which execve starts first.
+/// What only an exec draws anew, the base of later mappings, is then not that of this process.
+///
+/// # Errors
+///
+/// As [`by_kernel`]. A command that ends instead is a refusal, without an errno where it is not execve's.
+pub fn by_us_after_exec(command: &CStr, arguments: &Arguments) -> Result<Started, Errno> {
+    let (argv, envp) = (pointers(&arguments.argv), pointers(&arguments.envp));
+    let (running, report) = child(None, || {
+        // SAFETY: a terminated string and strings in terminated arrays.
+        unsafe { libc::execve(command.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+        (Errno::last_raw(), 0, String::new())
+    })?;
+    past_last_row(running, report)
+}
+
+/// From the start of the child to where nothing is left of us.
+fn past_last_row(mut running: Running, report: OwnedFd) -> Result<Started, Errno> {
     loop {
         match running.wait()? {
             Event::Stopped(stopped, Stop::Syscall) => match entry_after_last_row(&stopped)? {
