@@ -112,14 +112,17 @@ impl Info {
 /// What was asked to last until the next exec (`PR_SPEC_DISABLE_NOEXEC`) ends.
 pub(super) fn end_speculation_control() {
     const FEATURES: [u64; 3] = [0, 1, 2];
+    // libc has the two for glibc only.
+    const PR_GET_SPECULATION_CTRL: i32 = 52;
+    const PR_SET_SPECULATION_CTRL: i32 = 53;
     const PR_SPEC_ENABLE: u64 = 1 << 1;
     const PR_SPEC_DISABLE_NOEXEC: i32 = 1 << 4;
     for feature in FEATURES {
         // SAFETY: takes no pointer.
-        let mode = unsafe { libc::prctl(libc::PR_GET_SPECULATION_CTRL, feature, 0, 0, 0) };
+        let mode = unsafe { libc::prctl(PR_GET_SPECULATION_CTRL, feature, 0, 0, 0) };
         if Errno::result(mode).is_ok_and(|mode| mode & PR_SPEC_DISABLE_NOEXEC != 0) {
             // SAFETY: the same.
-            unsafe { libc::prctl(libc::PR_SET_SPECULATION_CTRL, feature, PR_SPEC_ENABLE, 0, 0) };
+            unsafe { libc::prctl(PR_SET_SPECULATION_CTRL, feature, PR_SPEC_ENABLE, 0, 0) };
         }
     }
 }

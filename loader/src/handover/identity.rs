@@ -1,5 +1,7 @@
 //! Who the new program is: ids, capabilities, and its name.
 
+use nix::sys::resource::Resource;
+
 use crate::host::{Host, SECURE_STACK_LIMIT};
 use std::os::fd::AsRawFd as _;
 
@@ -157,7 +159,7 @@ pub(super) fn set_secure(table: &mut Table, host: &Host, process: &Process) {
     let limit = host.stack_limit;
     if limit.current > SECURE_STACK_LIMIT {
         let limits = table.words([SECURE_STACK_LIMIT, limit.maximum]);
-        let resource = u64::from(libc::RLIMIT_STACK);
+        let resource = Resource::RLIMIT_STACK as u64;
         table.may(
             call::PRLIMIT,
             &[0.into(), resource.into(), limits, 0.into()],

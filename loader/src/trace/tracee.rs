@@ -345,7 +345,7 @@ impl Stopped {
 
     /// Address, size and signature of the restartable-sequences area; zeros without one.
     pub(crate) fn rseq(&self) -> Result<(u64, u32, u32), Errno> {
-        const PTRACE_GET_RSEQ_CONFIGURATION: libc::c_uint = 0x420f;
+        const PTRACE_GET_RSEQ_CONFIGURATION: i32 = 0x420f;
         #[repr(C)]
         struct Configuration {
             address: u64,
@@ -356,9 +356,11 @@ impl Stopped {
         }
         let mut configuration = MaybeUninit::<Configuration>::zeroed();
         let size = size_of::<Configuration>();
+        // The system call, since C libraries differ in the type of the request.
         // SAFETY: the kernel writes at most `size` bytes to the struct.
         let result = unsafe {
-            libc::ptrace(
+            libc::syscall(
+                libc::SYS_ptrace,
                 PTRACE_GET_RSEQ_CONFIGURATION,
                 self.pid(),
                 size,
