@@ -42,8 +42,10 @@ pub(crate) struct SignalAction {
 
 /// Fills `bytes` from the kernel's generator.
 pub(crate) fn getrandom(bytes: &mut [u8]) -> Result<(), Errno> {
+    // Not libc's function: `std` refers to it weakly, LTO merges that with any other reference to a weak one, and for a weak
+    // one nothing is taken out of a static musl: the call jumps to address 0.
     // SAFETY: the kernel writes at most `len` bytes to the slice.
-    let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    let count = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
     // Requests of up to 256 bytes are never cut short.
     Errno::result(count).map(drop)
 }
