@@ -20,6 +20,7 @@ use crate::open::{OpenFile, Opened};
 use crate::page::PageSize;
 use crate::plan::{self, Operation, Plan};
 use crate::stack::InitialStack;
+use crate::sys;
 
 /// A mapping at a chosen address, unmapped when dropped.
 #[derive(Debug)]
@@ -29,12 +30,8 @@ pub(crate) struct Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        let (start, size) = (
-            self.range.start as usize,
-            (self.range.end - self.range.start) as usize,
-        );
         // SAFETY: the mapping is ours, and nothing refers to it.
-        unsafe { libc::munmap(ptr::without_provenance_mut(start), size) };
+        unsafe { sys::unmap(self.range.start, self.range.end - self.range.start) };
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn bid(process: &Process, carried: Option<&Kept>, buffer: &mut [u8]) 
         sys::die_by(libc::SIGSEGV);
     }
     if let Some(carried) = carried {
-        drop(signals::take_own());
+        let _ = signals::take_own();
         carried.put_back();
     }
     robust::release(buffer);

@@ -3,6 +3,8 @@
 //! A queue can be looked at only by taking signals from it, so they are taken and put back. As long as one of a number waits
 //! for the thread, those that wait for the process are not to be had, so all are taken before any is put back.
 
+use std::mem::ManuallyDrop;
+
 use memmap2::MmapMut;
 
 use crate::procfs::{decimal, lines};
@@ -79,10 +81,11 @@ fn bit(set: u64, signal: i32) -> bool {
     set >> (signal - 1) & 1 != 0
 }
 
-/// Signals that were taken.
+/// Signals that were taken. Their memory is left to go with everything else: musl's munmap waits for a lock, which a thread
+/// that has ended may hold.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
-    room: Option<MmapMut>,
+    room: Option<ManuallyDrop<MmapMut>>,
     count: usize,
 }
 
@@ -93,7 +96,9 @@ impl Kept {
     /// Some are pending without being counted: one of each number for the thread, and one for the process.
     fn reserve(&mut self, queued: usize) -> bool {
         const UNCOUNTED: usize = 128;
-        self.room = MmapMut::map_anon((queued + UNCOUNTED) * SIZE).ok();
+        self.room = MmapMut::map_anon((queued + UNCOUNTED) * SIZE)
+            .ok()
+            .map(ManuallyDrop::new);
         self.room.is_some()
     }
 

@@ -50,6 +50,16 @@ pub(crate) fn getrandom(bytes: &mut [u8]) -> Result<(), Errno> {
     Errno::result(count).map(drop)
 }
 
+/// munmap(2), not by libc's function: musl's first waits for a lock, which a thread that is stopped may hold.
+///
+/// # Safety
+///
+/// The mapping belongs to the caller, and nothing refers to it.
+pub(crate) unsafe fn unmap(start: u64, size: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { arch::system_call(libc::SYS_munmap, [start, size, 0, 0, 0, 0]) };
+}
+
 /// A prctl(2) that only reads and answers by its return value.
 pub(crate) fn prctl_get(option: c_int) -> Result<c_int, Errno> {
     // SAFETY: the options passed here take no pointer.

@@ -7,6 +7,7 @@
 //! Yama lets a process be traced by others than its parents only if it says so: it does, for the helper.
 #![allow(unsafe_code, reason = "forks, and traces this process's threads")]
 
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -72,7 +73,8 @@ impl Shared {
 /// The threads that are held, and the helper. Dropping it lets them go on.
 #[derive(Debug)]
 pub(super) struct Tracer {
-    page: MmapMut,
+    /// Unmapped by hand: other threads are stopped then.
+    page: ManuallyDrop<MmapMut>,
 }
 
 impl Tracer {
@@ -84,7 +86,9 @@ impl Tracer {
         let page = sized.and_then(|()| unsafe { MmapMut::map_mut(&file) });
         let page = page
             .map_err(|error| refused(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))))?;
-        Ok(Self { page })
+        Ok(Self {
+            page: ManuallyDrop::new(page),
+        })
     }
 
     fn shared(&self) -> &Shared {
@@ -160,6 +164,9 @@ impl Drop for Tracer {
         // A helper that comes too late has nothing to do.
         let _ = state.compare_exchange(IDLE, RELEASE, Ordering::AcqRel, Ordering::Acquire);
         self.tell(RELEASE);
+        let (start, size) = (self.page.as_ptr().addr(), self.page.len());
+        // SAFETY: this page goes with its owner.
+        unsafe { sys::unmap(start as u64, size as u64) };
     }
 }
 
