@@ -41,11 +41,8 @@ const LAST: usize = 900;
 
 impl Cli {
     /// Parses a command line, and has what is printed from now on coloured as it says.
-    pub(crate) fn parse_from_words(
-        words: impl Iterator<Item = OsString>,
-    ) -> Result<Self, clap::Error> {
-        let words: Vec<_> = words.collect();
-        Color::early(&words).choose();
+    pub(crate) fn parse_from_words(words: &[OsString]) -> Result<Self, clap::Error> {
+        Color::early(words).choose();
         let mut command = Self::command();
         let matches = command.try_get_matches_from_mut(words)?;
         if let Some(("debug", matches)) = matches.subcommand() {

@@ -22,8 +22,9 @@ mod subject;
 mod text;
 mod told;
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 
 use cli::{Cli, Subcommand};
 
@@ -35,18 +36,28 @@ static MARK: [u8; 16] = *b"supplant's mark.";
 
 /// The C library's entry, not Rust's: the standard library would ignore `SIGPIPE`, install handlers and an alternate
 /// signal stack, all of which the new program would inherit or have to be rid of.
-#[cfg_attr(
-    not(test),
-    allow(unsafe_code, reason = "the C library calls `main` by its name"),
-    unsafe(no_mangle)
+///
+/// The words come from here too: without Rust's entry, `std::env::args_os` knows them with glibc, and not with musl.
+#[allow(
+    unsafe_code,
+    reason = "the C library calls `main` by its name, with an array of strings"
 )]
-extern "C" fn main() -> i32 {
-    command(std::env::args_os())
+#[cfg_attr(not(test), unsafe(no_mangle))]
+extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
+    let count = usize::try_from(count).unwrap_or(0);
+    // SAFETY: an array of so many pointers, which nobody changes.
+    let words = unsafe { std::slice::from_raw_parts(words, count) };
+    let words = words.iter().map(|&word| {
+        // SAFETY: a terminated string, which nobody changes.
+        let word = unsafe { CStr::from_ptr(word) };
+        OsStr::from_bytes(word.to_bytes()).to_owned()
+    });
+    command(words.collect())
 }
 
-fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
+fn command(words: Vec<OsString>) -> c_int {
     std::hint::black_box(&MARK);
-    let cli = match Cli::parse_from_words(arguments) {
+    let cli = match Cli::parse_from_words(&words) {
         Ok(cli) => cli,
         Err(error) => {
             let status = if error.use_stderr() {
@@ -62,7 +73,7 @@ fn command(arguments: impl Iterator<Item = OsString>) -> i32 {
     match cli.subcommand {
         Subcommand::Run(options) => run::run(&options),
         Subcommand::Debug(options) => debug::debug(&options),
-        Subcommand::Compare(options) => compare::compare(&options),
+        Subcommand::Compare(options) => compare::compare(&options, words),
         Subcommand::Diff(options) => diff::diff(&options),
         Subcommand::Capture(options) => diff::capture(&options),
         Subcommand::Layout(options) => layout::layout(&options),

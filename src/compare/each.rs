@@ -30,8 +30,8 @@ pub(super) struct Result {
     pub(super) complaint: String,
 }
 
-/// Compares each of them; the status to exit with.
-pub(super) fn compare(options: &CompareOptions) -> i32 {
+/// Compares each of them; the status to exit with. `words` are the whole command line.
+pub(super) fn compare(options: &CompareOptions, words: Vec<OsString>) -> i32 {
     if options.stdin.as_deref() == Some(Path::new("-")) {
         complain("compare", &"--stdin - is for one program: give a file");
         return NOT_COMPARED;
@@ -44,7 +44,8 @@ pub(super) fn compare(options: &CompareOptions) -> i32 {
         }
     };
     let board = Mutex::new(Board::new(files.len(), options.json, options.run.verbose));
-    all(&files, options, &board);
+    let words = words_for_one(words, options.run.program.len(), options.json);
+    all(&files, &words, options, &board);
     match board.into_inner().map(Board::finish).unwrap_or_default() {
         (0, 0) => EQUAL,
         (0, _) => NOT_COMPARED,
@@ -53,12 +54,7 @@ pub(super) fn compare(options: &CompareOptions) -> i32 {
 }
 
 /// Some at a time.
-fn all(files: &[OsString], options: &CompareOptions, board: &Mutex<Board>) {
-    let words = words_for_one(
-        std::env::args_os().collect(),
-        options.run.program.len(),
-        options.json,
-    );
+fn all(files: &[OsString], words: &[OsString], options: &CompareOptions, board: &Mutex<Board>) {
     let (next, limit) = (AtomicUsize::new(0), time_limit(options));
     let jobs = options
         .jobs
@@ -67,7 +63,7 @@ fn all(files: &[OsString], options: &CompareOptions, board: &Mutex<Board>) {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = one(&words, file, limit);
+                    let result = one(words, file, limit);
                     if let Ok(mut board) = board.lock() {
                         board.post(&file.to_string_lossy(), result);
                     }

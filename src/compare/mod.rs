@@ -123,10 +123,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// Compares one program, or each of many; the status to exit with.
-pub(crate) fn compare(options: &CompareOptions) -> i32 {
+/// Compares one program, or each of many; the status to exit with. `words` are the whole command line.
+pub(crate) fn compare(options: &CompareOptions, words: Vec<OsString>) -> i32 {
     if !options.one && (options.each || options.files_from.is_some()) {
-        return each::compare(options);
+        return each::compare(options, words);
     }
     let name = run::name(&options.run);
     let (outcome, right) = match compare_one(options) {
