@@ -14,8 +14,10 @@
     allow(dead_code, reason = "the tests do not take the C library's names")
 )]
 
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-compile_error!("supplant-interpose stands in for functions of the GNU C library");
+#[cfg(all(feature = "preload", not(target_env = "gnu")))]
+compile_error!(
+    "the library to preload stands in for functions of the GNU C library; without it: --no-default-features"
+);
 
 mod abi;
 mod memory;
