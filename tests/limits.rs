@@ -5,6 +5,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
+use nix::sys::resource::Resource;
 use support::alike::{alike, program};
 use support::{Call, Ending, builds, test_binaries};
 
@@ -20,7 +21,7 @@ fn steps(from: u64, to: u64) -> Vec<u64> {
 }
 
 /// The first step at which the command can do as little as to tell its version.
-fn own_need(build: &Path, resource: u32, steps: &[u64]) -> u64 {
+fn own_need(build: &Path, resource: Resource, steps: &[u64]) -> u64 {
     let works = |limit: &&u64| {
         let call = Call::new(build)
             .args(["--version"])
@@ -32,7 +33,7 @@ fn own_need(build: &Path, resource: u32, steps: &[u64]) -> u64 {
 
 /// Compares the endings at each step. A program that runs by the kernel may not run by us only where the limit is below
 /// what the command needs for itself, and that is `more` at most while it holds both programs' memory.
-fn endings_are_alike(resource: u32, programs: &[PathBuf], steps: &[u64], more: u64) {
+fn endings_are_alike(resource: Resource, programs: &[PathBuf], steps: &[u64], more: u64) {
     for build in builds() {
         let own = own_need(&build, resource, steps) + more;
         for (program, &limit) in programs
@@ -66,7 +67,7 @@ fn programs() -> Vec<PathBuf> {
 #[test]
 fn address_space() {
     endings_are_alike(
-        libc::RLIMIT_AS,
+        Resource::RLIMIT_AS,
         &programs(),
         &steps(256 * KIB, 4096 * MIB),
         MIB,
@@ -76,7 +77,7 @@ fn address_space() {
 #[test]
 fn data() {
     endings_are_alike(
-        libc::RLIMIT_DATA,
+        Resource::RLIMIT_DATA,
         &programs(),
         &steps(4 * KIB, 4096 * MIB),
         128 * KIB,
@@ -88,7 +89,7 @@ fn stack() {
     let mut programs = programs();
     programs.push(program("deep_stack"));
     endings_are_alike(
-        libc::RLIMIT_STACK,
+        Resource::RLIMIT_STACK,
         &programs,
         &steps(4 * KIB, 64 * MIB),
         16 * KIB,
@@ -101,7 +102,7 @@ fn stack_with_arguments_by_the_library() {
         let args = vec!["x".repeat(1000); size];
         for limit in steps(4 * KIB, 2 * MIB) {
             let call = Call::new(program("arguments")).args(&args);
-            let call = call.no_randomize().limit(libc::RLIMIT_STACK, limit);
+            let call = call.no_randomize().limit(Resource::RLIMIT_STACK, limit);
             let (kernel, ours) = (call.by_kernel(), call.by_library());
             assert_eq!(kernel, ours, "{size} arguments, limit {limit:#x}");
         }

@@ -10,6 +10,7 @@ use crate::support::elf::Elf;
 use crate::support::refused::{expect, file, needs_mounts, program, same};
 use crate::support::trials::trial;
 use crate::support::{Call, Ending, scratch};
+use nix::sys::resource::Resource;
 
 /// What is in the file; without anything wrong, a program.
 #[derive(Clone, Copy, PartialEq)]
@@ -192,7 +193,7 @@ fn call(at: &Path, content: Content, faults: &[Fault]) -> (Call, Vec<File>) {
             // One page, which this nearly fills.
             Fault::NoStack => call
                 .args(["x".repeat(3800)])
-                .limit(libc::RLIMIT_STACK, 0)
+                .limit(Resource::RLIMIT_STACK, 0)
                 .no_randomize(),
         };
     }

@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use libc::RLIMIT_STACK;
 use libtest_mimic::{Failed, Trial};
+use nix::sys::resource::Resource::RLIMIT_STACK;
 
 use crate::support::refused::{all, expect, file, program, same, same_by_all};
 use crate::support::trials::trial;

@@ -25,6 +25,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 pub use outcome::{Ending, Outcome, collect, difference};
 use outcome::{finish, refusal};
 
@@ -125,15 +127,8 @@ impl Call {
     }
 
     /// A limit on both sides, current and maximum alike.
-    pub fn limit(self, resource: libc::__rlimit_resource_t, bytes: u64) -> Self {
-        self.setup(move || {
-            let limit = libc::rlimit {
-                rlim_cur: bytes,
-                rlim_max: bytes,
-            };
-            // SAFETY: a valid struct.
-            check(unsafe { libc::setrlimit(resource, &raw const limit) })
-        })
+    pub fn limit(self, resource: Resource, bytes: u64) -> Self {
+        self.setup(move || Ok(setrlimit(resource, bytes, bytes)?))
     }
 
     pub fn options(mut self, options: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
@@ -265,9 +260,8 @@ impl Call {
 
 /// Many programs here are made to crash.
 fn no_core_dump() -> io::Result<()> {
-    let (_, maximum) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_CORE)?;
-    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, maximum)?;
-    Ok(())
+    let (_, maximum) = getrlimit(Resource::RLIMIT_CORE)?;
+    Ok(setrlimit(Resource::RLIMIT_CORE, 0, maximum)?)
 }
 
 /// Does both in a thread of its own.
