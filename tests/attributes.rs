@@ -7,6 +7,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use nix::sys::resource::Resource;
 use support::alike::{alike, attributes, bare, program, script, told};
 use support::system::{address, forbid, prctl, system_call};
 use support::{Call, Ending, builds, scratch, test_binaries};
@@ -55,10 +56,13 @@ fn scheduling_is_kept() {
 #[test]
 fn limits_are_kept() {
     let told = told(&["rlimit"], || {
-        for (resource, limit) in [(libc::RLIMIT_CORE, 4096u64), (libc::RLIMIT_NOFILE, 77)] {
+        for (resource, limit) in [
+            (Resource::RLIMIT_CORE, 4096u64),
+            (Resource::RLIMIT_NOFILE, 77),
+        ] {
             system_call(
                 libc::SYS_setrlimit,
-                [resource.into(), address(&[limit, limit + 1])],
+                [resource as u64, address(&[limit, limit + 1])],
             )?;
         }
         Ok(())

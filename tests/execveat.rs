@@ -16,7 +16,7 @@ use support::alike::{copy, kept};
 use support::refused::file;
 use support::system::system_call;
 use support::trials::trial;
-use support::{Call, Ending, Outcome, check, difference, is_root, scratch, test_binaries};
+use support::{Call, Ending, Outcome, check, difference, is_root, scratch, static_program};
 
 const NOFOLLOW: i32 = libc::AT_SYMLINK_NOFOLLOW;
 const EMPTY: i32 = libc::AT_EMPTY_PATH;
@@ -121,7 +121,7 @@ fn files() -> tempfile::TempDir {
         std::os::unix::fs::symlink(to, at.join(name)).expect("the directory is ours");
     };
     for (from, to) in [("tell", "program"), ("tell", "busy"), ("auxv", "auxv")] {
-        copy(test_binaries().join("musl-static").join(from), &at.join(to));
+        copy(static_program(from), &at.join(to));
     }
     file(at.join("script"), "#!program one\n", 0o755);
     file(at.join("plain"), "text", 0o644);

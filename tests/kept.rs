@@ -6,6 +6,7 @@ mod support;
 use std::io;
 
 use libtest_mimic::Arguments;
+use nix::sys::resource::Resource;
 use support::alike::{alike, attributes, program, script, told};
 use support::system::{address, prctl, system_call};
 use support::trials::{asserting, lacks};
@@ -144,7 +145,7 @@ fn no_dispatch() {
 fn become_another() -> io::Result<()> {
     const NOBODY: u64 = 65534;
     let large = [64 << 20, u64::MAX];
-    let stack = libc::RLIMIT_STACK.into();
+    let stack = Resource::RLIMIT_STACK as u64;
     system_call(libc::SYS_setrlimit, [stack, address(&large)])?;
     system_call(libc::SYS_setresuid, [u64::MAX, NOBODY, u64::MAX]).map(drop)
 }

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
-use std::{fs, io};
+use std::{env, fs, io};
 
 use libtest_mimic::{Arguments, Failed};
 use support::trials::{lacks, trial};
@@ -140,7 +140,8 @@ fn cargo() -> Command {
 }
 
 fn has_target(target: &str) -> bool {
-    let printed = Command::new("rustc")
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let printed = Command::new(rustc)
         .args(["--print", "target-libdir", "--target", target])
         .output();
     let folder = printed.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());

@@ -25,8 +25,12 @@ const OWNER_DIED: u32 = 1 << 30;
 /// In place of the thread id of a futex that is held as before.
 const HELD: u32 = 0x2a;
 
+// libc has the two for glibc only.
+const PR_GET_SPECULATION_CTRL: i32 = 52;
+const PR_SET_SPECULATION_CTRL: i32 = 53;
+
 fn main() {
-    let speculation = prctl(libc::PR_GET_SPECULATION_CTRL, [0]).is_ok() && can_speculate();
+    let speculation = prctl(PR_GET_SPECULATION_CTRL, [0]).is_ok() && can_speculate();
     let trials = vec![
         asserting("held_robust_mutexes_are_left_by_a_dead_owner", None, robust),
         asserting("broken_robust_lists_are_survived", None, broken_robust),
@@ -282,7 +286,7 @@ fn shared_table() {
 const PR_SPEC_DISABLE_NOEXEC: u64 = 1 << 4;
 
 fn disable_speculation() -> io::Result<()> {
-    prctl(libc::PR_SET_SPECULATION_CTRL, [0, PR_SPEC_DISABLE_NOEXEC])
+    prctl(PR_SET_SPECULATION_CTRL, [0, PR_SPEC_DISABLE_NOEXEC])
 }
 
 fn in_child(setup: fn() -> io::Result<()>) -> bool {

@@ -10,6 +10,7 @@ use std::io;
 use std::thread::sleep;
 use std::time::Duration;
 
+use nix::sys::resource::Resource;
 use support::alike::{alike, attributes, program, script, told};
 use support::system::{address, block, set_action, system_call};
 use support::{Call, Ending, check, scratch, test_binaries};
@@ -180,7 +181,7 @@ fn of_a_thousand_descriptors_every_second_one_is_closed() {
         let limit = [4000u64; 2];
         system_call(
             libc::SYS_setrlimit,
-            [libc::RLIMIT_NOFILE.into(), address(&limit)],
+            [Resource::RLIMIT_NOFILE as u64, address(&limit)],
         )?;
         for number in 1000..2000 {
             let close = if number % 2 == 0 { libc::O_CLOEXEC } else { 0 };

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::Resource;
 use nix::sys::signal::SigSet;
 use supplant_loader::{Cause, Command};
 use support::alike::{alike, forked, program, told};
@@ -378,7 +379,7 @@ fn threads_end_where_no_more_signals_may_wait() {
     const NONE: [u64; 2] = [0; 2];
     ends(|| {
         start(3, thread::park)?;
-        let limit = libc::RLIMIT_SIGPENDING.into();
+        let limit = Resource::RLIMIT_SIGPENDING as u64;
         system_call(libc::SYS_setrlimit, [limit, address(&NONE)]).map(drop)
     });
 }

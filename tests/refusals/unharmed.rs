@@ -12,6 +12,7 @@ use crate::support::refused::{expect, file, program};
 use crate::support::system::{address, block, set_action, system_call};
 use crate::support::trials::trial;
 use crate::support::{Call, Ending, scratch};
+use nix::sys::resource::Resource;
 
 const REFUSALS: usize = 200;
 /// So many different errnos they give at least.
@@ -141,7 +142,7 @@ fn settle() -> io::Result<()> {
 /// Descriptors up to a limit, but for a handful.
 fn crowd() -> io::Result<()> {
     let limit: [u64; 2] = [64, 64];
-    let resource = libc::RLIMIT_NOFILE.into();
+    let resource = Resource::RLIMIT_NOFILE as u64;
     system_call(libc::SYS_setrlimit, [resource, address(&limit)])?;
     while system_call(libc::SYS_dup, [0])? < 57 {}
     Ok(())

@@ -10,7 +10,7 @@ use crate::support::refused::{
     NOBODY, chown, expect, file, needs_root, program, same, same_by_all,
 };
 use crate::support::trials::trial;
-use crate::support::{Call, Ending, is_root, scratch, test_binaries};
+use crate::support::{Call, Ending, is_root, scratch, static_program, test_binaries};
 use crate::{fixture, script};
 
 /// The interpreter, written to a path.
@@ -197,7 +197,7 @@ fn long_argument() -> Result<(), Failed> {
 /// `comm` is the script's, `AT_EXECFN` its path, and the arguments are the interpreter's.
 fn called_like_the_script() -> Result<(), Failed> {
     let at = scratch();
-    let interpreter = test_binaries().join("musl-static/tell");
+    let interpreter = static_program("tell");
     let line = format!("#!{} an argument\n", interpreter.display());
     for name in ["script", "script-with-a-long-name"] {
         let call = script(&at, name, &line);

@@ -343,6 +343,16 @@ pub fn test_binaries() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-binaries")
 }
 
+/// A test program that needs no other file: of musl, which makes the smaller ones, where there is its compiler.
+pub fn static_program(name: &str) -> PathBuf {
+    let flavours = ["musl-static", "glibc-static"];
+    let mut paths = flavours
+        .map(|flavour| test_binaries().join(flavour).join(name))
+        .into_iter();
+    let path = paths.find(|path| path.exists());
+    path.unwrap_or_else(|| trials::ignore("the test programs"))
+}
+
 /// A directory that every user may use, removed with the value.
 pub fn scratch() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt as _;

@@ -12,7 +12,7 @@ use std::sync::{PoisonError, RwLock};
 use libtest_mimic::Failed;
 
 use super::elf::Elf;
-use super::{Call, Ending, Outcome, builds, check, difference, is_root, test_binaries};
+use super::{Call, Ending, Outcome, builds, check, difference, is_root, static_program};
 
 /// A user without a name and without rights.
 pub const NOBODY: u32 = 65534;
@@ -47,8 +47,7 @@ pub fn program(path: impl AsRef<Path>, mode: u32) -> PathBuf {
 
 /// Writes a copy of the test program that prints its arguments.
 pub fn arguments_program(path: impl AsRef<Path>) -> PathBuf {
-    let original = test_binaries().join("musl-static/arguments");
-    let bytes = fs::read(original).expect("`make test-binaries` builds it");
+    let bytes = fs::read(static_program("arguments")).expect("it is there");
     file(path, bytes, 0o755)
 }
 
