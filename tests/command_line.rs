@@ -43,9 +43,7 @@ fn a_file_that_is_not_there_is_named_with_the_errno() {
         &["diff", "capture:/nonexistent", "pid:1"],
     ];
     for args in cases {
-        let outcome = Call::new(env!("CARGO_BIN_EXE_supplant"))
-            .args(args)
-            .by_kernel();
+        let outcome = Call::new(&builds()[0]).args(args).by_kernel();
         let text = String::from_utf8_lossy(&outcome.stderr).into_owned();
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(
@@ -92,9 +90,7 @@ fn a_program_is_not_needed_where_something_else_says_what_to_do() {
         (&["compare", "--files-from", list], 0),
     ];
     for (args, status) in cases {
-        let outcome = Call::new(env!("CARGO_BIN_EXE_supplant"))
-            .args(args)
-            .by_kernel();
+        let outcome = Call::new(&builds()[0]).args(args).by_kernel();
         assert_eq!(
             outcome.ending,
             Ending::Exited(status),

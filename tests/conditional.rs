@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed};
 use support::alike::{alike, attributes, copy, program};
+use support::refused::needs_mounts;
 use support::system::{address, prctl, system_call};
 use support::trials::{asserting, lacks, trial};
 use support::{Call, Ending, Outcome, builds, is_root, scratch};
@@ -21,6 +22,7 @@ const NOBODY: u64 = 65534;
 
 fn main() {
     let root = lacks("root", is_root());
+    let mounts = root.or_else(needs_mounts);
     // Of no length: only whether there is such a call.
     let seals = lacks("mseal", system_call(SYS_MSEAL, [0, 0, 0]).is_ok());
     let mut trials = vec![
@@ -29,11 +31,11 @@ fn main() {
         asserting("ambient_capabilities_are_kept", root, ambient_capabilities),
         asserting("securebits_are_kept_but_for_keepcaps", root, securebits),
         asserting("an_undumpable_user_can_exec", root, undumpable),
-        asserting("noexec_mounts_are_refused_unless_ignored", root, noexec),
+        asserting("noexec_mounts_are_refused_unless_ignored", mounts, noexec),
         asserting("set_id_programs_are_refused_unless_ignored", root, set_id),
         asserting(
             "set_id_bits_that_the_kernel_ignores_are_ignored",
-            root,
+            mounts,
             set_id_without_effect,
         ),
         asserting("a_sealed_mapping_is_refused", seals, sealed),

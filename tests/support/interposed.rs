@@ -6,16 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Ending, Outcome, collect};
+use super::{Ending, Outcome, collect, place};
 
 pub const PRELOAD: &str = "LD_PRELOAD";
 pub const LOG: &str = "SUPPLANT_INTERPOSE_LOG";
 
 /// What `make interpose` builds.
 pub fn library(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("target/dist")
-        .join(name)
+    place::target().join("dist").join(name)
 }
 
 pub fn interposer() -> PathBuf {

@@ -12,6 +12,7 @@ pub mod elf;
 pub mod interposed;
 pub mod layouts;
 pub mod outcome;
+pub mod place;
 pub mod refused;
 pub mod system;
 pub mod trials;
@@ -332,15 +333,15 @@ impl Strings {
 
 /// The builds of the command: cargo's, and the distributable one where it was made.
 pub fn builds() -> Vec<PathBuf> {
-    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/dist/supplant");
-    let mut builds = vec![PathBuf::from(env!("CARGO_BIN_EXE_supplant"))];
+    let dist = place::target().join("dist/supplant");
+    let mut builds = vec![place::cargos()];
     builds.extend(dist.exists().then_some(dist));
     builds
 }
 
 /// Where the test programs are, one folder a flavour.
 pub fn test_binaries() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-binaries")
+    place::target().join("test-binaries")
 }
 
 /// A test program that needs no other file: of musl, which makes the smaller ones, where there is its compiler.

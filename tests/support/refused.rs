@@ -60,12 +60,14 @@ pub fn needs_root() -> Option<&'static str> {
     (!is_root()).then_some("root")
 }
 
-/// What a trial with mounts of its own needs.
+/// What a trial with mounts of its own needs. In a chroot whose root is no mount point mounts cannot be made private, so
+/// that the rest of the machine would see them.
 pub fn needs_mounts() -> Option<&'static str> {
     let directory = super::scratch();
     let program = program(directory.path().join("program"), 0o755);
     let refused = Call::new(program).on_noexec(directory.path()).by_kernel();
-    (refused.ending != Ending::Refused(libc::EACCES)).then_some("root or user namespaces")
+    (refused.ending != Ending::Refused(libc::EACCES))
+        .then_some("root or user namespaces, and / as a mount point")
 }
 
 impl Call {

@@ -1,0 +1,90 @@
+//! Where the tests find what was built: in target/, or, where root keeps the clone in a folder of its own and other users
+//! cannot get there, in links that they can follow.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::OnceLock;
+use std::{fs, io};
+
+use super::{is_root, scratch};
+
+/// The folder of the links and the process that made it, whose end removes it.
+static LINKS: OnceLock<Option<(PathBuf, u32)>> = OnceLock::new();
+
+/// What `make` puts into target/, readable for everybody.
+pub fn target() -> PathBuf {
+    let links = LINKS.get_or_init(|| {
+        let hidden = is_root() && !is_open(&own_target());
+        hidden.then(|| link_all().expect("root may write to a temporary folder"))
+    });
+    links
+        .as_ref()
+        .map_or_else(own_target, |(folder, _)| folder.clone())
+}
+
+/// The command as cargo built it.
+pub fn cargos() -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_supplant"));
+    match path.strip_prefix(own_target()) {
+        Ok(within) => target().join(within),
+        Err(_) => path.to_owned(),
+    }
+}
+
+fn own_target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target")
+}
+
+/// Whether everybody may pass through all folders above.
+fn is_open(path: &Path) -> bool {
+    path.ancestors().all(|folder| {
+        let status = fs::metadata(folder);
+        status.is_ok_and(|status| status.permissions().mode() & 0o001 != 0)
+    })
+}
+
+fn link_all() -> io::Result<(PathBuf, u32)> {
+    let folder = scratch().keep();
+    for name in ["test-binaries", "dist"] {
+        link_folder(&own_target().join(name), &folder.join(name))?;
+    }
+    let cargos = Path::new(env!("CARGO_BIN_EXE_supplant"));
+    if let Ok(within) = cargos.strip_prefix(own_target()) {
+        link(cargos, &folder.join(within))?;
+    }
+    // SAFETY: the function takes nothing and does not unwind.
+    unsafe { libc::atexit(remove_links) };
+    Ok((folder, process::id()))
+}
+
+/// Not in a child, which has the same list of what is to be done at its end.
+extern "C" fn remove_links() {
+    if let Some(Some((folder, process))) = LINKS.get()
+        && *process == process::id()
+    {
+        let _ = fs::remove_dir_all(folder);
+    }
+}
+
+/// What is not there is left out: it was not built.
+fn link_folder(from: &Path, to: &Path) -> io::Result<()> {
+    let Ok(entries) = fs::read_dir(from) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let (entry, to) = (entry?, to.to_owned());
+        if entry.file_type()?.is_dir() {
+            link_folder(&entry.path(), &to.join(entry.file_name()))?;
+        } else {
+            link(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// On another file system it is a copy.
+fn link(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to.parent().unwrap_or(to))?;
+    fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop))
+}
