@@ -120,7 +120,17 @@ fn attaches(program: &Path, who: Who) -> Result<(), Failed> {
 }
 
 /// `run --stop` waits some instructions before the first of the program.
+/// The name that gdb has for the first instruction after a real exec: none where ld.so has no symbols (libc6-dbg).
+fn name_of_start(program: &Path) -> Result<Option<&'static str>, Failed> {
+    let mut gdb = command(Who::Caller, "gdb");
+    gdb.args(QUIET).args(expressions(&["starti", "x/i $pc"]));
+    let shown = output(gdb.arg(program))?;
+    let names = ["<_start", "<_dlstart"];
+    Ok(names.into_iter().find(|name| shown.contains(name)))
+}
+
 fn brought_to_entry(program: &Path, who: Who) -> Result<(), Failed> {
+    let start = name_of_start(program)?;
     for build in builds() {
         let running = Running::new(who, &build, &["--stop"], &[path(program)]);
         running.until("State:\tT");
@@ -132,7 +142,7 @@ fn brought_to_entry(program: &Path, who: Who) -> Result<(), Failed> {
             &[&running.subject()],
             &commands,
         ))?;
-        let at_start = shown.contains("<_start") || shown.contains("<_dlstart");
+        let at_start = start.is_none_or(|name| shown.contains(name));
         if !at_start || !frames(&shown).starts_with(&IN_INNER.map(str::to_owned)) {
             return Err(shown.into());
         }
