@@ -6,6 +6,17 @@ DIST    := target/dist/supplant
 # not reach build scripts and proc macros, which cannot be built this way.
 STATIC  := -C target-feature=+crt-static -C relocation-model=static
 
+# The same Rust, linker and C library build the same bytes in every folder and for every user. Messages name the files of
+# this folder, of cargo and of Rust's own source by these names instead. Nothing else depends on the folder: cargo hashes
+# the paths of the workspace from its root, and leaves these options out of the hashes that symbols contain.
+CARGO_HOME ?= $(HOME)/.cargo
+SYSROOT  = $(shell rustc --print sysroot)
+COMMIT   = $(shell rustc -vV | sed -n 's/^commit-hash: //p')
+REMAP    = '--remap-path-prefix=$(CURDIR)=/supplant' '--remap-path-prefix=$(CARGO_HOME)=/cargo' \
+		'--remap-path-prefix=$(SYSROOT)/lib/rustlib/src/rust=/rustc/$(COMMIT)'
+# In this form a path may contain a blank.
+FLAGS    = CARGO_ENCODED_RUSTFLAGS="$$(printf '\037%s' $(REMAP) $(1) | cut -c2-)"
+
 .DEFAULT_GOAL := build
 
 .PHONY: help
@@ -18,18 +29,20 @@ build: ## Build the command for development
 
 .PHONY: release
 release: ## Build the distributable command, target/dist/supplant: static, fastest to start
-	RUSTFLAGS="$(STATIC)" cargo build --release --no-default-features --bin supplant --target $(TARGET) \
+	$(call FLAGS,$(STATIC)) cargo build --release --no-default-features --bin supplant --target $(TARGET) \
 		--target-dir target/static
 	@mkdir -p $(dir $(DIST))
 	cp target/static/$(TARGET)/release/supplant $(DIST)
 
+LIBRARY   = $(FLAGS) cargo build --release --package supplant-interpose --target-dir target/interpose
+
 .PHONY: interpose
 interpose: ## Build target/dist/libsupplant.so, for C programs, and libsupplant_interpose.so, to preload
 	@mkdir -p $(dir $(DIST))
-	cargo build --release --package supplant-interpose --no-default-features
-	cp target/release/libsupplant_interpose.so $(dir $(DIST))libsupplant.so
-	cargo build --release --package supplant-interpose
-	cp target/release/libsupplant_interpose.so $(dir $(DIST))libsupplant_interpose.so
+	$(LIBRARY) --no-default-features
+	cp target/interpose/release/libsupplant_interpose.so $(dir $(DIST))libsupplant.so
+	$(LIBRARY)
+	cp target/interpose/release/libsupplant_interpose.so $(dir $(DIST))libsupplant_interpose.so
 
 PREFIX  ?= /usr/local
 VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
