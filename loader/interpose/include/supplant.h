@@ -1,4 +1,5 @@
-/* Replacing the program that a process runs, as execve(2) does, without calling execve(2). Link with -lsupplant. */
+/* Replacing the program that a process runs, as execve(2) does, without calling execve(2). Link with -lsupplant.
+ * supplant_execve(3) says more. */
 #ifndef SUPPLANT_H
 #define SUPPLANT_H
 
