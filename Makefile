@@ -1,5 +1,6 @@
 # The commands a person types. `make help` lists them.
 
+VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 TARGET  := x86_64-unknown-linux-gnu
 DIST    := target/dist/supplant
 # Static, at a fixed address: no dynamic linker and no relocations at start. The target is named so that the flags do
@@ -34,26 +35,49 @@ release: ## Build the distributable command, target/dist/supplant: static, faste
 	@mkdir -p $(dir $(DIST))
 	cp target/static/$(TARGET)/release/supplant $(DIST)
 
-LIBRARY   = $(FLAGS) cargo build --release --package supplant-interpose --target-dir target/interpose
+# The number is that of the C interface, not the version of the project: it changes only when a function goes or changes
+# its meaning, also while the version is 0.x. The preloaded library has no SONAME: nothing is linked with it.
+SONAME   := libsupplant.so.0
+LIBRARY   = $(FLAGS) cargo rustc --release --package supplant-interpose --lib --target-dir target/interpose
+BUILT    := target/interpose/release/libsupplant_interpose
+EXPORTS  := supplant_execve supplant_execveat
 
 .PHONY: interpose
-interpose: ## Build target/dist/libsupplant.so, for C programs, and libsupplant_interpose.so, to preload
+interpose: ## Build target/dist/libsupplant.so and .a, for C programs, and libsupplant_interpose.so, to preload
 	@mkdir -p $(dir $(DIST))
-	$(LIBRARY) --no-default-features
-	cp target/interpose/release/libsupplant_interpose.so $(dir $(DIST))libsupplant.so
-	$(LIBRARY)
-	cp target/interpose/release/libsupplant_interpose.so $(dir $(DIST))libsupplant_interpose.so
+	$(LIBRARY) --no-default-features --crate-type cdylib,staticlib -- -C link-arg=-Wl,-soname,$(SONAME)
+	cp $(BUILT).so $(dir $(DIST))$(SONAME)
+	ln -sf $(SONAME) $(dir $(DIST))libsupplant.so
+	# One object with two global symbols: Rust's own would clash with those of any other archive that Rust made.
+	ld -r --gc-sections --force-group-allocation --strip-debug $(EXPORTS:%=-u %) -o $(BUILT).o $(BUILT).a
+	objcopy $(EXPORTS:%=--keep-global-symbol=%) $(BUILT).o
+	rm -f $(dir $(DIST))libsupplant.a
+	ar rcsD $(dir $(DIST))libsupplant.a $(BUILT).o
+	$(LIBRARY) --crate-type cdylib
+	cp $(BUILT).so $(dir $(DIST))libsupplant_interpose.so
 
-PREFIX  ?= /usr/local
-VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+PREFIX       ?= /usr/local
+LIBDIR       ?= $(PREFIX)/lib
+INCLUDEDIR   ?= $(PREFIX)/include
+DATADIR      ?= $(PREFIX)/share
+MANDIR       ?= $(DATADIR)/man
+DOCDIR       ?= $(DATADIR)/doc/supplant
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+EXAMPLES     := become.c become.py
 
 .PHONY: install-interpose
-install-interpose: interpose ## Install the two libraries, the C header and the pkg-config file: PREFIX=/usr/local
-	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
-	install $(dir $(DIST))libsupplant.so $(dir $(DIST))libsupplant_interpose.so $(DESTDIR)$(PREFIX)/lib
-	install -m 644 loader/interpose/include/supplant.h $(DESTDIR)$(PREFIX)/include
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' loader/interpose/supplant.pc.in \
-		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/supplant.pc
+install-interpose: interpose ## Install the libraries for C and to preload, header, pkg-config file, man pages and examples
+	install -d $(addprefix $(DESTDIR),$(LIBDIR) $(PKGCONFIGDIR) $(INCLUDEDIR) $(MANDIR)/man3 $(DOCDIR)/examples)
+	install $(dir $(DIST))$(SONAME) $(dir $(DIST))libsupplant_interpose.so $(DESTDIR)$(LIBDIR)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsupplant.so
+	install -m 644 $(dir $(DIST))libsupplant.a $(DESTDIR)$(LIBDIR)
+	install -m 644 loader/interpose/include/supplant.h $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 loader/interpose/man/*.3 $(DESTDIR)$(MANDIR)/man3
+	install -m 644 $(EXAMPLES:%=loader/interpose/examples/%) $(DESTDIR)$(DOCDIR)/examples
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' \
+		-e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|' \
+		-e 's|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|' \
+		loader/interpose/supplant.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/supplant.pc
 
 .PHONY: run
 run: ## Run a program: make run ARGS='/bin/ls -l'

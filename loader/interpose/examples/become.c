@@ -2,6 +2,7 @@
  * Becomes another program:  ./become /bin/ls -l
  *
  * cc become.c $(pkg-config --cflags --libs supplant) -o become
+ * cc -static become.c $(pkg-config --cflags --libs --static supplant) -o become
  */
 #include <errno.h>
 #include <stdio.h>

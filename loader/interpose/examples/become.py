@@ -7,7 +7,7 @@ import ctypes
 import os
 import sys
 
-library = ctypes.CDLL(os.environ.get("SUPPLANT_LIBRARY", "libsupplant.so"), use_errno=True)
+library = ctypes.CDLL(os.environ.get("SUPPLANT_LIBRARY", "libsupplant.so.0"), use_errno=True)
 strings = ctypes.POINTER(ctypes.c_char_p)
 library.supplant_execve.argtypes = [ctypes.c_char_p, strings, strings]
 
