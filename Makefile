@@ -56,17 +56,55 @@ interpose: ## Build target/dist/libsupplant.so and .a, for C programs, and libsu
 	$(LIBRARY) --crate-type cdylib
 	cp $(BUILT).so $(dir $(DIST))libsupplant_interpose.so
 
+MANPAGES    := target/man
+COMPLETIONS := target/completions
+
+.PHONY: dist
+dist: release interpose man completions ## Build all that `make install` installs
+
+# Where things go: `make install PREFIX=/usr LIBDIR=/usr/lib/x86_64-linux-gnu`. DESTDIR is put before every place.
 PREFIX       ?= /usr/local
+BINDIR       ?= $(PREFIX)/bin
 LIBDIR       ?= $(PREFIX)/lib
 INCLUDEDIR   ?= $(PREFIX)/include
 DATADIR      ?= $(PREFIX)/share
 MANDIR       ?= $(DATADIR)/man
 DOCDIR       ?= $(DATADIR)/doc/supplant
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+BASHDIR      ?= $(DATADIR)/bash-completion/completions
+ZSHDIR       ?= $(DATADIR)/zsh/site-functions
+FISHDIR      ?= $(DATADIR)/fish/vendor_completions.d
+DOCS         := README.md CHANGELOG.md PARITY.md LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md docs/generated/*)
 EXAMPLES     := become.c become.py
 
+# What is there is installed as it is, so that `make dist && sudo make install` needs no cargo for root. What is missing is
+# built.
+$(DIST):
+	$(MAKE) release
+$(addprefix $(dir $(DIST)),$(SONAME) libsupplant.a libsupplant_interpose.so) &:
+	$(MAKE) interpose
+$(MANPAGES)/supplant.1:
+	$(MAKE) man
+$(COMPLETIONS)/supplant.bash:
+	$(MAKE) completions
+
+.PHONY: install
+install: install-command install-interpose ## Install everything: PREFIX=/usr/local DESTDIR= LIBDIR= MANDIR= and others
+
+.PHONY: install-command
+install-command: $(DIST) $(MANPAGES)/supplant.1 $(COMPLETIONS)/supplant.bash
+install-command: ## Install the command with man pages, completions and documents
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(MANDIR)/man1 $(BASHDIR) $(ZSHDIR) $(FISHDIR))
+	install $(DIST) $(DESTDIR)$(BINDIR)
+	install -m 644 $(MANPAGES)/supplant*.1 $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(COMPLETIONS)/supplant.bash $(DESTDIR)$(BASHDIR)/supplant
+	install -m 644 $(COMPLETIONS)/_supplant $(DESTDIR)$(ZSHDIR)
+	install -m 644 $(COMPLETIONS)/supplant.fish $(DESTDIR)$(FISHDIR)
+	for file in $(DOCS); do install -D -m 644 $$file $(DESTDIR)$(DOCDIR)/$$file || exit 1; done
+
 .PHONY: install-interpose
-install-interpose: interpose ## Install the libraries for C and to preload, header, pkg-config file, man pages and examples
+install-interpose: $(addprefix $(dir $(DIST)),$(SONAME) libsupplant.a libsupplant_interpose.so)
+install-interpose: ## Install the libraries for C and to preload, header, pkg-config file, man pages and examples
 	install -d $(addprefix $(DESTDIR),$(LIBDIR) $(PKGCONFIGDIR) $(INCLUDEDIR) $(MANDIR)/man3 $(DOCDIR)/examples)
 	install $(dir $(DIST))$(SONAME) $(dir $(DIST))libsupplant_interpose.so $(DESTDIR)$(LIBDIR)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsupplant.so
@@ -79,17 +117,28 @@ install-interpose: interpose ## Install the libraries for C and to preload, head
 		-e 's|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|' \
 		loader/interpose/supplant.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/supplant.pc
 
+.PHONY: uninstall
+uninstall: ## Remove what `make install` installs, from the same places
+	rm -f $(DESTDIR)$(BINDIR)/supplant $(DESTDIR)$(MANDIR)/man1/supplant.1 $(DESTDIR)$(MANDIR)/man1/supplant-*.1
+	rm -f $(DESTDIR)$(BASHDIR)/supplant $(DESTDIR)$(ZSHDIR)/_supplant $(DESTDIR)$(FISHDIR)/supplant.fish
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(SONAME) libsupplant.so libsupplant.a libsupplant_interpose.so)
+	rm -f $(DESTDIR)$(INCLUDEDIR)/supplant.h $(DESTDIR)$(PKGCONFIGDIR)/supplant.pc
+	rm -f $(EXPORTS:%=$(DESTDIR)$(MANDIR)/man3/%.3)
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,$(DOCS) $(EXAMPLES:%=examples/%))
+	@for own in docs/generated docs examples ''; do \
+		[ ! -d $(DESTDIR)$(DOCDIR)/$$own ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)/$$own; done
+
 .PHONY: run
 run: ## Run a program: make run ARGS='/bin/ls -l'
 	cargo run --release --quiet -- run $(ARGS)
 
 .PHONY: man
 man: ## Write the man pages to target/man
-	cargo run --quiet -- manual --man target/man
+	cargo run --quiet -- manual --man $(MANPAGES)
 
 .PHONY: completions
 completions: ## Write the completions for bash, zsh, fish, elvish and PowerShell to target/completions
-	cargo run --quiet -- manual --completions target/completions
+	cargo run --quiet -- manual --completions $(COMPLETIONS)
 
 .PHONY: install-packages
 install-packages: # What the tests use where it is there; as root on Debian it is installed

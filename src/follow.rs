@@ -16,8 +16,16 @@ const VARIABLE: &str = "SUPPLANT_INTERPOSE";
 const PRELOAD: &str = "LD_PRELOAD";
 /// Has the library add itself to every environment that does not have it.
 const FOLLOW: &str = "SUPPLANT_INTERPOSE_FOLLOW";
-/// Where it is looked for, from the directory of this command: as installed, and as built.
-const PLACES: [&str; 4] = ["", "../lib", "../dist", "../release"];
+/// Where it is looked for, from the directory of this command: as installed, with the names that distributions give to
+/// the folder of libraries, and as built.
+const PLACES: [&str; 6] = [
+    "",
+    "../lib",
+    "../lib/x86_64-linux-gnu",
+    "../lib64",
+    "../dist",
+    "../release",
+];
 
 /// Changes the new program's environment so that it loads the library.
 pub(crate) fn follow(command: &mut Command, options: &RunOptions) -> anyhow::Result<()> {
