@@ -36,11 +36,12 @@ release: ## Build the distributable command, target/dist/supplant: static, faste
 	cp target/static/$(TARGET)/release/supplant $(DIST)
 
 # The number is that of the C interface, not the version of the project: it changes only when a function goes or changes
-# its meaning, also while the version is 0.x. The preloaded library has no SONAME: nothing is linked with it.
-SONAME   := libsupplant.so.0
-LIBRARY   = $(FLAGS) cargo rustc --release --package supplant-interpose --lib --target-dir target/interpose
-BUILT    := target/interpose/release/libsupplant_interpose
-EXPORTS  := supplant_execve supplant_execveat
+# its meaning, also while the version is 0.x. Nothing is linked with the library to preload: its name has no number.
+SONAME    := libsupplant.so.0
+PRELOADED := libsupplant_interpose.so
+LIBRARY    = $(FLAGS) cargo rustc --release --package supplant-interpose --lib --target-dir target/interpose
+BUILT     := target/interpose/release/libsupplant_interpose
+EXPORTS   := supplant_execve supplant_execveat
 
 .PHONY: interpose
 interpose: ## Build target/dist/libsupplant.so and .a, for C programs, and libsupplant_interpose.so, to preload
@@ -53,8 +54,8 @@ interpose: ## Build target/dist/libsupplant.so and .a, for C programs, and libsu
 	objcopy $(EXPORTS:%=--keep-global-symbol=%) $(BUILT).o
 	rm -f $(dir $(DIST))libsupplant.a
 	ar rcsD $(dir $(DIST))libsupplant.a $(BUILT).o
-	$(LIBRARY) --crate-type cdylib
-	cp $(BUILT).so $(dir $(DIST))libsupplant_interpose.so
+	$(LIBRARY) --crate-type cdylib -- -C link-arg=-Wl,-soname,$(PRELOADED)
+	cp $(BUILT).so $(dir $(DIST))$(PRELOADED)
 
 MANPAGES    := target/man
 COMPLETIONS := target/completions
@@ -81,7 +82,7 @@ EXAMPLES     := become.c become.py
 # built.
 $(DIST):
 	$(MAKE) release
-$(addprefix $(dir $(DIST)),$(SONAME) libsupplant.a libsupplant_interpose.so) &:
+$(addprefix $(dir $(DIST)),$(SONAME) libsupplant.a $(PRELOADED)) &:
 	$(MAKE) interpose
 $(MANPAGES)/supplant.1:
 	$(MAKE) man
@@ -103,10 +104,10 @@ install-command: ## Install the command with man pages, completions and document
 	for file in $(DOCS); do install -D -m 644 $$file $(DESTDIR)$(DOCDIR)/$$file || exit 1; done
 
 .PHONY: install-interpose
-install-interpose: $(addprefix $(dir $(DIST)),$(SONAME) libsupplant.a libsupplant_interpose.so)
+install-interpose: $(addprefix $(dir $(DIST)),$(SONAME) libsupplant.a $(PRELOADED))
 install-interpose: ## Install the libraries for C and to preload, header, pkg-config file, man pages and examples
 	install -d $(addprefix $(DESTDIR),$(LIBDIR) $(PKGCONFIGDIR) $(INCLUDEDIR) $(MANDIR)/man3 $(DOCDIR)/examples)
-	install $(dir $(DIST))$(SONAME) $(dir $(DIST))libsupplant_interpose.so $(DESTDIR)$(LIBDIR)
+	install $(dir $(DIST))$(SONAME) $(dir $(DIST))$(PRELOADED) $(DESTDIR)$(LIBDIR)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsupplant.so
 	install -m 644 $(dir $(DIST))libsupplant.a $(DESTDIR)$(LIBDIR)
 	install -m 644 loader/interpose/include/supplant.h $(DESTDIR)$(INCLUDEDIR)
@@ -121,12 +122,24 @@ install-interpose: ## Install the libraries for C and to preload, header, pkg-co
 uninstall: ## Remove what `make install` installs, from the same places
 	rm -f $(DESTDIR)$(BINDIR)/supplant $(DESTDIR)$(MANDIR)/man1/supplant.1 $(DESTDIR)$(MANDIR)/man1/supplant-*.1
 	rm -f $(DESTDIR)$(BASHDIR)/supplant $(DESTDIR)$(ZSHDIR)/_supplant $(DESTDIR)$(FISHDIR)/supplant.fish
-	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(SONAME) libsupplant.so libsupplant.a libsupplant_interpose.so)
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(SONAME) libsupplant.so libsupplant.a $(PRELOADED))
 	rm -f $(DESTDIR)$(INCLUDEDIR)/supplant.h $(DESTDIR)$(PKGCONFIGDIR)/supplant.pc
 	rm -f $(EXPORTS:%=$(DESTDIR)$(MANDIR)/man3/%.3)
 	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,$(DOCS) $(EXAMPLES:%=examples/%))
 	@for own in docs/generated docs examples ''; do \
 		[ ! -d $(DESTDIR)$(DOCDIR)/$$own ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)/$$own; done
+
+.PHONY: deb
+deb: dist ## Build a package for Debian, target/debian/supplant_VERSION_amd64.deb: needs cargo-deb
+	@cargo deb --version >/dev/null 2>&1 || { echo "no cargo-deb: cargo install cargo-deb"; exit 1; }
+	rm -rf target/deb
+	$(MAKE) install DESTDIR=target/deb PREFIX=/usr LIBDIR=/usr/lib/x86_64-linux-gnu ZSHDIR=/usr/share/zsh/vendor-completions
+	# Debian names the licences in a file of its own, and has shared libraries that are not executable.
+	rm target/deb/usr/share/doc/supplant/LICENSE-*
+	chmod 644 target/deb/usr/lib/x86_64-linux-gnu/*.so*
+	strip --strip-unneeded target/deb/usr/bin/supplant target/deb/usr/lib/x86_64-linux-gnu/*.so.0 \
+		target/deb/usr/lib/x86_64-linux-gnu/$(PRELOADED)
+	cargo deb --no-build
 
 .PHONY: run
 run: ## Run a program: make run ARGS='/bin/ls -l'
