@@ -178,7 +178,17 @@ lint: ## Formatting, clippy, rustdoc and the packages, warnings as errors
 		{ echo "the library needs more than it may: $$($(NEEDED))"; exit 1; }
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	RUSTDOCFLAGS="-D warnings" cargo doc --package supplant-loader --no-deps --target-dir target/lint
-	$(MAKE) packages
+	$(MAKE) packages oldest
+
+# The oldest Rust that is supported. Where it is not installed clippy alone looks (incompatible_msrv): it knows since when
+# the library has what is used, and nothing of syntax.
+OLDEST := $(shell sed -n '/^rust-version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+
+.PHONY: oldest
+oldest: ## Check with the oldest Rust that is supported, where rustup has it
+	@toolchain=$$(rustup toolchain list 2>/dev/null | sed -n 's/^\($(subst .,\.,$(OLDEST))[-.][^ ]*\).*/\1/p' | head -n 1); \
+	if [ -n "$$toolchain" ]; then rustup run $$toolchain cargo check --workspace --target-dir target/oldest; \
+	else echo "not checked with Rust $(OLDEST): rustup toolchain install $(OLDEST)"; fi
 
 PACKED := target/packed
 
