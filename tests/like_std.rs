@@ -323,6 +323,11 @@ fn an_ordinary_user_may_not_become_another() {
             Some(ours.status().expect_err("only root may").raw_os_error()),
             by_std.raw_os_error()
         );
+        // No id at all is refused, and not taken for one that stays.
+        let (mut std, mut ours) = both!("true", uid(u32::MAX));
+        let by_std = std.status().expect_err("it is none");
+        let by_us = ours.status().expect_err("it is none");
+        assert_eq!(Some(by_us.raw_os_error()), by_std.raw_os_error());
         // Oneself anyone may be.
         let own = nix::unistd::geteuid().as_raw();
         Command::new("true").uid(own).exec().into()

@@ -106,13 +106,7 @@ impl Prepared {
 
     /// What will be different from an execve(2) of the same program.
     pub fn differences(&self) -> Vec<Difference> {
-        commit::differences(
-            &self.host,
-            &self.plan,
-            &self.stack,
-            &self.opened,
-            self.ending,
-        )
+        commit::differences(self)
     }
 
     /// A command for the same program with other arguments and another environment: it is neither opened nor read again.

@@ -6,10 +6,11 @@
 //!
 //! The order is std's: groups, group, user, directory (`do_exec` in library/std/src/sys/process/unix/unix.rs).
 
+use std::ffi::OsStr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::{ffi::OsStr, os::fd::AsFd as _, os::fd::OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -93,8 +94,8 @@ impl Setting {
         let status = Status::current()?;
         let settled = Settled {
             groups: self.settle_groups(&status),
-            group_ids: settle(self.gid, status.has_capability(CAP_SETGID)),
-            user_ids: settle(self.uid, status.has_capability(CAP_SETUID)),
+            group_ids: settle("setgid", self.gid, status.has_capability(CAP_SETGID))?,
+            user_ids: settle("setuid", self.uid, status.has_capability(CAP_SETUID))?,
             directory: None,
             process_group: self.process_group,
         };
@@ -138,8 +139,12 @@ impl Setting {
 }
 
 /// setuid(2) and setgid(2) set all ids of who may, else the effective one, and an exec then the saved one.
-fn settle(id: Option<u32>, may: bool) -> Option<[u32; 3]> {
-    id.map(|id| [if may { id } else { SAME }, id, id])
+fn settle(call: &'static str, id: Option<u32>, may: bool) -> Result<Option<[u32; 3]>, Cause> {
+    if id == Some(SAME) {
+        let errno = Errno::EINVAL;
+        return Err(Cause::System { call, errno });
+    }
+    Ok(id.map(|id| [if may { id } else { SAME }, id, id]))
 }
 
 impl Settled {

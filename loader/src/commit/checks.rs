@@ -10,22 +10,23 @@ use crate::error::Cause;
 use crate::handover;
 use crate::host::Host;
 use crate::host::personality::ADDR_NO_RANDOMIZE;
-use crate::open::{OpenFile, Opened};
+use crate::open::OpenFile;
 use crate::plan::{LaterMappings, Operation, Plan};
-use crate::stack::InitialStack;
+use crate::prepared::Prepared;
 use crate::status::Status;
 use crate::sys;
 
 use super::Ending;
 
 /// What the table cannot make as execve does.
-pub(crate) fn differences(
-    host: &Host,
-    plan: &Plan,
-    stack: &InitialStack,
-    opened: &Opened,
-    ending: Ending,
-) -> Vec<Difference> {
+pub(crate) fn differences(prepared: &Prepared) -> Vec<Difference> {
+    let Prepared {
+        host,
+        plan,
+        stack,
+        opened,
+        ..
+    } = prepared;
     let mut differences = vec![Difference::Unnoticed];
     let set_mm_map = sys::has_set_mm_map();
     if !set_mm_map {
@@ -34,8 +35,10 @@ pub(crate) fn differences(
     if set_mm_map && !handover::layout_is_legal(host, plan, stack) {
         differences.push(Difference::Bounds);
     }
-    let status = Status::current().unwrap_or_default();
+    let mut status = Status::current().unwrap_or_default();
     let may_set = set_mm_map && status.may_set_exe();
+    let securebits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0);
+    status.settle(&prepared.settled, securebits as u32);
     if !is_running(&opened.program)
         && (!may_set || opened.interpreter.as_deref().is_some_and(is_running))
     {
@@ -44,7 +47,7 @@ pub(crate) fn differences(
     if status.lacks_what_execve_gives_back() {
         differences.push(Difference::Capabilities);
     }
-    let vanishes = last_call(host, plan, ending).is_some();
+    let vanishes = last_call(host, plan, prepared.ending).is_some();
     differences.push(if vanishes {
         Difference::LastJump
     } else {
