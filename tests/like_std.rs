@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -335,12 +335,13 @@ fn an_ordinary_user_may_not_become_another() {
     assert_eq!(outcome.ending, Ending::Exited(0), "{outcome:?}");
 }
 
-/// A hook that writes who and where it is.
+/// A hook that writes who and where it is, without std's lock: another thread had it when the child was forked.
 fn telling() -> io::Result<()> {
     let directory = std::env::current_dir()?;
     let user = nix::unistd::geteuid();
-    writeln!(io::stdout(), "hook of {user} in {}", directory.display())?;
-    io::stdout().flush()
+    let line = format!("hook of {user} in {}\n", directory.display());
+    nix::unistd::write(io::stdout(), line.as_bytes())?;
+    Ok(())
 }
 
 fn hooks_run_as_the_new_user_in_the_new_directory() {
@@ -484,10 +485,9 @@ fn errors_have_program_kind_and_one_line() {
             "/: a directory, not a regular file (EACCES)",
         ),
     ] {
-        let by_std = std::process::Command::new(program)
-            .spawn()
-            .expect_err("it cannot start");
-        let mut command = Command::new(program);
+        // The caller's may hold folders that this user may not search.
+        let (mut std, mut command) = both!(program, env("PATH", "/usr/bin:/bin"));
+        let by_std = std.spawn().expect_err("it cannot start");
         let errors = [
             command.exec(),
             command.prepare().expect_err("it cannot start"),
