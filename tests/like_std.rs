@@ -417,7 +417,15 @@ fn exec_as_another_user() {
 fn what_exec_set_is_taken_back_where_it_is_refused() {
     let directory = scratch();
     let text = file(directory.path().join("text"), "no program", 0o755);
-    let outcome = Call::new("exec").in_child(move || {
+    // A group beyond the PID namespace cannot be gone back to.
+    let own_group = || match nix::unistd::getpgrp().as_raw() {
+        0 => Ok(nix::unistd::setpgid(
+            nix::unistd::Pid::from_raw(0),
+            nix::unistd::Pid::from_raw(0),
+        )?),
+        _ => Ok(()),
+    };
+    let outcome = Call::new("exec").setup(own_group).in_child(move || {
         let state = || -> Vec<String> {
             let link = |number: i32| fs::read_link(format!("/proc/self/fd/{number}")).ok();
             let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -203,7 +203,8 @@ impl Settled {
     }
 }
 
-/// Where this process was: dropping it goes back.
+/// Where this process was: dropping it goes back, but not to a process group beyond the PID namespace, which has no number
+/// here.
 #[derive(Debug)]
 pub(crate) struct Place {
     directory: Option<OwnedFd>,
@@ -219,7 +220,10 @@ impl Place {
                 call: "open of the working directory",
                 errno,
             })?,
-            group: settled.process_group.map(|_| getpgrp()),
+            group: settled
+                .process_group
+                .map(|_| getpgrp())
+                .filter(|group| group.as_raw() != 0),
         })
     }
 }
