@@ -9,7 +9,7 @@ use crate::support::elf::Elf;
 use crate::support::refused::{
     NOBODY, chown, expect, file, needs_root, program, same, same_by_all,
 };
-use crate::support::trials::trial;
+use crate::support::trials::{lacks, trial};
 use crate::support::{Call, Ending, is_root, scratch, static_program, test_binaries};
 use crate::{fixture, script};
 
@@ -90,9 +90,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         })
         .collect();
     for flavour in ["glibc-pie", "glibc-static-pie", "musl-pie", "glibc-nopie"] {
+        let built = test_binaries().join(flavour).exists();
         trials.push(trial(
             format!("interpreter_is_of_{flavour}"),
-            None,
+            lacks("the test programs of this flavour", built),
             move || of_flavour(flavour),
         ));
     }
