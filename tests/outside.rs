@@ -1,7 +1,7 @@
 //! The library in a crate of somebody else: packaged, outside the workspace, in cargo's own profiles.
 //!
-//! Cargo's default release profile once did not link it, though each profile of this workspace did. Profiles are set by
-//! cargo's environment variables, so that what they do not change (procedural macros) is built once.
+//! Cargo's default release profile once did not link it, though each profile of this workspace did. Profiles are set on
+//! cargo's command line, so that what they do not change (procedural macros) is built once.
 
 mod support;
 
@@ -21,10 +21,11 @@ struct Way {
     edition: &'static str,
     target: Option<&'static str>,
     arguments: &'static [&'static str],
-    /// Environment variables of cargo for its profile.
-    settings: &'static [(&'static str, &'static str)],
+    /// A line for the release profile, in TOML. One that is for the library alone leaves the other crates as they are built.
+    profile: Option<&'static str>,
 }
 
+/// Each way writes the program to the same place, so each has its turn.
 static TURN: Mutex<()> = Mutex::new(());
 
 const MUSL: &str = "x86_64-unknown-linux-musl";
@@ -33,7 +34,7 @@ const DEV: Way = Way {
     edition: "2024",
     target: None,
     arguments: &[],
-    settings: &[],
+    profile: None,
 };
 const RELEASE: Way = Way {
     name: "release",
@@ -41,21 +42,16 @@ const RELEASE: Way = Way {
     ..DEV
 };
 
-const fn release(name: &'static str, settings: &'static [(&'static str, &'static str)]) -> Way {
+const fn release(name: &'static str, profile: &'static str) -> Way {
     Way {
         name,
-        settings,
+        profile: Some(profile),
         ..RELEASE
     }
 }
 
 const WAYS: [Way; 18] = [
     DEV,
-    Way {
-        name: "dev_opt_level_1",
-        settings: &[("CARGO_PROFILE_DEV_OPT_LEVEL", "1")],
-        ..DEV
-    },
     RELEASE,
     Way {
         name: "release_edition_2021",
@@ -63,42 +59,26 @@ const WAYS: [Way; 18] = [
         ..RELEASE
     },
     Way {
-        name: "release_all_features",
+        name: "dev_all_features_two_versions",
+        arguments: &["--features", "all"],
+        ..DEV
+    },
+    Way {
+        name: "release_all_features_two_versions",
         arguments: &["--release", "--features", "all"],
         ..RELEASE
     },
-    release(
-        "release_opt_level_1",
-        &[("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")],
-    ),
-    release(
-        "release_opt_level_2",
-        &[("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2")],
-    ),
-    release(
-        "release_opt_level_s",
-        &[("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")],
-    ),
-    release(
-        "release_opt_level_z",
-        &[("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z")],
-    ),
-    release("release_lto_off", &[("CARGO_PROFILE_RELEASE_LTO", "off")]),
-    release("release_lto_thin", &[("CARGO_PROFILE_RELEASE_LTO", "thin")]),
-    release("release_lto_fat", &[("CARGO_PROFILE_RELEASE_LTO", "fat")]),
-    release(
-        "release_panic_abort",
-        &[("CARGO_PROFILE_RELEASE_PANIC", "abort")],
-    ),
-    release("release_debug", &[("CARGO_PROFILE_RELEASE_DEBUG", "true")]),
-    release(
-        "release_one_unit",
-        &[("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")],
-    ),
-    release(
-        "release_incremental",
-        &[("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")],
-    ),
+    release("opt_level_1", "package.supplant-loader.opt-level = 1"),
+    release("opt_level_2", "package.supplant-loader.opt-level = 2"),
+    release("opt_level_s", "package.supplant-loader.opt-level = 's'"),
+    release("opt_level_z", "package.supplant-loader.opt-level = 'z'"),
+    release("debug", "package.supplant-loader.debug = true"),
+    release("one_unit", "package.supplant-loader.codegen-units = 1"),
+    release("incremental", "incremental = true"),
+    release("lto_off", "lto = 'off'"),
+    release("lto_thin", "lto = 'thin'"),
+    release("lto_fat", "lto = 'fat'"),
+    release("panic_abort", "panic = 'abort'"),
     Way {
         name: "dev_musl",
         target: Some(MUSL),
@@ -237,22 +217,23 @@ fn builds_and_runs(place: &Path, way: Way) -> Result<(), Failed> {
     build
         .args(["build", "--offline", "--quiet"])
         .args(way.arguments)
-        .envs(way.settings.iter().copied())
         .env("RUSTFLAGS", "-D warnings")
         .env("CARGO_TARGET_DIR", place.join("target"))
         .current_dir(place.join(way.edition));
+    if let Some(line) = way.profile {
+        build.arg("--config").arg(format!("profile.release.{line}"));
+    }
     if let Some(target) = way.target {
         build.args(["--target", target]);
     }
-    // Each way writes the program to the same place, so each has its turn.
     let _alone = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     succeeded(&mut build)?;
     let folders = [
         way.target,
-        Some(if way.arguments.is_empty() {
-            "debug"
-        } else {
+        Some(if way.arguments.contains(&"--release") {
             "release"
+        } else {
+            "debug"
         }),
     ];
     let program = place

@@ -11,9 +11,8 @@ use loader::Command;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     starts_children()?;
     goes_on_after_a_refusal()?;
-    has_the_other_version_too()?;
     #[cfg(feature = "all")]
-    looks_at_a_load()?;
+    has_more()?;
     let (sender, receiver) = mpsc::channel::<()>();
     // Threads that sleep, wait and work, to be ended by the exec.
     let waits = thread::spawn(move || receiver.recv());
@@ -64,14 +63,11 @@ fn goes_on_after_a_refusal() -> io::Result<()> {
     Ok(())
 }
 
-fn has_the_other_version_too() -> Result<(), Box<dyn std::error::Error>> {
+/// Another version of the library in the same program, and looks at a load.
+#[cfg(feature = "all")]
+fn has_more() -> Result<(), Box<dyn std::error::Error>> {
     let status = other::Command::new("sh").args(["-c", "exit 7"]).status()?;
     assert_eq!(status.code(), Some(7));
-    Ok(())
-}
-
-#[cfg(feature = "all")]
-fn looks_at_a_load() -> Result<(), Box<dyn std::error::Error>> {
     let preview = Command::new("true").preview_on(loader::host::Host::current()?)?;
     assert!(format!("{preview:?}").contains("munmap"));
     Ok(())
