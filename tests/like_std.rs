@@ -40,6 +40,7 @@ trials![
     errors_have_program_kind_and_one_line,
     descriptors_that_were_given_away_are_closed,
     a_script_by_a_descriptor_that_was_given_away,
+    closed_streams_are_set_and_closed_again,
 ];
 
 /// Says the same to both.
@@ -570,4 +571,37 @@ fn a_script_by_a_descriptor_that_was_given_away() {
         (kernel.ending, &kernel.stdout),
         "{outcome:?}"
     );
+}
+
+/// What is opened for the program takes no number of a stream that is closed: std puts the new one there.
+fn closed_streams_are_set_and_closed_again() {
+    let [std, ours] = execs(|by_us| {
+        for number in [0, 2] {
+            nix::unistd::close(number).expect("it was open");
+        }
+        let before = descriptors();
+        let told = "ls -l /proc/self/fd | sed -n 's/.* \\([0-9]\\) -> \\/dev/\\1 \\/dev/p'";
+        let (mut std, mut ours) = both!(
+            "sh",
+            args(["-c", told]),
+            stdin(Stdio::null()),
+            stderr(Stdio::null()),
+            current_dir("/usr")
+        );
+        let [by_std, by_us_too] = outputs(&mut std, &mut ours);
+        assert_eq!(by_us_too, by_std);
+        let mut refused = Command::new("true");
+        refused.stdin(Stdio::null()).current_dir("/");
+        // SAFETY: nothing is done.
+        unsafe { refused.pre_exec(|| Err(io::Error::from_raw_os_error(libc::EXDEV))) };
+        assert_eq!(refused.exec().raw_os_error(), libc::EXDEV);
+        assert_eq!(descriptors(), before);
+        if by_us {
+            ours.exec().into()
+        } else {
+            std.exec()
+        }
+    });
+    assert_eq!(std.ending, Ending::Exited(0), "{std:?}");
+    assert_eq!(ours, std);
 }

@@ -7,11 +7,13 @@ use std::io::{self, Seek as _};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::streams::beyond_streams;
+
 /// A memory file that holds everything that can be read from `content`.
 pub(crate) fn memory_file(name: &[u8], content: &mut impl io::Read) -> io::Result<File> {
     // The kernel limits names to 249 bytes.
     let name = CString::new(&name[..name.len().min(200)]).unwrap_or_default();
-    let mut file = empty_memory_file(&name)?;
+    let mut file = File::from(beyond_streams(empty_memory_file(&name)?.into())?);
     io::copy(content, &mut file)?;
     file.rewind()?;
     Ok(file)

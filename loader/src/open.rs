@@ -25,6 +25,7 @@ use crate::plan::Loadable;
 use crate::script::{REWRITE_LIMIT, ScriptLine};
 use crate::set_id;
 use crate::source::{Name, Source};
+use crate::streams::beyond_streams;
 use crate::sys;
 
 /// Which of execve's refusals are passed over.
@@ -352,8 +353,9 @@ pub(crate) fn open_for_reading(
         Ok(file) if same(&file) => Ok(file),
         _ => by_place(),
     };
+    let beyond = |file| beyond_streams(file).map_err(|error| Cause::call("dup", &error));
     match file {
-        Ok(file) => Ok(file.into()),
+        Ok(file) => beyond(file).map(File::from),
         Err(Errno::EACCES) => Err(Cause::Unreadable { mode }),
         Err(errno) => Err(Cause::Path { errno }),
     }

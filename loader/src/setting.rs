@@ -21,6 +21,7 @@ use nix::unistd::{Pid, chdir, fchdir, getpgrp, setpgid};
 use crate::error::{Cause, Error};
 use crate::host::Ids;
 use crate::status::Status;
+use crate::streams::beyond_streams;
 use crate::sys;
 
 const CAP_SETGID: u32 = 6;
@@ -134,7 +135,8 @@ impl Setting {
         };
         unshare(CloneFlags::CLONE_FS).map_err(refused)?;
         chdir(path).map_err(refused)?;
-        open(c".", PLACE, Mode::empty()).map_err(refused)
+        let place = open(c".", PLACE, Mode::empty()).map_err(refused)?;
+        beyond_streams(place).map_err(|error| Cause::call("dup", &error))
     }
 }
 
