@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::{Arguments, Failed};
 use support::alike::{alike, attributes, copy, program};
 use support::refused::needs_mounts;
-use support::system::{address, prctl, system_call};
+use support::system::{address, prctl, set_capabilities, system_call};
 use support::trials::{asserting, lacks, trial};
 use support::{Call, Ending, Outcome, builds, is_root, scratch};
 
@@ -114,12 +114,6 @@ fn saved_ids() {
         let secure = u8::from(real != effective);
         assert!(told.has(&format!("secure {secure}")), "{told:?}");
     }
-}
-
-/// The header and the sets of capset(2): effective, permitted and inheritable alike.
-fn set_capabilities(low: u32) -> io::Result<()> {
-    let (header, sets) = ([0x2008_0522_u32, 0], [low, low, low, 0, 0, 0]);
-    system_call(libc::SYS_capset, [address(&header), address(&sets)]).map(drop)
 }
 
 fn capabilities() {

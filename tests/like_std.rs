@@ -5,22 +5,26 @@
 
 mod support;
 
+#[path = "like_std/in_place.rs"]
+mod in_place;
+#[path = "like_std/user.rs"]
+mod user;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use supplant_loader::Command;
-use support::refused::{NOBODY, file, forking};
+use support::refused::{file, forking};
 use support::system::block;
 use support::trials::ignore;
-use support::{Call, Ending, is_root, scratch};
+use support::{Call, Ending, Outcome, is_root, scratch};
 
 trials![
     both_show_the_same,
@@ -30,17 +34,31 @@ trials![
     a_child_has_the_directory_and_the_process_group,
     relative_paths_lead_from_the_new_directory,
     a_directory_that_is_not_there,
-    a_child_has_the_user_and_the_groups,
-    the_program_is_opened_with_the_new_users_rights,
-    an_ordinary_user_may_not_become_another,
-    hooks_run_as_the_new_user_in_the_new_directory,
-    exec_sets_all_that_std_sets,
-    exec_as_another_user,
-    what_exec_set_is_taken_back_where_it_is_refused,
     errors_have_program_kind_and_one_line,
     descriptors_that_were_given_away_are_closed,
     a_script_by_a_descriptor_that_was_given_away,
-    closed_streams_are_set_and_closed_again,
+    user::a_child_has_the_user_and_the_groups,
+    user::the_program_is_opened_with_the_new_users_rights,
+    user::an_ordinary_user_may_not_become_another,
+    user::hooks_run_as_the_new_user_in_the_new_directory,
+    user::exec_as_another_user,
+    user::a_directory_that_only_the_new_user_may_enter,
+    user::rights_that_were_lost_since,
+    user::parallel_starts_leave_the_process_dumpable,
+    user::another_thread_changes_its_groups_meanwhile,
+    user::groups_that_may_not_be_given_up,
+    user::without_a_system_call_for_the_auxiliary_vector,
+    user::an_effective_id_alone_is_not_ones_own,
+    user::a_hook_sets_the_signal_at_the_parents_end,
+    in_place::exec_sets_all_that_std_sets,
+    in_place::what_exec_set_is_taken_back_where_it_is_refused,
+    in_place::closed_streams_are_set_and_closed_again,
+    in_place::few_descriptors_are_left,
+    in_place::a_working_directory_that_may_not_be_entered,
+    in_place::without_another_process_or_unshare,
+    in_place::a_hook_fails_without_an_errno,
+    in_place::a_process_group_without_its_leader,
+    in_place::a_hook_leaves_the_executable_link_alone,
 ];
 
 /// Says the same to both.
@@ -53,6 +71,8 @@ macro_rules! both {
         (std, ours)
     }};
 }
+
+use both;
 
 fn both_show_the_same() {
     let pairs = [
@@ -111,6 +131,51 @@ fn both_have_the_same_getters() {
     let from_memory = Command::from_bytes("name", b"");
     assert_eq!(from_memory.get_program(), "name");
     assert_eq!(Command::from_inherited_fd(7).get_program(), "/dev/fd/7");
+}
+
+type Pair = (std::process::Command, Command);
+
+/// Starts a child and then execs, by std and by ours, each in a process of its own that is set up as `call` says: both have
+/// the same outcome, which is returned.
+fn start_alike(call: &Call, make: impl Fn() -> Pair + Clone + Send + Sync + 'static) -> Outcome {
+    let [std, ours] = [false, true].map(|by_us| {
+        let make = make.clone();
+        call.in_child(move || {
+            let (mut std, mut ours) = make();
+            let status = if by_us {
+                ours.status().map_err(io::Error::from)
+            } else {
+                // SAFETY: nothing is done.
+                unsafe { std.pre_exec(|| Ok(())) };
+                std.status()
+            };
+            let status = status.map_err(|error| error.raw_os_error());
+            tell(&format!("{status:?}\n")).expect("it is a pipe");
+            let (mut std, mut ours) = make();
+            if by_us {
+                ours.exec().into()
+            } else {
+                std.exec()
+            }
+        })
+    });
+    assert_eq!(ours, std);
+    std
+}
+
+/// Writes without std's lock: another thread had it when the child was forked.
+fn tell(text: &str) -> io::Result<()> {
+    nix::unistd::write(io::stdout(), text.as_bytes())?;
+    Ok(())
+}
+
+/// That a child ran and ended well, and so did the exec.
+fn expect_started(outcome: &Outcome) {
+    assert!(
+        outcome.has("Ok(ExitStatus(unix_wait_status(0)))"),
+        "{outcome:?}"
+    );
+    assert_eq!(outcome.ending, Ending::Exited(0), "{outcome:?}");
 }
 
 /// What a child of std and one of ours print, and that both ended well.
@@ -220,251 +285,16 @@ fn needs_root() {
     }
 }
 
-fn a_child_has_the_user_and_the_groups() {
-    needs_root();
-    let dumpable = || {
-        fs::metadata("/proc/self/status")
-            .map(|status| std::os::unix::fs::MetadataExt::uid(&status))
-            .ok()
-    };
-    let before = (
-        fs::read_to_string("/proc/thread-self/status")
-            .map(|status| ids_of(&status))
-            .ok(),
-        dumpable(),
-    );
-    let pairs = [
-        both!("sh", args(["-c", TELL]), uid(NOBODY)),
-        both!("sh", args(["-c", TELL]), gid(7)),
-        both!(
-            "sh",
-            args(["-c", TELL]),
-            uid(NOBODY),
-            gid(NOBODY),
-            current_dir("/usr")
-        ),
-        both!("sh", args(["-c", TELL]), uid(0)),
-    ];
-    for (mut std, mut ours) in pairs {
-        let [std, ours] = outputs(&mut std, &mut ours);
-        assert_eq!(ours, std);
-    }
-    let mut named = Command::new("sh");
-    let output = forking(|| {
-        named
-            .args(["-c", TELL])
-            .uid(NOBODY)
-            .groups(&[5, 6])
-            .output()
-    });
-    let text = String::from_utf8_lossy(&output.expect("it starts").stdout).into_owned();
-    assert!(text.contains("\nGroups:\t5 6 \n"), "{text}");
-    // This process is who it was.
-    let after = (
-        fs::read_to_string("/proc/thread-self/status")
-            .map(|status| ids_of(&status))
-            .ok(),
-        dumpable(),
-    );
-    assert_eq!(after, before);
-}
-
-fn ids_of(status: &str) -> Vec<String> {
-    let lines = status.lines().map(str::to_owned);
-    lines
-        .filter(|line| {
-            ["Uid", "Gid", "Groups", "Cap"]
-                .iter()
-                .any(|name| line.starts_with(name))
-        })
-        .collect()
-}
-
-fn the_program_is_opened_with_the_new_users_rights() {
-    needs_root();
-    let directory = scratch();
-    let bytes = fs::read("/bin/true").expect("it is there");
-    let closed = file(directory.path().join("closed"), &bytes, 0o700);
-    let (mut std, mut ours) = both!(&closed, uid(NOBODY));
-    let by_std = forking(|| std.status()).expect_err("its mode says so");
-    let by_us = forking(|| ours.status()).expect_err("its mode says so");
-    assert_eq!(Some(by_us.raw_os_error()), by_std.raw_os_error());
-    let within = directory.path().join("within");
-    fs::create_dir(&within).expect("it is ours");
-    let inside = file(within.join("program"), &bytes, 0o755);
-    fs::set_permissions(&within, fs::Permissions::from_mode(0o700)).expect("it is ours");
-    let (mut std, mut ours) = both!(&inside, uid(NOBODY));
-    let by_std = forking(|| std.status()).expect_err("the directory's mode says so");
-    let by_us = forking(|| ours.status()).expect_err("the directory's mode says so");
-    assert_eq!(Some(by_us.raw_os_error()), by_std.raw_os_error());
-    // A group makes the difference.
-    let of_group = file(directory.path().join("of_group"), &bytes, 0o710);
-    support::refused::chown(&of_group, 0, 7);
-    let status = |groups: &[u32]| {
-        let mut command = Command::new(&of_group);
-        forking(|| command.uid(NOBODY).groups(groups).status()).map_err(|error| error.kind())
-    };
-    assert_eq!(status(&[]).map(drop), Err(io::ErrorKind::PermissionDenied));
-    let unreadable = status(&[7]).expect_err("execve would start it");
-    assert_eq!(unreadable, io::ErrorKind::PermissionDenied);
-    fs::set_permissions(&of_group, fs::Permissions::from_mode(0o750)).expect("it is ours");
-    assert!(status(&[7]).expect("the group may").success());
-}
-
-fn an_ordinary_user_may_not_become_another() {
-    let outcome = Call::new("/bin/true").unprivileged().in_child(|| {
-        let (mut std, mut ours) = both!("true", uid(0));
-        let by_std = std.status().expect_err("only root may");
-        let by_us = ours.status().expect_err("only root may");
-        assert_eq!(Some(by_us.raw_os_error()), by_std.raw_os_error());
-        assert_eq!(Some(ours.exec().raw_os_error()), by_std.raw_os_error());
-        let (mut std, mut ours) = both!("true", gid(0));
-        let by_std = std.status().expect_err("only root may");
-        assert_eq!(
-            Some(ours.status().expect_err("only root may").raw_os_error()),
-            by_std.raw_os_error()
-        );
-        // No id at all is refused, and not taken for one that stays.
-        let (mut std, mut ours) = both!("true", uid(u32::MAX));
-        let by_std = std.status().expect_err("it is none");
-        let by_us = ours.status().expect_err("it is none");
-        assert_eq!(Some(by_us.raw_os_error()), by_std.raw_os_error());
-        // Oneself anyone may be.
-        let own = nix::unistd::geteuid().as_raw();
-        Command::new("true").uid(own).exec().into()
-    });
-    assert_eq!(outcome.ending, Ending::Exited(0), "{outcome:?}");
-}
-
-/// A hook that writes who and where it is, without std's lock: another thread had it when the child was forked.
+/// A hook that writes who and where it is.
 fn telling() -> io::Result<()> {
     let directory = std::env::current_dir()?;
     let user = nix::unistd::geteuid();
-    let line = format!("hook of {user} in {}\n", directory.display());
-    nix::unistd::write(io::stdout(), line.as_bytes())?;
-    Ok(())
-}
-
-fn hooks_run_as_the_new_user_in_the_new_directory() {
-    let user = nix::unistd::geteuid().as_raw();
-    let user = if user == 0 { NOBODY } else { user };
-    let (mut std, mut ours) = both!("sh", args(["-c", TELL]), uid(user), current_dir("/usr"));
-    // SAFETY: glibc's malloc is usable after fork.
-    unsafe { std.pre_exec(telling) };
-    // SAFETY: as above.
-    unsafe { ours.pre_exec(telling) };
-    let [std, ours] = outputs(&mut std, &mut ours);
-    assert_eq!(ours, std);
-    assert!(
-        ours.starts_with(&format!("hook of {user} in /usr\n")),
-        "{ours}"
-    );
+    tell(&format!("hook of {user} in {}\n", directory.display()))
 }
 
 /// In a child that becomes the program, by std's exec and by ours.
 fn execs(run: fn(bool) -> io::Error) -> [support::Outcome; 2] {
     [false, true].map(|ours| Call::new("exec").in_child(move || run(ours)))
-}
-
-fn exec_sets_all_that_std_sets() {
-    let [std, ours] = execs(|by_us| {
-        let (mut std, mut ours) = both!(
-            "sh",
-            args(["-c", TELL]),
-            current_dir("/usr"),
-            process_group(0),
-            stderr(Stdio::null()),
-            env("A", "1")
-        );
-        // SAFETY: in this thread's own process.
-        unsafe { std.pre_exec(telling) };
-        // SAFETY: as above.
-        unsafe { ours.pre_exec(telling) };
-        if by_us {
-            ours.exec().into()
-        } else {
-            std.exec()
-        }
-    });
-    assert_eq!(
-        (std.ending, &std.stderr),
-        (Ending::Exited(0), &Vec::new()),
-        "{std:?}"
-    );
-    assert_eq!(ours, std);
-    assert!(ours.has("/usr"), "{ours:?}");
-}
-
-fn exec_as_another_user() {
-    needs_root();
-    let [std, ours] = execs(|by_us| {
-        let (mut std, mut ours) = both!(
-            "sh",
-            args(["-c", TELL]),
-            uid(NOBODY),
-            gid(NOBODY),
-            current_dir("/")
-        );
-        if by_us {
-            ours.exec().into()
-        } else {
-            std.exec()
-        }
-    });
-    assert_eq!(std.ending, Ending::Exited(0), "{std:?}");
-    assert_eq!(ours, std);
-}
-
-fn what_exec_set_is_taken_back_where_it_is_refused() {
-    let directory = scratch();
-    let text = file(directory.path().join("text"), "no program", 0o755);
-    // A group beyond the PID namespace cannot be gone back to.
-    let own_group = || match nix::unistd::getpgrp().as_raw() {
-        0 => Ok(nix::unistd::setpgid(
-            nix::unistd::Pid::from_raw(0),
-            nix::unistd::Pid::from_raw(0),
-        )?),
-        _ => Ok(()),
-    };
-    let outcome = Call::new("exec").setup(own_group).in_child(move || {
-        let state = || -> Vec<String> {
-            let link = |number: i32| fs::read_link(format!("/proc/self/fd/{number}")).ok();
-            let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-            let signals = status.lines().filter(|line| {
-                line.starts_with("Sig") && !line.starts_with("SigQ") || line.starts_with("Uid")
-            });
-            let mut state: Vec<String> = signals.map(str::to_owned).collect();
-            state.push(format!("{:?}", [0, 1, 2].map(link)));
-            state.push(format!(
-                "{:?} {:?}",
-                std::env::current_dir(),
-                nix::unistd::getpgrp()
-            ));
-            state.push(descriptors().len().to_string());
-            state
-        };
-        let before = state();
-        let mut command = Command::new(&text);
-        command
-            .current_dir("/usr")
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        command
-            .stderr(Stdio::null())
-            .uid(nix::unistd::geteuid().as_raw());
-        let error = command.exec();
-        assert_eq!(error.raw_os_error(), libc::ENOEXEC);
-        // Refused in the last moment: by a hook.
-        let mut command = Command::new("true");
-        command.stdout(Stdio::null()).process_group(0);
-        // SAFETY: nothing is done.
-        unsafe { command.pre_exec(|| Err(io::Error::from_raw_os_error(libc::EXDEV))) };
-        assert_eq!(command.exec().raw_os_error(), libc::EXDEV);
-        assert_eq!(state(), before);
-        Command::new("true").exec().into()
-    });
-    assert_eq!(outcome.ending, Ending::Exited(0), "{outcome:?}");
 }
 
 fn descriptors() -> BTreeSet<String> {
@@ -571,37 +401,4 @@ fn a_script_by_a_descriptor_that_was_given_away() {
         (kernel.ending, &kernel.stdout),
         "{outcome:?}"
     );
-}
-
-/// What is opened for the program takes no number of a stream that is closed: std puts the new one there.
-fn closed_streams_are_set_and_closed_again() {
-    let [std, ours] = execs(|by_us| {
-        for number in [0, 2] {
-            nix::unistd::close(number).expect("it was open");
-        }
-        let before = descriptors();
-        let told = "ls -l /proc/self/fd | sed -n 's/.* \\([0-9]\\) -> \\/dev/\\1 \\/dev/p'";
-        let (mut std, mut ours) = both!(
-            "sh",
-            args(["-c", told]),
-            stdin(Stdio::null()),
-            stderr(Stdio::null()),
-            current_dir("/usr")
-        );
-        let [by_std, by_us_too] = outputs(&mut std, &mut ours);
-        assert_eq!(by_us_too, by_std);
-        let mut refused = Command::new("true");
-        refused.stdin(Stdio::null()).current_dir("/");
-        // SAFETY: nothing is done.
-        unsafe { refused.pre_exec(|| Err(io::Error::from_raw_os_error(libc::EXDEV))) };
-        assert_eq!(refused.exec().raw_os_error(), libc::EXDEV);
-        assert_eq!(descriptors(), before);
-        if by_us {
-            ours.exec().into()
-        } else {
-            std.exec()
-        }
-    });
-    assert_eq!(std.ending, Ending::Exited(0), "{std:?}");
-    assert_eq!(ours, std);
 }

@@ -10,7 +10,7 @@ use crate::arguments::{ArgumentSpace, Strings};
 use crate::commit::Ending;
 use crate::error::{Cause, Error};
 use crate::host::{Host, Ids};
-use crate::open::{self, Leniency};
+use crate::open::{self, Opening};
 use crate::plan::Choices;
 use crate::prepared::Prepared;
 use crate::source::Source;
@@ -86,10 +86,10 @@ impl Call {
     pub fn prepare(&self, argv: impl Strings, envp: impl Strings) -> Result<Prepared, Error> {
         let source = self.source()?;
         // Before anything is found out about the process: a search in PATH makes many calls that end here.
-        let file = source.open(Leniency::default(), ids())?;
+        let file = source.open(Opening::by(ids()))?;
         let host = Host::current()?;
         let strings = ArgumentSpace::copy(source.name(), argv, envp, host.argument_limits())?;
-        let opened = open::follow(&source, file, strings, None, Leniency::default(), &host)?;
+        let opened = open::follow(&source, file, strings, None, Opening::by(host.ids), &host)?;
         let ending = Ending {
             inherit_signals: true,
             ..Ending::default()
@@ -107,7 +107,7 @@ impl Call {
         {
             return answer;
         }
-        source.open(Leniency::default(), ids())?;
+        source.open(Opening::by(ids()))?;
         strings.map(drop)
     }
 

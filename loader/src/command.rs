@@ -19,7 +19,7 @@ use crate::commit::Ending;
 use crate::error::{Cause, Error};
 use crate::host::Host;
 use crate::memory_file::memory_file;
-use crate::open::{Leniency, Opened, open_program};
+use crate::open::{Leniency, Opened, Opening, open_program};
 use crate::plan::Choices;
 use crate::prepared::Prepared;
 #[cfg(feature = "inspect")]
@@ -236,10 +236,12 @@ impl Command {
     ///
     /// As [`exec`](Self::exec), but for what only shows in the process at the end.
     pub fn prepare(&self) -> Result<Prepared, Error> {
+        // Not where the ids have changed: the file in /proc may belong to another user then.
+        let auxv = Host::auxv();
         let prepared = self.setting.within(|settled| {
-            let host = Host::current()?;
+            let host = Host::with_auxv(&auxv?)?;
             let ids = settled.ids(host.ids);
-            let prepared = self.prepare_on(Host { ids, ..host })?;
+            let prepared = self.prepare_on(Host { ids, ..host }, settled.directory())?;
             Ok(Prepared {
                 name: Some(self.program.clone()),
                 setting: self.setting.clone(),
@@ -261,22 +263,30 @@ impl Command {
     /// As [`prepare`](Self::prepare), by the rules of that host.
     #[cfg(feature = "inspect")]
     pub fn preview_on(&self, host: Host) -> Result<Preview, Error> {
-        self.prepare_on(host).map(Prepared::preview_elsewhere)
+        self.prepare_on(host, libc::AT_FDCWD)
+            .map(Prepared::preview_elsewhere)
     }
 
-    fn prepare_on(&self, host: Host) -> Result<Prepared, Error> {
+    /// Relative paths lead from `directory`.
+    fn prepare_on(&self, host: Host, directory: RawFd) -> Result<Prepared, Error> {
         let envp = self.environment()?;
+        let opening = Opening {
+            leniency: self.leniency,
+            directory,
+            ..Opening::by(host.ids)
+        };
         match &self.target {
-            Target::Path => self.search(&envp, &host),
+            Target::Path => self.search(&envp, opening, &host),
             Target::Descriptor(number) => {
-                self.prepare_source(&Source::Descriptor(*number), None, envp, host)
+                self.prepare_source(&Source::Descriptor(*number), None, envp, opening, host)
             }
             Target::Owned(descriptor) => {
-                self.prepare_source(&Source::Owned(descriptor), None, envp, host)
+                self.prepare_source(&Source::Owned(descriptor), None, envp, opening, host)
             }
             Target::Memory(file) => {
                 let file = file.as_ref().map_err(Cause::read)?;
-                self.prepare_source(&Source::Memory(file), Some(&self.program), envp, host)
+                let name = Some(&*self.program);
+                self.prepare_source(&Source::Memory(file), name, envp, opening, host)
             }
             Target::Opened(opened) => {
                 let name = search::c_string(&self.program).unwrap_or_default();
@@ -289,14 +299,14 @@ impl Command {
 
     /// Tries each place in turn. As in execvp(3) what is not there, or may not be executed, is passed over, but the latter
     /// is remembered; so is an answer that says more than that there is nothing.
-    fn search(&self, envp: &[CString], host: &Host) -> Result<Prepared, Error> {
+    fn search(&self, envp: &[CString], opening: Opening, host: &Host) -> Result<Prepared, Error> {
         let path = self.searched_path();
         let mut best: Option<Error> = None;
         for candidate in search::candidates(&self.program, path.as_deref()) {
             let source = Source::Path(
                 search::c_string(&candidate).ok_or(Cause::NulByte { what: "the path" })?,
             );
-            match self.prepare_source(&source, None, envp.to_vec(), host.clone()) {
+            match self.prepare_source(&source, None, envp.to_vec(), opening, host.clone()) {
                 Err(error) if search::goes_on(error.raw_os_error()) && error.signal().is_none() => {
                     let says_more = |old: &Error| rank(old) < rank(&error);
                     if best.as_ref().is_none_or(says_more) {
@@ -319,6 +329,7 @@ impl Command {
         source: &Source<'_>,
         default_arg0: Option<&OsStr>,
         envp: Vec<CString>,
+        opening: Opening,
         host: Host,
     ) -> Result<Prepared, Error> {
         let name = source.name();
@@ -334,13 +345,7 @@ impl Command {
             .map(|path| string(path, "the interpreter"))
             .transpose()?;
         let arguments = self.arguments(argv0, name, envp)?;
-        let opened = open_program(
-            source,
-            arguments,
-            interpreter.as_deref(),
-            self.leniency,
-            &host,
-        )?;
+        let opened = open_program(source, arguments, interpreter.as_deref(), opening, &host)?;
         Prepared::new(opened, host, &self.choices, self.ending)
     }
 

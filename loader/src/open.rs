@@ -35,6 +35,27 @@ pub(crate) struct Leniency {
     pub(crate) set_id: bool,
 }
 
+/// How files are opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening {
+    pub(crate) leniency: Leniency,
+    /// Of the one who opens them.
+    pub(crate) ids: Ids,
+    /// Where relative paths lead from: a descriptor, or `AT_FDCWD` for this process's working directory.
+    pub(crate) directory: RawFd,
+}
+
+impl Opening {
+    /// As the kernel does it for who has these ids.
+    pub(crate) fn by(ids: Ids) -> Self {
+        Self {
+            leniency: Leniency::default(),
+            ids,
+            directory: libc::AT_FDCWD,
+        }
+    }
+}
+
 /// A file that is ready to be mapped.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
@@ -105,17 +126,17 @@ pub(crate) fn open_program(
     source: &Source<'_>,
     mut arguments: Arguments,
     other_interpreter: Option<&CStr>,
-    leniency: Leniency,
+    opening: Opening,
     host: &Host,
 ) -> Result<Opened, Error> {
-    let file = source.open(leniency, host.ids)?;
+    let file = source.open(opening)?;
     let space = ArgumentSpace::new(&mut arguments, host.argument_limits())?;
     follow(
         source,
         file,
         (arguments, space),
         other_interpreter,
-        leniency,
+        opening,
         host,
     )
 }
@@ -126,7 +147,7 @@ pub(crate) fn follow(
     mut file: File,
     (mut arguments, mut space): (Arguments, ArgumentSpace),
     other_interpreter: Option<&CStr>,
-    leniency: Leniency,
+    opening: Opening,
     host: &Host,
 ) -> Result<Opened, Error> {
     let mut subject = Subject::Program;
@@ -138,7 +159,7 @@ pub(crate) fn follow(
         }
         space.rewrite(&mut arguments.argv, &line, &script)?;
         subject = interpreter(&line.interpreter);
-        let opened = open_named(&line.interpreter, leniency, host.ids);
+        let opened = open_named(&line.interpreter, opening);
         file = opened.map_err(|cause| Error::new(subject.clone(), cause))?;
         let next = line.interpreter.clone();
         rewrites.push((line, std::mem::replace(&mut script, next)));
@@ -152,11 +173,11 @@ pub(crate) fn follow(
         }
     }
     let comm = command_name(source, &file);
-    let program = load(file, subject.clone(), Role::Program, host, leniency)
+    let program = load(file, subject.clone(), Role::Program, host, opening.leniency)
         .map_err(|cause| Error::new(subject, cause))?;
     let path = other_interpreter.or(program.loadable.image.interpreter.as_deref());
     let interpreter = path
-        .map(|path| open_interpreter(path, host, leniency))
+        .map(|path| open_interpreter(path, host, opening))
         .transpose()?;
     let (memory, given) = match source {
         Source::Memory(file) => (Some(Arc::clone(file)), None),
@@ -175,20 +196,21 @@ pub(crate) fn follow(
     })
 }
 
-fn open_interpreter(path: &CStr, host: &Host, leniency: Leniency) -> Result<OpenFile, Error> {
-    open_named(path, leniency, host.ids)
-        .and_then(|file| load(file, interpreter(path), Role::Interpreter, host, leniency))
+fn open_interpreter(path: &CStr, host: &Host, opening: Opening) -> Result<OpenFile, Error> {
+    let role = Role::Interpreter;
+    open_named(path, opening)
+        .and_then(|file| load(file, interpreter(path), role, host, opening.leniency))
         .map_err(|cause| Error::new(interpreter(path), cause))
 }
 
 /// Opens what a file names. There, unlike in a call, an empty path is the working directory.
-fn open_named(path: &CStr, leniency: Leniency, ids: Ids) -> Result<File, Cause> {
+fn open_named(path: &CStr, opening: Opening) -> Result<File, Cause> {
     if path.is_empty() {
         return Err(Cause::NotRegular {
             file_type: "the working directory",
         });
     }
-    open_executable(Name::from(path), leniency, ids)
+    open_executable(Name::new(opening.directory, path), opening)
 }
 
 fn script_line(file: &File) -> Result<Option<ScriptLine>, Cause> {
@@ -254,7 +276,7 @@ impl ReadAt for File {
 
 /// Opens a file as execve does: what it is and whether it may be executed is looked at before it is opened for reading,
 /// so that a FIFO does not block and a device does nothing.
-pub(crate) fn open_executable(name: Name<'_>, leniency: Leniency, ids: Ids) -> Result<File, Cause> {
+pub(crate) fn open_executable(name: Name<'_>, opening: Opening) -> Result<File, Cause> {
     let place = name.open(OFlag::O_PATH);
     let place = place.map_err(|errno| Cause::Path { errno })?;
     let status = fstat(&place).map_err(|errno| Cause::System {
@@ -264,10 +286,10 @@ pub(crate) fn open_executable(name: Name<'_>, leniency: Leniency, ids: Ids) -> R
     let mode = status.st_mode & 0o7777;
     check_type(&status)?;
     let noexec = fstatvfs(&place).is_ok_and(|status| status.flags().contains(FsFlags::ST_NOEXEC));
-    if noexec && !leniency.noexec {
+    if noexec && !opening.leniency.noexec {
         return Err(Cause::NoExecMount);
     }
-    if !may_execute(&place, &status, noexec, ids) {
+    if !may_execute(&place, &status, noexec, opening.ids) {
         return Err(Cause::NotExecutable { mode });
     }
     let checked = !noexec && check_with_kernel(&place)?;
@@ -312,9 +334,13 @@ fn may_execute(place: &OwnedFd, status: &FileStat, noexec: bool, ids: Ids) -> bo
         };
         return status.st_mode & class != 0;
     }
+    check_execute(place).is_ok()
+}
+
+/// Whether this thread may execute the file, or go to the directory.
+pub(crate) fn check_execute(place: &OwnedFd) -> Result<(), Errno> {
     let flags = AtFlags::AT_EACCESS | AtFlags::AT_EMPTY_PATH;
     match faccessat(place, c"", AccessFlags::X_OK, flags) {
-        Ok(()) => true,
         // faccessat2 is as old as Linux 5.8.
         Err(Errno::EINVAL | Errno::ENOSYS) => {
             let path = format!("/proc/self/fd/{}", place.as_raw_fd());
@@ -324,9 +350,8 @@ fn may_execute(place: &OwnedFd, status: &FileStat, noexec: bool, ids: Ids) -> bo
                 AccessFlags::X_OK,
                 AtFlags::AT_EACCESS,
             )
-            .is_ok()
         }
-        Err(_) => false,
+        answer => answer,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Cause, Error};
 use crate::host::Host;
 use crate::open::Opened;
 use crate::plan::{Choices, Plan};
-use crate::setting::{Place, Setting, Settled};
+use crate::setting::{Setting, Settled};
 use crate::stack::InitialStack;
 
 /// A program that is opened and planned, ready to be run.
@@ -130,25 +130,17 @@ impl Prepared {
     /// See [`Command::exec`](crate::Command::exec).
     pub fn exec(self) -> Error {
         let name = self.name.clone();
-        let Err(error) = self.in_group();
+        let Err(error) = self.commit();
         match name {
             Some(name) => error.of(&name),
             None => error,
         }
     }
 
-    /// In the process group that was asked for; back in the old one where it is refused.
-    fn in_group(self) -> Result<Infallible, Error> {
-        let place = Place::keep(&self.settled)?;
-        self.settled.enter_group()?;
-        let result = self.commit();
-        drop(place);
-        result
-    }
-
     /// Once more, where the room that was reserved did not do because other threads were quicker.
     fn commit(self) -> Result<Infallible, Error> {
         const TRIES: usize = 8;
+        self.settled.rehearse()?;
         for _ in 1..TRIES {
             match self.ready_to_commit()?.run() {
                 Err(Cause::Changing) => (),

@@ -65,7 +65,6 @@ impl Process {
 
     /// Takes note of the ids that are going to be set.
     pub(crate) fn settle(&mut self, settled: &Settled) {
-        self.may_set_exe = self.status.may_set_exe();
         self.status.settle(settled, self.securebits);
     }
 

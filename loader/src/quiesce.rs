@@ -68,6 +68,7 @@ impl Quiet {
         process.had_threads = self.parked.is_some();
         process.has_asynchronous_io = look_at_memory(host.page_size, buffer)?;
         process.status = Status::current()?;
+        process.may_set_exe = process.status.may_set_exe();
         process.signal_mask = self.signal_mask;
         process.pid = std::process::id();
         dispositions(process);

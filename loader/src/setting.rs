@@ -1,28 +1,34 @@
-//! What `std`'s Command sets before its exec: who the new program is, and its working directory.
+//! What `std`'s Command sets before its exec: who the new program is, its working directory and its process group.
 //!
-//! std changes the child and then calls execve, which opens the program as the child then is. Here the program is opened
-//! beforehand, so it is opened in a thread that has the new user's rights and directory (on Linux both belong to threads),
-//! while the process keeps its own. The process itself changes by rows of the table, or in a child that has hooks to run.
+//! std changes the process and then calls execve, which opens the program as the process then is. Here the program is opened
+//! beforehand, while the process keeps what it has: in a child of a moment that shares the memory but has the new user's
+//! rights, and by paths that lead from the new directory. The process itself changes by rows of the table, when nothing can be
+//! refused any more, or in a child that has hooks to run.
 //!
-//! The order is std's: groups, group, user, directory (`do_exec` in library/std/src/sys/process/unix/unix.rs).
+//! The order is std's: groups, group, user, directory, process group (`do_exec` in
+//! library/std/src/sys/process/unix/unix.rs).
 
-use std::ffi::OsStr;
-use std::os::fd::{AsFd as _, OwnedFd};
+mod dumpable;
+mod place;
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, chdir, fchdir, getpgrp, setpgid};
+use nix::unistd::{Pid, fchdir, getpid, getsid, setpgid};
 
 use crate::error::{Cause, Error};
 use crate::host::Ids;
+use crate::open::check_execute;
 use crate::status::Status;
 use crate::streams::beyond_streams;
 use crate::sys;
+
+use dumpable::Dumpable;
+pub(crate) use place::Place;
 
 const CAP_SETGID: u32 = 6;
 const CAP_SETUID: u32 = 7;
@@ -44,81 +50,72 @@ pub(crate) struct Setting {
     pub(crate) process_group: Option<i32>,
 }
 
-/// What that comes to, once it is known to be allowed.
+/// What that comes to, once it is known to be allowed. What changes nothing is `None`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settled {
-    /// The supplementary groups, where they change, in bytes as the kernel reads them.
+    /// The supplementary groups, in bytes as the kernel reads them.
     pub(crate) groups: Option<Box<[[u8; 4]]>>,
     /// Real, effective and saved ids; [`SAME`] stays.
     pub(crate) group_ids: Option<[u32; 3]>,
     pub(crate) user_ids: Option<[u32; 3]>,
     pub(crate) directory: Option<Arc<OwnedFd>>,
     pub(crate) process_group: Option<i32>,
+    /// The signal at the parent's end, which a change of ids takes away.
+    pub(crate) death_signal: Option<u64>,
 }
 
 impl Setting {
     /// Does what depends on who opens the program, and from where, as the new program will be.
     ///
-    /// Errors: those of setgroups(2), setgid(2), setuid(2) and chdir(2); those of `work`.
-    pub(crate) fn within<T: Send>(
+    /// Errors: those of setgroups(2), setgid(2), setuid(2), chdir(2) and clone(2); those of `work`.
+    pub(crate) fn within<T>(
         &self,
-        work: impl FnOnce(Settled) -> Result<T, Error> + Send,
+        work: impl FnOnce(Settled) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let process_group = self.process_group;
-        let group_alone = Self {
-            process_group,
-            ..Self::default()
-        };
-        if *self == group_alone {
-            return work(Settled {
-                process_group,
-                ..Settled::default()
-            });
+        let mut settled = self.settle()?;
+        if !settled.changes_user() {
+            settled.directory = self.open_directory()?;
+            return work(settled);
         }
-        let dumpable = sys::prctl_get(libc::PR_GET_DUMPABLE);
-        let result = thread::scope(|scope| {
-            let thread = thread::Builder::new().spawn_scoped(scope, || work(self.enter()?));
-            let thread = thread.map_err(|error| Cause::call("a thread", &error))?;
-            thread
-                .join()
-                .unwrap_or_else(|payload| std::panic::resume_unwind(payload))
-        });
-        // A change of ids makes the process one that may not be dumped, whichever thread makes it.
-        if dumpable == Ok(1) {
-            sys::set_dumpable();
-        }
-        result
+        as_another_user(|| {
+            if self.groups.is_none() && settled.set_groups() == Err(Errno::EPERM) {
+                // std: who may not give up the groups, though of all rights, keeps them.
+                settled.groups = None;
+            }
+            // Only the effective ids: the real and saved ones decide who may send signals.
+            let effective = |ids: [u32; 3]| [SAME, ids[1], SAME];
+            let entered = Settled {
+                group_ids: settled.group_ids.map(effective),
+                user_ids: settled.user_ids.map(effective),
+                ..settled.clone()
+            };
+            entered.become_user()?;
+            settled.directory = self.open_directory()?;
+            work(settled)
+        })?
     }
 
-    /// Only the effective ids of this thread change: the real and saved ones decide who may send it signals.
-    fn enter(&self) -> Result<Settled, Error> {
-        let status = Status::current()?;
-        let settled = Settled {
-            groups: self.settle_groups(&status),
-            group_ids: settle("setgid", self.gid, status.has_capability(CAP_SETGID))?,
-            user_ids: settle("setuid", self.uid, status.has_capability(CAP_SETUID))?,
-            directory: None,
+    fn settle(&self) -> Result<Settled, Cause> {
+        let mut settled = Settled {
             process_group: self.process_group,
+            ..Settled::default()
         };
-        let effective =
-            |ids: Option<[u32; 3]>| ids.map(|[_, effective, _]| [SAME, effective, SAME]);
-        let entered = Settled {
-            group_ids: effective(settled.group_ids),
-            user_ids: effective(settled.user_ids),
-            ..settled.clone()
-        };
-        entered.apply()?;
-        let directory = self
-            .directory
-            .as_deref()
-            .map(|path| self.enter_directory(path.as_os_str()));
-        Ok(Settled {
-            directory: directory.transpose()?.map(Arc::new),
-            ..settled
-        })
+        if (&self.groups, self.gid, self.uid) == (&None, None, None) {
+            return Ok(settled);
+        }
+        let status = Status::current()?;
+        let ids = status.ids.unwrap_or_default();
+        let may = status.has_capability(CAP_SETGID);
+        let old = [ids.gid, ids.egid, status.saved_gid, status.fs_gid];
+        settled.group_ids = settle("setgid", self.gid, old, may)?;
+        let may = status.has_capability(CAP_SETUID);
+        let old = [ids.uid, ids.euid, status.saved_uid, status.fs_uid];
+        settled.user_ids = settle("setuid", self.uid, old, may)?;
+        settled.groups = self.settle_groups(&status);
+        Ok(settled)
     }
 
-    /// std: root that becomes a user gives up its groups, unless some are named; who may not do so keeps them.
+    /// std: who becomes a user gives up all groups, unless some are named; who may not do so keeps them.
     fn settle_groups(&self, status: &Status) -> Option<Box<[[u8; 4]]>> {
         let dropped = self.uid.is_some() && status.has_capability(CAP_SETGID);
         match &self.groups {
@@ -127,26 +124,49 @@ impl Setting {
         }
     }
 
-    /// Only this thread's working directory changes.
-    fn enter_directory(&self, path: &OsStr) -> Result<OwnedFd, Cause> {
+    fn open_directory(&self) -> Result<Option<Arc<OwnedFd>>, Cause> {
+        let Some(path) = &self.directory else {
+            return Ok(None);
+        };
         let refused = |errno: Errno| Cause::Directory {
-            path: self.directory.clone().unwrap_or_default(),
+            path: path.clone(),
             errno,
         };
-        unshare(CloneFlags::CLONE_FS).map_err(refused)?;
-        chdir(path).map_err(refused)?;
-        let place = open(c".", PLACE, Mode::empty()).map_err(refused)?;
-        beyond_streams(place).map_err(|error| Cause::call("dup", &error))
+        let place = open(path, PLACE, Mode::empty()).map_err(refused)?;
+        check_execute(&place).map_err(refused)?;
+        let place = beyond_streams(place).map_err(|error| Cause::call("dup", &error))?;
+        Ok(Some(Arc::new(place)))
     }
 }
 
-/// setuid(2) and setgid(2) set all ids of who may, else the effective one, and an exec then the saved one.
-fn settle(call: &'static str, id: Option<u32>, may: bool) -> Result<Option<[u32; 3]>, Cause> {
-    if id == Some(SAME) {
-        let errno = Errno::EINVAL;
-        return Err(Cause::System { call, errno });
-    }
-    Ok(id.map(|id| [if may { id } else { SAME }, id, id]))
+/// Ids and groups that `work` sets are its own. See [`sys::in_child`].
+fn as_another_user<T>(work: impl FnOnce() -> T) -> Result<T, Cause> {
+    let _dumpable = Dumpable::keep();
+    sys::in_child(work).map_err(|errno| Cause::System {
+        call: "clone",
+        errno,
+    })
+}
+
+/// setuid(2) and setgid(2): who may sets all ids; others the effective one, to the real or the saved one, and an exec then
+/// the saved one. `old`: the real, effective, saved and file-system id.
+fn settle(
+    call: &'static str,
+    id: Option<u32>,
+    old: [u32; 4],
+    may: bool,
+) -> Result<Option<[u32; 3]>, Cause> {
+    let Some(id) = id else {
+        return Ok(None);
+    };
+    let [real, _, saved, _] = old;
+    let errno = match id {
+        SAME => Errno::EINVAL,
+        _ if !may && ![real, saved].contains(&id) => Errno::EPERM,
+        _ if old == [if may { id } else { real }, id, id, id] => return Ok(None),
+        _ => return Ok(Some([if may { id } else { SAME }, id, id])),
+    };
+    Err(Cause::System { call, errno })
 }
 
 impl Settled {
@@ -170,12 +190,84 @@ impl Settled {
         }
     }
 
-    /// Makes this thread that user. Allocates nothing where it succeeds.
-    pub(crate) fn apply(&self) -> Result<(), Cause> {
-        let refused = |call| move |errno| Cause::System { call, errno };
-        if let Some(groups) = &self.groups {
-            sys::set_groups(groups).map_err(refused("setgroups"))?;
+    /// Where relative paths lead from: a descriptor, or `AT_FDCWD` for the working directory as it is.
+    pub(crate) fn directory(&self) -> RawFd {
+        let directory = self.directory.as_ref();
+        directory.map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd)
+    }
+
+    /// What a child of a fork does at once, where `std` does it, and what is left to the table: everything that could be
+    /// taken back only by an end of the child is left, unless hooks are to find it done.
+    pub(crate) fn for_child(self, has_hooks: bool) -> [Self; 2] {
+        if has_hooks {
+            return [self, Self::default()];
         }
+        let now = Self {
+            process_group: self.process_group,
+            ..Self::default()
+        };
+        let later = Self {
+            process_group: None,
+            ..self
+        };
+        [now, later]
+    }
+
+    /// Whether a change of ids takes the signal at the parent's end away.
+    pub(crate) fn changes_ids(&self) -> bool {
+        self.group_ids.is_some() || self.user_ids.is_some()
+    }
+
+    /// Keeps the signal at the parent's end, as a hook may have set it, over the change of ids.
+    pub(crate) fn keep_death_signal(&mut self) {
+        if self.changes_ids() {
+            self.death_signal = sys::death_signal();
+        }
+    }
+
+    fn changes_user(&self) -> bool {
+        self.groups.is_some() || self.changes_ids()
+    }
+
+    /// Does all of it to this process, as `std` does. Allocates nothing.
+    pub(crate) fn apply(&self) -> Result<(), Cause> {
+        self.become_user()?;
+        self.enter_directory()?;
+        self.enter_group()
+    }
+
+    /// Tries what the table is going to do: since it was settled the process may have lost its rights.
+    ///
+    /// Errors: as [`Setting::within`], and those of setpgid(2).
+    pub(crate) fn rehearse(&self) -> Result<(), Cause> {
+        if !self.changes_user() && !self.joins_group()? {
+            return self.check_directory();
+        }
+        as_another_user(|| {
+            self.become_user()?;
+            self.check_directory()?;
+            if self.joins_group()? {
+                self.enter_group()?;
+            }
+            Ok(())
+        })?
+    }
+
+    /// Whether it is a group of other processes, which has to be there: one of its own anyone may have who leads no session.
+    fn joins_group(&self) -> Result<bool, Cause> {
+        let Some(group) = self.process_group else {
+            return Ok(false);
+        };
+        let (own, session) = (getpid(), getsid(None));
+        if session == Ok(own) {
+            return Err(refused("setpgid")(Errno::EPERM));
+        }
+        Ok(group != 0 && group != own.as_raw())
+    }
+
+    /// Makes this process, or a child, that user.
+    fn become_user(&self) -> Result<(), Cause> {
+        self.set_groups().map_err(refused("setgroups"))?;
         if let Some(ids) = self.group_ids {
             sys::set_group_ids(ids).map_err(refused("setgid"))?;
         }
@@ -185,58 +277,33 @@ impl Settled {
         Ok(())
     }
 
+    fn set_groups(&self) -> Result<(), Errno> {
+        let groups = self.groups.as_deref();
+        groups.map_or(Ok(()), sys::set_groups)
+    }
+
     /// Goes to the directory. Allocates nothing.
     pub(crate) fn enter_directory(&self) -> Result<(), Cause> {
-        const NAME: &str = "fchdir";
-        let Some(directory) = &self.directory else {
-            return Ok(());
-        };
-        fchdir(directory.as_fd()).map_err(|errno| Cause::System { call: NAME, errno })
+        let directory = self.directory.as_deref();
+        let entered = directory.map_or(Ok(()), fchdir);
+        entered.map_err(refused("fchdir"))
+    }
+
+    fn check_directory(&self) -> Result<(), Cause> {
+        let directory = self.directory.as_deref();
+        let checked = directory.map_or(Ok(()), check_execute);
+        checked.map_err(refused("fchdir"))
     }
 
     /// Joins the process group. Allocates nothing.
     pub(crate) fn enter_group(&self) -> Result<(), Cause> {
-        const NAME: &str = "setpgid";
-        let Some(group) = self.process_group else {
-            return Ok(());
-        };
-        let joined = setpgid(Pid::from_raw(0), Pid::from_raw(group));
-        joined.map_err(|errno| Cause::System { call: NAME, errno })
+        let own = Pid::from_raw(0);
+        let group = self.process_group.map(Pid::from_raw);
+        let joined = group.map_or(Ok(()), |group| setpgid(own, group));
+        joined.map_err(refused("setpgid"))
     }
 }
 
-/// Where this process was: dropping it goes back, but not to a process group beyond the PID namespace, which has no number
-/// here.
-#[derive(Debug)]
-pub(crate) struct Place {
-    directory: Option<OwnedFd>,
-    group: Option<Pid>,
-}
-
-impl Place {
-    pub(crate) fn keep(settled: &Settled) -> Result<Self, Cause> {
-        let directory = settled.directory.as_ref();
-        let directory = directory.map(|_| open(c".", PLACE, Mode::empty()));
-        Ok(Self {
-            directory: directory.transpose().map_err(|errno| Cause::System {
-                call: "open of the working directory",
-                errno,
-            })?,
-            group: settled
-                .process_group
-                .map(|_| getpgrp())
-                .filter(|group| group.as_raw() != 0),
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(directory) = &self.directory {
-            let _ = fchdir(directory);
-        }
-        if let Some(group) = self.group {
-            let _ = setpgid(Pid::from_raw(0), group);
-        }
-    }
+fn refused(call: &'static str) -> impl FnOnce(Errno) -> Cause {
+    move |errno| Cause::System { call, errno }
 }

@@ -11,8 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use crate::error::Cause;
-use crate::host::Ids;
-use crate::open::{Leniency, open_executable};
+use crate::open::{Opening, open_executable};
 use crate::sys;
 
 /// Where a program comes from.
@@ -51,23 +50,22 @@ impl Source<'_> {
         }
     }
 
-    pub(crate) fn open(&self, leniency: Leniency, ids: Ids) -> Result<File, Cause> {
+    pub(crate) fn open(&self, opening: Opening) -> Result<File, Cause> {
         match self {
-            Self::Path(path) => open_executable(Name::from(path.as_c_str()), leniency, ids),
+            Self::Path(path) => open_executable(Name::new(opening.directory, path), opening),
             Self::At {
                 directory,
                 path,
                 follow,
             } => {
                 let name = Name {
-                    directory: *directory,
-                    path,
                     follow: *follow,
+                    ..Name::new(*directory, path)
                 };
-                open_executable(name, leniency, ids)
+                open_executable(name, opening)
             }
-            Self::Descriptor(number) => open_descriptor(*number, leniency, ids),
-            Self::Owned(descriptor) => open_descriptor(descriptor.as_raw_fd(), leniency, ids),
+            Self::Descriptor(number) => open_descriptor(*number, opening),
+            Self::Owned(descriptor) => open_descriptor(descriptor.as_raw_fd(), opening),
             Self::Memory(file) => file.try_clone().map_err(|error| Cause::read(&error)),
         }
     }
@@ -95,14 +93,14 @@ impl Source<'_> {
     }
 }
 
-fn open_descriptor(number: RawFd, leniency: Leniency, ids: Ids) -> Result<File, Cause> {
+fn open_descriptor(number: RawFd, opening: Opening) -> Result<File, Cause> {
     if sys::close_on_exec(number).is_none() {
         return Err(Cause::Path {
             errno: Errno::EBADF,
         });
     }
     let path = CString::new(format!("/proc/self/fd/{number}")).unwrap_or_default();
-    open_executable(Name::from(path.as_c_str()), leniency, ids)
+    open_executable(Name::new(opening.directory, &path), opening)
 }
 
 fn descriptor_name(number: RawFd) -> CString {
@@ -117,17 +115,16 @@ pub(crate) struct Name<'a> {
     follow: bool,
 }
 
-impl<'a> From<&'a CStr> for Name<'a> {
-    fn from(path: &'a CStr) -> Self {
+impl<'a> Name<'a> {
+    /// `directory`: where a relative path leads from.
+    pub(crate) fn new(directory: RawFd, path: &'a CStr) -> Self {
         Self {
-            directory: libc::AT_FDCWD,
+            directory,
             path,
             follow: true,
         }
     }
-}
 
-impl Name<'_> {
     pub(crate) fn open(self, flags: OFlag) -> Result<OwnedFd, Errno> {
         let follow = if self.follow {
             OFlag::empty()

@@ -19,12 +19,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{io, mem};
 
 use memmap2::MmapMut;
+use nix::errno::Errno;
 
 use crate::commit::Commit;
 use crate::error::{Cause, Error};
 use crate::memory_file::empty_memory_file;
 use crate::prepared::Prepared;
-use crate::setting::Place;
+use crate::setting::{Place, Settled};
 use crate::streams::Streams;
 use crate::sys::{self, SignalAction};
 
@@ -48,6 +49,8 @@ struct Charge {
 #[derive(Debug)]
 enum Way {
     Child {
+        /// What the child sets itself, before the table does the rest.
+        first: Settled,
         commit: Box<Commit<Arc<Prepared>>>,
         answer: Answer,
     },
@@ -75,9 +78,13 @@ pub(crate) struct Loaded<'a> {
 
 impl Hook {
     /// For a child: everything that allocates. Only for who has the command for itself.
-    pub(crate) fn load(&self, prepared: Prepared) -> Result<Loaded<'_>, Error> {
+    pub(crate) fn load(&self, mut prepared: Prepared) -> Result<Loaded<'_>, Error> {
         let inherits = prepared.ending.inherit_signals;
+        let settled = mem::take(&mut prepared.settled);
+        let [first, then] = settled.for_child(self.has_before());
+        prepared.settled = then;
         let way = Way::Child {
+            first,
             commit: Box::new(Commit::new(Arc::new(prepared), false)?),
             answer: Answer::new()?,
         };
@@ -126,8 +133,12 @@ impl Hook {
             let _ = unsafe { sys::set_signal_action(libc::SIGPIPE, action) };
         }
         match way {
-            Way::Child { commit, answer } => {
-                let cause = match in_child(commit, before)? {
+            Way::Child {
+                first,
+                commit,
+                answer,
+            } => {
+                let cause = match in_child(first, commit, before)? {
                     Ok(never) => match never {},
                     Err(cause) => cause,
                 };
@@ -145,45 +156,47 @@ impl Hook {
     }
 }
 
-/// As `std` has it: what the caller wants done is done in the new directory and with the new ids. Where there is nothing
-/// to do the ids change last, by the table.
+/// As `std` has it: what the caller wants done is done as the new user in the new directory.
 fn in_child(
+    first: &Settled,
     commit: &mut Commit<Arc<Prepared>>,
     before: &mut [Box<Before>],
 ) -> io::Result<Result<Infallible, Cause>> {
-    let load = Arc::clone(commit.load());
-    let set = || -> Result<(), Cause> {
-        load.settled.enter_directory()?;
-        load.settled.enter_group()?;
-        if before.is_empty() {
-            return Ok(());
-        }
-        load.settled.apply()
-    };
-    if let Err(cause) = set() {
+    if let Err(cause) = first.apply() {
         return Ok(Err(cause));
     }
-    commit.settled = !before.is_empty();
     before.iter_mut().try_for_each(|before| before())?;
     Ok(commit.run())
 }
 
-/// The same in this process, which cannot go back to what it was once it has other ids.
-fn in_place(prepared: Prepared, before: &mut [Box<Before>]) -> io::Result<Error> {
-    let enter = || -> Result<Place, Cause> {
-        let place = Place::keep(&prepared.settled)?;
-        prepared.settled.enter_directory()?;
-        prepared.settled.enter_group()?;
-        Ok(place)
-    };
-    let place = match enter() {
+/// The same in this process, which cannot go back to what it was once it has other ids: those change after it, by the table.
+fn in_place(mut prepared: Prepared, before: &mut [Box<Before>]) -> io::Result<Error> {
+    if before.is_empty() {
+        return Ok(prepared.exec());
+    }
+    let place = match enter(&mut prepared) {
         Ok(place) => place,
         Err(cause) => return Ok(cause.into()),
     };
     before.iter_mut().try_for_each(|before| before())?;
+    prepared.settled.keep_death_signal();
     let error = prepared.exec();
     drop(place);
     Ok(error)
+}
+
+/// Goes where the hooks expect to be. Dropping what this returns goes back.
+fn enter(prepared: &mut Prepared) -> Result<Place, Cause> {
+    let place = Place::keep(&prepared.settled)?;
+    let settled = &mut prepared.settled;
+    if settled.changes_ids() {
+        // As a change of ids does it, before the hooks of std.
+        sys::set_death_signal(0);
+    }
+    settled.enter_directory()?;
+    settled.enter_group()?;
+    (settled.directory, settled.process_group) = (None, None);
+    Ok(place)
 }
 
 impl Loaded<'_> {
@@ -208,7 +221,10 @@ impl Loaded<'_> {
 
     /// By `std`'s exec, which sets the streams and calls what is to be done before.
     pub(crate) fn exec(self, command: &mut Command) -> Error {
-        let streams = Streams::keep();
+        let streams = match Streams::keep() {
+            Ok(streams) => streams,
+            Err(error) => return Cause::call("dup", &error).into(),
+        };
         let error = command.exec();
         drop(streams);
         // SAFETY: see the rules: it has been fired, or never will be.
@@ -218,7 +234,10 @@ impl Loaded<'_> {
         {
             return error;
         }
-        Cause::call("before the exec", &error).into()
+        // As std tells the parent of a child.
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EINVAL));
+        let call = "before the exec";
+        Cause::System { call, errno }.into()
     }
 }
 

@@ -34,24 +34,31 @@ struct Stream {
 }
 
 impl Streams {
-    pub(crate) fn keep() -> Self {
-        Self {
-            streams: [
-                Stream::of(io::stdin().as_fd(), 0),
-                Stream::of(io::stdout().as_fd(), 1),
-                Stream::of(io::stderr().as_fd(), 2),
-            ],
+    /// Errors: there is no room for copies (`EMFILE`).
+    pub(crate) fn keep() -> io::Result<Self> {
+        let streams = [
+            Stream::of(io::stdin().as_fd(), 0)?,
+            Stream::of(io::stdout().as_fd(), 1)?,
+            Stream::of(io::stderr().as_fd(), 2)?,
+        ];
+        Ok(Self {
+            streams,
             sigpipe: sys::signal_action(libc::SIGPIPE).ok(),
-        }
+        })
     }
 }
 
 impl Stream {
-    fn of(stream: BorrowedFd<'_>, number: i32) -> Self {
-        Self {
-            copy: stream.try_clone_to_owned().ok(),
+    fn of(stream: BorrowedFd<'_>, number: i32) -> io::Result<Self> {
+        let copy = match stream.try_clone_to_owned() {
+            Ok(copy) => Some(copy),
+            Err(error) if error.raw_os_error() == Some(libc::EBADF) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            copy,
             close_on_exec: sys::close_on_exec(number) == Some(true),
-        }
+        })
     }
 
     fn put_back(&self, stream: BorrowedFd<'_>, number: i32) {

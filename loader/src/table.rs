@@ -54,6 +54,7 @@ calls! {
     RT_SIGACTION = SYS_rt_sigaction "rt_sigaction",
     RT_SIGPROCMASK = SYS_rt_sigprocmask "rt_sigprocmask",
     SETGROUPS = SYS_setgroups "setgroups",
+    SETPGID = SYS_setpgid "setpgid",
     SETRESGID = SYS_setresgid "setresgid",
     SETRESUID = SYS_setresuid "setresuid",
     SCHED_SETAFFINITY = SYS_sched_setaffinity "sched_setaffinity",

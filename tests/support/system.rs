@@ -67,6 +67,21 @@ pub fn filter(numbers: &[i64], action: u32) -> Vec<libc::sock_filter> {
     filter
 }
 
+/// The filter for one call with this first argument.
+pub fn filter_argument(number: i64, first: u32, action: u32) -> Vec<libc::sock_filter> {
+    let statement = |(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k };
+    let statements = [
+        (0x20, 0, 0, 0),
+        (0x15, 0, 3, number as u32),
+        // The low half of the first argument.
+        (0x20, 0, 0, 16),
+        (0x15, 0, 1, first),
+        (0x06, 0, 0, action),
+        (0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    statements.map(statement).to_vec()
+}
+
 /// Puts it in force. Allocates nothing.
 pub fn apply(filter: &mut [libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog {
@@ -110,4 +125,20 @@ pub fn no_core_files() -> Option<&'static str> {
         Ok((_, maximum)) if maximum < 64 << 20 => Some("a higher RLIMIT_CORE"),
         _ => None,
     }
+}
+
+/// The first 32 capabilities, effective, permitted and inheritable alike; the others go.
+pub fn set_capabilities(low: u32) -> io::Result<()> {
+    // The header and the sets of capset(2).
+    let (header, sets) = ([0x2008_0522_u32, 0], [low, low, low, 0, 0, 0]);
+    system_call(libc::SYS_capset, [address(&header), address(&sets)]).map(drop)
+}
+
+/// Gives up these of the first 32 capabilities, and all others.
+pub fn drop_capabilities(numbers: &[u32]) -> io::Result<()> {
+    let status = std::fs::read_to_string("/proc/thread-self/status")?;
+    let permitted = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
+    let permitted = permitted.map_or(Ok(0), |mask| u64::from_str_radix(mask.trim(), 16));
+    let dropped: u32 = numbers.iter().map(|number| 1 << number).sum();
+    set_capabilities(permitted.map_err(io::Error::other)? as u32 & !dropped)
 }

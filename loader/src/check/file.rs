@@ -240,7 +240,7 @@ pub(super) struct Looked {
 impl Looked {
     /// A regular file, whoever may execute it.
     fn open(path: &CStr) -> Option<Self> {
-        let name = Name::from(path);
+        let name = Name::new(libc::AT_FDCWD, path);
         let place = name.open(OFlag::O_PATH).ok()?;
         let status = fstat(place.as_fd()).ok()?;
         check_type(&status).ok()?;

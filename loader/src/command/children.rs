@@ -92,7 +92,9 @@ impl Command {
     }
 
     /// The user of the new program, by its number. Who may do so (`CAP_SETUID`) gives up all supplementary groups with it,
-    /// unless [`groups`](Self::groups) are set. The program is opened with that user's rights.
+    /// unless [`groups`](Self::groups) are set. The program is opened with that user's rights, in a child of a moment that
+    /// shares this process's memory (`EAGAIN` where there is no room for it). Where this process could be dumped it can be
+    /// afterwards, whatever another thread says of that meanwhile.
     pub fn uid(&mut self, id: u32) -> &mut Self {
         self.setting.uid = Some(id);
         self
@@ -120,7 +122,10 @@ impl Command {
     /// it fails, so does starting the program, with its errno.
     ///
     /// Streams, process group and working directory are the new program's already; in a child user and groups are too, in this
-    /// process they change last of all, since that cannot be taken back.
+    /// process they change last of all, since that cannot be taken back. So by [`exec`](Self::exec) the directory has to be
+    /// one that this process may enter, and the present one another (`EACCES`); and a process group that nobody else is in
+    /// is gone for good where the program is then refused. A child that has changed its user for a hook may no longer set its
+    /// /proc/PID/exe, which stays this program's.
     ///
     /// # Safety
     ///

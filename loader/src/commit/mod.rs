@@ -49,8 +49,6 @@ pub(crate) struct Commit<P> {
     /// Whether anything may be logged, which allocates and takes locks.
     logs: bool,
     set_mm_map: bool,
-    /// Whether the thread has the ids already that were asked for: a hook of the caller's runs with them.
-    pub(crate) settled: bool,
     /// Where the last munmap is issued; without it one page stays.
     gadget: Option<u64>,
     process: Process,
@@ -102,7 +100,6 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         let room = host.page_size.get() as usize + table.room();
         Ok(Self {
             logs,
-            settled: false,
             set_mm_map: sys::has_set_mm_map(),
             gadget: last_call(host, plan, *ending),
             process,
@@ -113,11 +110,6 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             rest: vec![0; BUFFER],
             load,
         })
-    }
-
-    /// What is to be loaded.
-    pub(crate) fn load(&self) -> &P {
-        &self.load
     }
 
     /// Replaces the program. Returns only an error, with the process as it was.
@@ -160,12 +152,12 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             interpreter,
             source,
             load.opened.inherited(),
+            // Closes once it was gone to.
+            Some(load.settled.directory()),
         ];
         let (process, buffer) = (&mut self.process, &mut self.buffer);
         quiet.look(process, &load.host, &staying, self.set_mm_map, buffer)?;
-        if !self.settled {
-            self.process.settle(&load.settled);
-        }
+        self.process.settle(&load.settled);
         if !load.ending.inherit_signals {
             self.process.reset_sigpipe();
         }
@@ -231,7 +223,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             set_mm_map: self.set_mm_map,
             set_exe: self.set_mm_map && self.process.may_set_exe && !is_own,
             stop: load.ending.stop,
-            settled: (!self.settled).then_some(&load.settled),
+            settled: Some(&load.settled),
             ..Places::of(opened)
         };
         let (host, plan, stack) = (&load.host, &load.plan, &load.stack);

@@ -3,8 +3,6 @@
 use nix::sys::resource::Resource;
 
 use crate::host::{Host, SECURE_STACK_LIMIT};
-use std::os::fd::AsRawFd as _;
-
 use crate::process::Process;
 use crate::setting::Settled;
 use crate::table::{Argument, Table, call};
@@ -46,11 +44,17 @@ pub(super) fn inherit(table: &mut Table, inheritance: &Inheritance) {
     }
 }
 
-/// The working directory that the caller asked for. Its descriptor is close-on-exec.
+/// The working directory and the process group that the caller asked for.
 pub(super) fn enter_directory(table: &mut Table, settled: &Settled) {
-    if let Some(directory) = &settled.directory {
-        let descriptor = directory.as_raw_fd();
-        table.must(call::FCHDIR, &[descriptor.into()], "the working directory");
+    if settled.directory.is_some() {
+        let descriptor = settled.directory().into();
+        table.must(call::FCHDIR, &[descriptor], "the working directory");
+        table.may(call::CLOSE, &[descriptor], "the working directory is set");
+    }
+    if let Some(group) = settled.process_group {
+        // A group that has just gone, after it was tried, is not worth a life.
+        let arguments = [0.into(), group.into()];
+        table.may(call::SETPGID, &arguments, "the process group");
     }
 }
 
@@ -72,6 +76,10 @@ pub(super) fn become_user(table: &mut Table, settled: &Settled) {
             let arguments = ids.map(|id| Argument::from(u64::from(id)));
             table.must(call, &arguments, REASON);
         }
+    }
+    if let Some(signal) = settled.death_signal {
+        let arguments = [libc::PR_SET_PDEATHSIG.into(), signal.into()];
+        table.may(call::PRCTL, &arguments, "as a hook of the caller's set it");
     }
 }
 

@@ -9,8 +9,8 @@
 //! 5. The vDSO moves first, since image and stack may want its place; then the stack, since a segment may replace a
 //!    part of it; then the segments in the order of the program headers.
 //! 6. The kernel's notes of the layout, the executable's link, which needs the old file unmapped and its privilege.
-//! 7. Ids and capabilities, which take privilege away; the name; the caller's signal mask: a signal that was pending
-//!    meets the default action, as after execve.
+//! 7. Ids and capabilities, which take privilege away; the working directory, which the new user may enter and the old one
+//!    perhaps not; the name; the caller's signal mask: a signal that was pending meets the default action, as after execve.
 
 #[cfg(feature = "inspect")]
 mod elsewhere;
@@ -131,9 +131,6 @@ pub(crate) fn fill(
             "the new program's personality",
         );
     }
-    if let Some(settled) = places.settled {
-        identity::enter_directory(table, settled);
-    }
     close_on_exec(table, process);
     memory::unmap_old(table, host, plan, process, places);
     if let Some(vdso) = &plan.vdso {
@@ -152,6 +149,7 @@ pub(crate) fn fill(
     }
     if let Some(settled) = places.settled {
         identity::become_user(table, settled);
+        identity::enter_directory(table, settled);
     }
     identity::set_secure(table, host, process);
     identity::set_credentials(table, process);

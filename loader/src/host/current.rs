@@ -26,8 +26,17 @@ impl Host {
     ///
     /// /proc is not mounted or does not read as expected; getrandom(2) fails.
     pub fn current() -> Result<Self, Cause> {
-        let auxv = sys::auxv().or_else(|_| read("/proc/thread-self/auxv"))?;
-        let auxv = Auxv::from_bytes(&auxv);
+        Self::with_auxv(&Self::auxv()?)
+    }
+
+    /// This process's auxiliary vector, as the kernel has it.
+    pub(crate) fn auxv() -> Result<Vec<u8>, Cause> {
+        sys::auxv().or_else(|_| read("/proc/thread-self/auxv"))
+    }
+
+    /// The same, for a process whose auxiliary vector is known.
+    pub(crate) fn with_auxv(auxv: &[u8]) -> Result<Self, Cause> {
+        let auxv = Auxv::from_bytes(auxv);
         let page_size = auxv
             .get(AT_PAGESZ)
             .and_then(PageSize::new)

@@ -38,13 +38,6 @@ fn set_ids(number: i64, ids: [u32; 3]) -> Result<(), Errno> {
     result(unsafe { system_call(number, [real, effective, saved, 0, 0, 0]) })
 }
 
-/// The process may be dumped and traced again by its user.
-pub(crate) fn set_dumpable() {
-    let option = libc::PR_SET_DUMPABLE as u64;
-    // SAFETY: takes numbers.
-    unsafe { system_call(libc::SYS_prctl, [option, 1, 0, 0, 0, 0]) };
-}
-
 fn result(answer: i64) -> Result<(), Errno> {
     if answer < 0 {
         return Err(Errno::from_raw(-answer as i32));

@@ -191,17 +191,13 @@ pub(crate) fn execute_check_at(
         0,
     ];
     // SAFETY: strings and arrays are valid and terminated; a kernel that does not know the flag refuses the call.
-    let ask =
-        |call: unsafe fn(i64, [u64; 6]) -> i64| unsafe { call(libc::SYS_execveat, arguments) };
+    let ask = || unsafe { arch::system_call(libc::SYS_execveat, arguments) };
     let answer = if thread_count() > 1 {
         // While a process asks this, none of its threads can start another one (EAGAIN); a child that shares the memory
         // and the descriptors, but not the working directory, can ask instead.
-        let mask = set_signal_mask(u64::MAX);
-        let answer = ask(arch::system_call_in_child);
-        set_signal_mask(mask);
-        answer
+        in_child(ask).map_err(|_| Errno::ENOSYS)?
     } else {
-        ask(arch::system_call)
+        ask()
     };
     match answer {
         0 => Ok(()),

@@ -5,6 +5,7 @@
     reason = "raw system calls; each passes only pointers to its own locals"
 )]
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
@@ -12,10 +13,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 
-use crate::arch::system_call;
+use crate::arch::{self, system_call};
 use crate::auxv::AT_RSEQ_FEATURE_SIZE;
 
-use super::SignalAction;
+use super::{SignalAction, set_signal_mask};
 
 /// The calling thread's id.
 pub(crate) fn thread_id() -> i32 {
@@ -62,6 +63,42 @@ pub(crate) fn thread_is_gone(process: i32, thread: i32) -> bool {
 pub(crate) fn process_exists(process: i32) -> bool {
     // SAFETY: signal 0 is none.
     unsafe { libc::kill(process, 0) == 0 || Errno::last() == Errno::EPERM }
+}
+
+/// Does `work` in a child that shares memory and descriptors with this process, while this thread waits: what changes there
+/// are the child's own ids, groups and working directory. For whatever is in memory the child is this thread; the C library
+/// does not know of it, so that nobody asks it to follow what other threads do. All signals wait until it is gone.
+///
+/// Errors: those of clone(2); `ECHILD` where the child was killed.
+pub(crate) fn in_child<T>(work: impl FnOnce() -> T) -> Result<T, Errno> {
+    struct Job<T, F> {
+        work: Option<F>,
+        result: Option<std::thread::Result<T>>,
+    }
+    extern "C" fn run<T, F: FnOnce() -> T>(job: usize) {
+        let job = ptr::with_exposed_provenance_mut::<Job<T, F>>(job);
+        // SAFETY: its owner waits.
+        let job = unsafe { &mut *job };
+        let work = job.work.take().map(AssertUnwindSafe);
+        job.result = work.map(|work| catch_unwind(work));
+    }
+    fn runner<T, F: FnOnce() -> T>(_: &Job<T, F>) -> extern "C" fn(usize) {
+        run::<T, F>
+    }
+    let mut job = Job {
+        work: Some(work),
+        result: None,
+    };
+    let function = runner(&job);
+    let mask = set_signal_mask(u64::MAX);
+    // SAFETY: all signals are blocked, and no panic leaves `run`.
+    let called = unsafe { arch::call_in_child(function, (&raw mut job).expose_provenance()) };
+    set_signal_mask(mask);
+    called?;
+    match job.result.ok_or(Errno::ECHILD)? {
+        Ok(result) => Ok(result),
+        Err(payload) => resume_unwind(payload),
+    }
 }
 
 /// Sleeps for a moment.
@@ -161,6 +198,12 @@ pub(crate) fn death_signal() -> Option<u64> {
     // SAFETY: the kernel writes one number.
     let result = unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal, 0, 0, 0) };
     u64::try_from(signal).ok().filter(|_| result == 0)
+}
+
+/// Sets that signal; 0 is none.
+pub(crate) fn set_death_signal(signal: u64) {
+    // No number that the kernel gave is refused.
+    let _ = prctl_set(libc::PR_SET_PDEATHSIG, signal);
 }
 
 /// A prctl(2) that sets something by a number.

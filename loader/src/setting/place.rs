@@ -1,0 +1,51 @@
+//! What the caller's hooks find changed in this very process: it is put back where the program is then refused.
+
+use std::os::fd::OwnedFd;
+
+use nix::fcntl::open;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, fchdir, getpgrp, setpgid};
+
+use crate::error::Cause;
+use crate::sys;
+
+use super::{PLACE, Settled, refused};
+
+/// Dropping it goes back, but not to a process group that has gone meanwhile, nor to one beyond the PID namespace, which has
+/// no number here.
+#[derive(Debug)]
+pub(crate) struct Place {
+    directory: Option<OwnedFd>,
+    group: Option<Pid>,
+    death_signal: Option<u64>,
+}
+
+impl Place {
+    /// Remembers what `settled` leads away from, and the signal at the parent's end.
+    ///
+    /// Errors: the working directory is one that could not be gone back to (`EACCES`).
+    pub(crate) fn keep(settled: &Settled) -> Result<Self, Cause> {
+        let here = || open(c".", PLACE, Mode::empty());
+        let directory = settled.directory.as_ref().map(|_| here()).transpose();
+        let group = settled.process_group.map(|_| getpgrp());
+        Ok(Self {
+            directory: directory.map_err(refused("open of the working directory"))?,
+            group: group.filter(|group| group.as_raw() != 0),
+            death_signal: sys::death_signal(),
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(directory) = &self.directory {
+            let _ = fchdir(directory);
+        }
+        if let Some(group) = self.group {
+            let _ = setpgid(Pid::from_raw(0), group);
+        }
+        if let Some(signal) = self.death_signal {
+            sys::set_death_signal(signal);
+        }
+    }
+}
