@@ -25,7 +25,7 @@ use crate::prepared::Prepared;
 #[cfg(feature = "inspect")]
 use crate::preview::Preview;
 use crate::search;
-use crate::setting::Setting;
+use crate::setting::{Setting, Settled};
 use crate::source::Source;
 
 use children::Children;
@@ -236,20 +236,17 @@ impl Command {
     ///
     /// As [`exec`](Self::exec), but for what only shows in the process at the end.
     pub fn prepare(&self) -> Result<Prepared, Error> {
-        // Not where the ids have changed: the file in /proc may belong to another user then.
-        let auxv = Host::auxv();
-        let prepared = self.setting.within(|settled| {
-            let host = Host::with_auxv(&auxv?)?;
-            let ids = settled.ids(host.ids);
-            let prepared = self.prepare_on(Host { ids, ..host }, settled.directory())?;
-            Ok(Prepared {
-                name: Some(self.program.clone()),
-                setting: self.setting.clone(),
-                settled,
-                ..prepared
-            })
-        });
-        prepared.map_err(|error| self.named(error))
+        self.try_to_prepare().map_err(|error| self.named(error))
+    }
+
+    fn try_to_prepare(&self) -> Result<Prepared, Error> {
+        let settled = self.setting.settle()?;
+        let host = settled.host()?;
+        Ok(Prepared {
+            name: Some(self.program.clone()),
+            setting: self.setting.clone(),
+            ..self.prepare_on(host, settled)?
+        })
     }
 
     fn named(&self, error: Error) -> Error {
@@ -263,17 +260,24 @@ impl Command {
     /// As [`prepare`](Self::prepare), by the rules of that host.
     #[cfg(feature = "inspect")]
     pub fn preview_on(&self, host: Host) -> Result<Preview, Error> {
-        self.prepare_on(host, libc::AT_FDCWD)
+        self.prepare_on(host, Settled::NONE)
             .map(Prepared::preview_elsewhere)
     }
 
-    /// Relative paths lead from `directory`.
-    fn prepare_on(&self, host: Host, directory: RawFd) -> Result<Prepared, Error> {
+    fn prepare_on(&self, host: Host, settled: Settled) -> Result<Prepared, Error> {
+        let prepared = self.open_and_plan(host, &settled)?;
+        Ok(Prepared {
+            settled,
+            ..prepared
+        })
+    }
+
+    fn open_and_plan(&self, host: Host, settled: &Settled) -> Result<Prepared, Error> {
         let envp = self.environment()?;
         let opening = Opening {
             leniency: self.leniency,
-            directory,
-            ..Opening::by(host.ids)
+            settled,
+            ids: host.ids,
         };
         match &self.target {
             Target::Path => self.search(&envp, opening, &host),
@@ -299,7 +303,12 @@ impl Command {
 
     /// Tries each place in turn. As in execvp(3) what is not there, or may not be executed, is passed over, but the latter
     /// is remembered; so is an answer that says more than that there is nothing.
-    fn search(&self, envp: &[CString], opening: Opening, host: &Host) -> Result<Prepared, Error> {
+    fn search(
+        &self,
+        envp: &[CString],
+        opening: Opening<'_>,
+        host: &Host,
+    ) -> Result<Prepared, Error> {
         let path = self.searched_path();
         let mut best: Option<Error> = None;
         for candidate in search::candidates(&self.program, path.as_deref()) {
@@ -329,7 +338,7 @@ impl Command {
         source: &Source<'_>,
         default_arg0: Option<&OsStr>,
         envp: Vec<CString>,
-        opening: Opening,
+        opening: Opening<'_>,
         host: Host,
     ) -> Result<Prepared, Error> {
         let name = source.name();

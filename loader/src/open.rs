@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -24,6 +24,7 @@ use crate::memory_file::memory_file;
 use crate::plan::Loadable;
 use crate::script::{REWRITE_LIMIT, ScriptLine};
 use crate::set_id;
+use crate::setting::Settled;
 use crate::source::{Name, Source};
 use crate::streams::beyond_streams;
 use crate::sys;
@@ -37,21 +38,21 @@ pub(crate) struct Leniency {
 
 /// How files are opened.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opening {
+pub(crate) struct Opening<'a> {
     pub(crate) leniency: Leniency,
     /// Of the one who opens them.
     pub(crate) ids: Ids,
-    /// Where relative paths lead from: a descriptor, or `AT_FDCWD` for this process's working directory.
-    pub(crate) directory: RawFd,
+    /// Who that is, and where relative paths lead from.
+    pub(crate) settled: &'a Settled,
 }
 
-impl Opening {
-    /// As the kernel does it for who has these ids.
+impl Opening<'static> {
+    /// As the kernel does it for this process, which has these ids.
     pub(crate) fn by(ids: Ids) -> Self {
         Self {
             leniency: Leniency::default(),
             ids,
-            directory: libc::AT_FDCWD,
+            settled: &Settled::NONE,
         }
     }
 }
@@ -126,7 +127,7 @@ pub(crate) fn open_program(
     source: &Source<'_>,
     mut arguments: Arguments,
     other_interpreter: Option<&CStr>,
-    opening: Opening,
+    opening: Opening<'_>,
     host: &Host,
 ) -> Result<Opened, Error> {
     let file = source.open(opening)?;
@@ -147,7 +148,7 @@ pub(crate) fn follow(
     mut file: File,
     (mut arguments, mut space): (Arguments, ArgumentSpace),
     other_interpreter: Option<&CStr>,
-    opening: Opening,
+    opening: Opening<'_>,
     host: &Host,
 ) -> Result<Opened, Error> {
     let mut subject = Subject::Program;
@@ -196,7 +197,7 @@ pub(crate) fn follow(
     })
 }
 
-fn open_interpreter(path: &CStr, host: &Host, opening: Opening) -> Result<OpenFile, Error> {
+fn open_interpreter(path: &CStr, host: &Host, opening: Opening<'_>) -> Result<OpenFile, Error> {
     let role = Role::Interpreter;
     open_named(path, opening)
         .and_then(|file| load(file, interpreter(path), role, host, opening.leniency))
@@ -204,13 +205,13 @@ fn open_interpreter(path: &CStr, host: &Host, opening: Opening) -> Result<OpenFi
 }
 
 /// Opens what a file names. There, unlike in a call, an empty path is the working directory.
-fn open_named(path: &CStr, opening: Opening) -> Result<File, Cause> {
+fn open_named(path: &CStr, opening: Opening<'_>) -> Result<File, Cause> {
     if path.is_empty() {
         return Err(Cause::NotRegular {
             file_type: "the working directory",
         });
     }
-    open_executable(Name::new(opening.directory, path), opening)
+    open_executable(Name::new(opening.settled.directory(), path), opening)
 }
 
 fn script_line(file: &File) -> Result<Option<ScriptLine>, Cause> {
@@ -274,9 +275,25 @@ impl ReadAt for File {
     }
 }
 
-/// Opens a file as execve does: what it is and whether it may be executed is looked at before it is opened for reading,
-/// so that a FIFO does not block and a device does nothing.
-pub(crate) fn open_executable(name: Name<'_>, opening: Opening) -> Result<File, Cause> {
+/// Opens a file as execve does, as the user who is to run it.
+pub(crate) fn open_executable(name: Name<'_>, opening: Opening<'_>) -> Result<File, Cause> {
+    let executable = opening.settled.as_user(|| look_and_open(name, opening))??;
+    if executable.noexec {
+        copy_to_memory(executable.file, name.path)
+    } else {
+        Ok(executable.file)
+    }
+}
+
+struct Executable {
+    file: File,
+    /// On a file system from which it cannot be mapped.
+    noexec: bool,
+}
+
+/// What it is and whether it may be executed is looked at before it is opened for reading, so that a FIFO does not block and a
+/// device does nothing. Allocates nothing.
+fn look_and_open(name: Name<'_>, opening: Opening<'_>) -> Result<Executable, Cause> {
     let place = name.open(OFlag::O_PATH);
     let place = place.map_err(|errno| Cause::Path { errno })?;
     let status = fstat(&place).map_err(|errno| Cause::System {
@@ -297,10 +314,24 @@ pub(crate) fn open_executable(name: Name<'_>, opening: Opening) -> Result<File, 
     if !checked && sys::open_for_writing(file.as_fd()) {
         return Err(Cause::Busy);
     }
-    if noexec {
-        copy_to_memory(file, name.path)
-    } else {
-        Ok(file)
+    Ok(Executable { file, noexec })
+}
+
+/// A descriptor's link in /proc. Allocates nothing.
+struct DescriptorPath([u8; 32]);
+
+impl DescriptorPath {
+    fn of(descriptor: &OwnedFd) -> Self {
+        let mut path = [0; 32];
+        let number = descriptor.as_raw_fd();
+        // Room for any number, and for the NUL.
+        let written = write!(&mut path[..31], "/proc/self/fd/{number}");
+        debug_assert!(written.is_ok());
+        Self(path)
+    }
+
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
     }
 }
 
@@ -337,16 +368,16 @@ fn may_execute(place: &OwnedFd, status: &FileStat, noexec: bool, ids: Ids) -> bo
     check_execute(place).is_ok()
 }
 
-/// Whether this thread may execute the file, or go to the directory.
+/// Whether this thread may execute the file, or go to the directory. Allocates nothing.
 pub(crate) fn check_execute(place: &OwnedFd) -> Result<(), Errno> {
     let flags = AtFlags::AT_EACCESS | AtFlags::AT_EMPTY_PATH;
     match faccessat(place, c"", AccessFlags::X_OK, flags) {
         // faccessat2 is as old as Linux 5.8.
         Err(Errno::EINVAL | Errno::ENOSYS) => {
-            let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+            let path = DescriptorPath::of(place);
             faccessat(
                 AT_FDCWD,
-                path.as_str(),
+                path.as_c_str(),
                 AccessFlags::X_OK,
                 AtFlags::AT_EACCESS,
             )
@@ -369,7 +400,7 @@ pub(crate) fn open_for_reading(
     };
     let by_place = || {
         open(
-            format!("/proc/self/fd/{}", place.as_raw_fd()).as_str(),
+            DescriptorPath::of(place).as_c_str(),
             flags | OFlag::O_CLOEXEC,
             Mode::empty(),
         )

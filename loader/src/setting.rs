@@ -1,7 +1,7 @@
 //! What `std`'s Command sets before its exec: who the new program is, its working directory and its process group.
 //!
 //! std changes the process and then calls execve, which opens the program as the process then is. Here the program is opened
-//! beforehand, while the process keeps what it has: in a child of a moment that shares the memory but has the new user's
+//! beforehand, while the process keeps what it has: by a child of a moment that shares the memory but has the new user's
 //! rights, and by paths that lead from the new directory. The process itself changes by rows of the table, when nothing can be
 //! refused any more, or in a child that has hooks to run.
 //!
@@ -11,7 +11,9 @@
 mod dumpable;
 mod place;
 
+use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,8 +22,8 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, fchdir, getpid, getsid, setpgid};
 
-use crate::error::{Cause, Error};
-use crate::host::Ids;
+use crate::error::Cause;
+use crate::host::{self, Host, Ids};
 use crate::open::check_execute;
 use crate::status::Status;
 use crate::streams::beyond_streams;
@@ -64,41 +66,52 @@ pub(crate) struct Settled {
     pub(crate) death_signal: Option<u64>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Groups {
+    Set,
+    Kept,
+}
+
 impl Setting {
-    /// Does what depends on who opens the program, and from where, as the new program will be.
+    /// Finds out what can be had, and opens the directory as the new user.
     ///
-    /// Errors: those of setgroups(2), setgid(2), setuid(2), chdir(2) and clone(2); those of `work`.
-    pub(crate) fn within<T>(
-        &self,
-        work: impl FnOnce(Settled) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let mut settled = self.settle()?;
-        if !settled.changes_user() {
-            settled.directory = self.open_directory()?;
-            return work(settled);
-        }
-        as_another_user(|| {
-            if self.groups.is_none() && settled.set_groups() == Err(Errno::EPERM) {
-                // std: who may not give up the groups, though of all rights, keeps them.
+    /// Errors: those of setgroups(2), setgid(2), setuid(2), chdir(2) and clone(2).
+    pub(crate) fn settle(&self) -> Result<Settled, Cause> {
+        let mut settled = self.settle_ids()?;
+        if settled.changes_user() {
+            let may_keep_groups = self.groups.is_none();
+            if as_another_user(|| settled.try_user(may_keep_groups))?? == Groups::Kept {
                 settled.groups = None;
             }
-            // Only the effective ids: the real and saved ones decide who may send signals.
-            let effective = |ids: [u32; 3]| [SAME, ids[1], SAME];
-            let entered = Settled {
-                group_ids: settled.group_ids.map(effective),
-                user_ids: settled.user_ids.map(effective),
-                ..settled.clone()
-            };
-            entered.become_user()?;
-            settled.directory = self.open_directory()?;
-            work(settled)
-        })?
+        }
+        settled.directory = self.open_directory(&settled)?;
+        Ok(settled)
     }
 
-    fn settle(&self) -> Result<Settled, Cause> {
+    /// By the new user.
+    fn open_directory(&self, settled: &Settled) -> Result<Option<Arc<OwnedFd>>, Cause> {
+        let Some(path) = &self.directory else {
+            return Ok(None);
+        };
+        let refused = |errno: Errno| Cause::Directory {
+            path: path.clone(),
+            errno,
+        };
+        let name = CString::new(path.as_os_str().as_bytes());
+        let name = name.map_err(|_| refused(Errno::EINVAL))?;
+        let place = settled.as_user(|| {
+            let place = open(name.as_c_str(), PLACE, Mode::empty())?;
+            check_execute(&place).map(|()| place)
+        })?;
+        let place = beyond_streams(place.map_err(refused)?);
+        let place = place.map_err(|error| Cause::call("dup", &error))?;
+        Ok(Some(Arc::new(place)))
+    }
+
+    fn settle_ids(&self) -> Result<Settled, Cause> {
         let mut settled = Settled {
             process_group: self.process_group,
-            ..Settled::default()
+            ..Settled::NONE
         };
         if (&self.groups, self.gid, self.uid) == (&None, None, None) {
             return Ok(settled);
@@ -123,23 +136,9 @@ impl Setting {
             None => dropped.then(Box::default),
         }
     }
-
-    fn open_directory(&self) -> Result<Option<Arc<OwnedFd>>, Cause> {
-        let Some(path) = &self.directory else {
-            return Ok(None);
-        };
-        let refused = |errno: Errno| Cause::Directory {
-            path: path.clone(),
-            errno,
-        };
-        let place = open(path, PLACE, Mode::empty()).map_err(refused)?;
-        check_execute(&place).map_err(refused)?;
-        let place = beyond_streams(place).map_err(|error| Cause::call("dup", &error))?;
-        Ok(Some(Arc::new(place)))
-    }
 }
 
-/// Ids and groups that `work` sets are its own. See [`sys::in_child`].
+/// Ids and groups that `work` sets are its own. It allocates nothing: see [`sys::in_child`].
 fn as_another_user<T>(work: impl FnOnce() -> T) -> Result<T, Cause> {
     let _dumpable = Dumpable::keep();
     sys::in_child(work).map_err(|errno| Cause::System {
@@ -170,10 +169,38 @@ fn settle(
 }
 
 impl Settled {
+    /// Nothing changes.
+    pub(crate) const NONE: Self = Self {
+        groups: None,
+        group_ids: None,
+        user_ids: None,
+        directory: None,
+        process_group: None,
+        death_signal: None,
+    };
+
     /// How many bytes the table needs for it, in whole words.
     pub(crate) fn size(&self) -> usize {
         let groups = self.groups.as_deref().unwrap_or_default();
         size_of_val(groups).next_multiple_of(8)
+    }
+
+    /// This machine and process, as the new user finds them.
+    ///
+    /// Errors: those of [`Host::current`].
+    pub(crate) fn host(&self) -> Result<Host, Cause> {
+        let host = Host::current()?;
+        if !self.changes_user() {
+            return Ok(host);
+        }
+        let mut status = Status::current()?;
+        let securebits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0);
+        status.settle(self, securebits as u32);
+        Ok(Host {
+            ids: status.ids.unwrap_or(host.ids),
+            mmap_min_addr: host::mmap_min_addr(&status, host.page_size),
+            ..host
+        })
     }
 
     /// The ids that the new program has.
@@ -231,22 +258,36 @@ impl Settled {
 
     /// Does all of it to this process, as `std` does. Allocates nothing.
     pub(crate) fn apply(&self) -> Result<(), Cause> {
-        self.become_user()?;
+        self.become_user(|ids| ids)?;
         self.enter_directory()?;
         self.enter_group()
     }
 
+    /// Does something as the new user, whose effective ids and groups it has; it allocates nothing, where it is not this user:
+    /// see [`sys::in_child`].
+    ///
+    /// Errors: the user cannot be had.
+    pub(crate) fn as_user<T>(&self, work: impl FnOnce() -> T) -> Result<T, Cause> {
+        if !self.changes_user() {
+            return Ok(work());
+        }
+        // The real and saved ids decide who may send signals: these stay.
+        let effective = |ids: [u32; 3]| [SAME, ids[1], SAME];
+        as_another_user(|| self.become_user(effective).map(|()| work()))?
+    }
+
     /// Tries what the table is going to do: since it was settled the process may have lost its rights.
     ///
-    /// Errors: as [`Setting::within`], and those of setpgid(2).
+    /// Errors: as [`Setting::settle`], and those of setpgid(2).
     pub(crate) fn rehearse(&self) -> Result<(), Cause> {
-        if !self.changes_user() && !self.joins_group()? {
+        let joins_group = self.joins_group()?;
+        if !self.changes_user() && !joins_group {
             return self.check_directory();
         }
         as_another_user(|| {
-            self.become_user()?;
+            self.become_user(|ids| ids)?;
             self.check_directory()?;
-            if self.joins_group()? {
+            if joins_group {
                 self.enter_group()?;
             }
             Ok(())
@@ -265,14 +306,27 @@ impl Settled {
         Ok(group != 0 && group != own.as_raw())
     }
 
-    /// Makes this process, or a child, that user.
-    fn become_user(&self) -> Result<(), Cause> {
+    /// Makes this process, or a child, that user, or what `part` leaves of the ids. Allocates nothing.
+    fn become_user(&self, part: impl Fn([u32; 3]) -> [u32; 3]) -> Result<(), Cause> {
         self.set_groups().map_err(refused("setgroups"))?;
+        self.set_ids(part)
+    }
+
+    /// The same, but std: who may not give up groups that nobody named keeps them, though of all rights.
+    fn try_user(&self, may_keep_groups: bool) -> Result<Groups, Cause> {
+        let groups = match self.set_groups() {
+            Err(Errno::EPERM) if may_keep_groups => Groups::Kept,
+            answer => answer.map(|()| Groups::Set).map_err(refused("setgroups"))?,
+        };
+        self.set_ids(|ids| ids).map(|()| groups)
+    }
+
+    fn set_ids(&self, part: impl Fn([u32; 3]) -> [u32; 3]) -> Result<(), Cause> {
         if let Some(ids) = self.group_ids {
-            sys::set_group_ids(ids).map_err(refused("setgid"))?;
+            sys::set_group_ids(part(ids)).map_err(refused("setgid"))?;
         }
         if let Some(ids) = self.user_ids {
-            sys::set_user_ids(ids).map_err(refused("setuid"))?;
+            sys::set_user_ids(part(ids)).map_err(refused("setuid"))?;
         }
         Ok(())
     }

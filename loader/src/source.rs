@@ -50,9 +50,11 @@ impl Source<'_> {
         }
     }
 
-    pub(crate) fn open(&self, opening: Opening) -> Result<File, Cause> {
+    pub(crate) fn open(&self, opening: Opening<'_>) -> Result<File, Cause> {
         match self {
-            Self::Path(path) => open_executable(Name::new(opening.directory, path), opening),
+            Self::Path(path) => {
+                open_executable(Name::new(opening.settled.directory(), path), opening)
+            }
             Self::At {
                 directory,
                 path,
@@ -93,14 +95,14 @@ impl Source<'_> {
     }
 }
 
-fn open_descriptor(number: RawFd, opening: Opening) -> Result<File, Cause> {
+fn open_descriptor(number: RawFd, opening: Opening<'_>) -> Result<File, Cause> {
     if sys::close_on_exec(number).is_none() {
         return Err(Cause::Path {
             errno: Errno::EBADF,
         });
     }
     let path = CString::new(format!("/proc/self/fd/{number}")).unwrap_or_default();
-    open_executable(Name::new(opening.directory, &path), opening)
+    open_executable(Name::new(libc::AT_FDCWD, &path), opening)
 }
 
 fn descriptor_name(number: RawFd) -> CString {

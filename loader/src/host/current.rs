@@ -26,17 +26,8 @@ impl Host {
     ///
     /// /proc is not mounted or does not read as expected; getrandom(2) fails.
     pub fn current() -> Result<Self, Cause> {
-        Self::with_auxv(&Self::auxv()?)
-    }
-
-    /// This process's auxiliary vector, as the kernel has it.
-    pub(crate) fn auxv() -> Result<Vec<u8>, Cause> {
-        sys::auxv().or_else(|_| read("/proc/thread-self/auxv"))
-    }
-
-    /// The same, for a process whose auxiliary vector is known.
-    pub(crate) fn with_auxv(auxv: &[u8]) -> Result<Self, Cause> {
-        let auxv = Auxv::from_bytes(auxv);
+        let auxv = sys::auxv().or_else(|_| read("/proc/thread-self/auxv"))?;
+        let auxv = Auxv::from_bytes(&auxv);
         let page_size = auxv
             .get(AT_PAGESZ)
             .and_then(PageSize::new)
@@ -48,8 +39,6 @@ impl Host {
         })?;
         let status = Status::current()?;
         let personality = nix::sys::personality::get().map_or(0, |persona| persona.bits() as u32);
-        let mmap_min_addr = number("/proc/sys/vm/mmap_min_addr").map_or(65536, u64::from);
-        let mmap_min_addr = page_size.ceil(mmap_min_addr).unwrap_or(mmap_min_addr);
         let randomize_usually = randomize_usually();
         let vdso_sealed = vdso_sealed(&mappings, page_size);
         let id = |tag| auxv.get(tag).unwrap_or_default() as u32;
@@ -67,12 +56,8 @@ impl Host {
             mmap_area: mmap_area(&mappings, personality, page_size)?,
             mappings,
             auxv,
-            mmap_min_addr: if status.has_capability(CAP_SYS_RAWIO) {
-                0
-            } else {
-                mmap_min_addr
-            },
-            lowest_hint: sys::lowest_hint(page_size).unwrap_or(mmap_min_addr),
+            mmap_min_addr: mmap_min_addr(&status, page_size),
+            lowest_hint: sys::lowest_hint(page_size).unwrap_or(least_address(page_size)),
             mmap_rnd_bits: number("/proc/sys/vm/mmap_rnd_bits")
                 .unwrap_or(arch::MACHINE.mmap_rnd_bits()),
             stack_guard_gap: 256 * page_size.get(),
@@ -93,6 +78,21 @@ impl Host {
             randomness: Randomness::fresh()?,
         })
     }
+}
+
+/// The lowest address that a process with these capabilities may map.
+pub(crate) fn mmap_min_addr(status: &Status, page_size: PageSize) -> u64 {
+    if status.has_capability(CAP_SYS_RAWIO) {
+        0
+    } else {
+        least_address(page_size)
+    }
+}
+
+/// vm.mmap_min_addr in whole pages.
+fn least_address(page_size: PageSize) -> u64 {
+    let address = number("/proc/sys/vm/mmap_min_addr").map_or(65536, u64::from);
+    page_size.ceil(address).unwrap_or(address)
 }
 
 fn limit(resource: Resource) -> Result<Limit, Cause> {

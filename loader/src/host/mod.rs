@@ -21,6 +21,7 @@ use crate::maps::Mapping;
 use crate::page::PageSize;
 pub use crate::randomness::Randomness;
 use crate::space::MmapArea;
+pub(crate) use current::mmap_min_addr;
 #[cfg(feature = "inspect")]
 pub use file::HostFileError;
 

@@ -119,6 +119,12 @@ impl Symbols {
         }
         let above = self.mappings.get(after).map(|above| above.start - address);
         let below = below.map(|below| address - below.end);
+        // Above the stack there never was memory, and just above it user memory may end: some numbers lie there. The
+        // highest mapping of all may be the kernel's.
+        let highest = above.is_none_or(|above| above > 1 << 62);
+        if highest && below != Some(0) {
+            return None;
+        }
         match (below, above) {
             (Some(below), above) if below < NEAR && above.is_none_or(|above| below <= above) => {
                 let label = &self.labels[after - 1];

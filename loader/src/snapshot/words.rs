@@ -118,4 +118,17 @@ mod tests {
         assert_eq!(one, settled(0x7e00_0000_0000, 0x22, 88, 5));
         assert_ne!(one, settled(0x7e00_0000_0000, 0x22, 88, 6));
     }
+
+    #[test]
+    fn a_number_above_all_memory_is_no_address_however_near_the_stack_is() {
+        const NUMBER: u64 = 0x8000_0000_0012;
+        let settled = |base: u64| {
+            let symbols = Symbols::new(&process(base));
+            let mut page = page([NUMBER, base + 0x2000, 0, 0]);
+            Words::new(&symbols, [0; 16], 77, 0, 0).settle(0x1000, &mut page);
+            page
+        };
+        // The end of memory itself is one.
+        assert_eq!(settled(0x7fff_ffff_c000), settled(0x7ffd_1234_5000));
+    }
 }

@@ -161,16 +161,11 @@ pub(crate) fn open_at(directory: RawFd, path: &CStr, flags: OFlag) -> Result<Own
 }
 
 /// Asks the kernel whether it would execute this file, without doing so (Linux 6.14; `EINVAL` before). It says what
-/// nobody else can: whether the file is open for writing, and what a security module thinks.
+/// nobody else can: whether the file is open for writing, and what a security module thinks. Allocates nothing.
 pub(crate) fn execute_check(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    let flags = libc::AT_EMPTY_PATH;
-    execute_check_at(
-        file.as_raw_fd(),
-        c"",
-        &[c"supplant"],
-        &[] as &[&CStr],
-        flags,
-    )
+    let (argv, envp) = ([c"supplant".as_ptr(), ptr::null()], [ptr::null()]);
+    let (directory, flags) = (file.as_raw_fd(), libc::AT_EMPTY_PATH);
+    execute_check_raw(directory, c"", &argv, &envp, flags)
 }
 
 /// The same for a call as it stands, with the flags of execveat(2).
@@ -182,6 +177,17 @@ pub(crate) fn execute_check_at(
     flags: c_int,
 ) -> Result<(), Errno> {
     let (argv, envp) = (pointers(argv), pointers(envp));
+    execute_check_raw(directory, path, &argv, &envp, flags)
+}
+
+/// The same with null-terminated arrays. Allocates nothing.
+fn execute_check_raw(
+    directory: RawFd,
+    path: &CStr,
+    argv: &[*const libc::c_char],
+    envp: &[*const libc::c_char],
+    flags: c_int,
+) -> Result<(), Errno> {
     let arguments = [
         directory as u64,
         path.as_ptr().addr() as u64,

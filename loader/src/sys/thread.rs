@@ -65,9 +65,12 @@ pub(crate) fn process_exists(process: i32) -> bool {
     unsafe { libc::kill(process, 0) == 0 || Errno::last() == Errno::EPERM }
 }
 
-/// Does `work` in a child that shares memory and descriptors with this process, while this thread waits: what changes there
-/// are the child's own ids, groups and working directory. For whatever is in memory the child is this thread; the C library
-/// does not know of it, so that nobody asks it to follow what other threads do. All signals wait until it is gone.
+/// Makes system calls in a child that shares memory and descriptors with this process, while this thread waits: what changes
+/// there are the child's own ids, groups and working directory. The C library does not know of it, so that nobody asks it to
+/// follow what other threads do. All signals wait until it is gone.
+///
+/// `work` allocates nothing and takes no lock: allocators may ask which process they are in, or rely on the rseq area, which
+/// is not the child's.
 ///
 /// Errors: those of clone(2); `ECHILD` where the child was killed.
 pub(crate) fn in_child<T>(work: impl FnOnce() -> T) -> Result<T, Errno> {
