@@ -174,7 +174,7 @@ lint: ## Formatting, clippy, rustdoc and the packages, warnings as errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package supplant-loader --no-default-features --features exec -- -D warnings
-	@test "$$($(NEEDED))" = "goblin libc log memmap2 nix thiserror" || \
+	@test "$$($(NEEDED))" = "libc log memmap2 nix supplant-model" || \
 		{ echo "the library needs more than it may: $$($(NEEDED))"; exit 1; }
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	RUSTDOCFLAGS="-D warnings" cargo doc --package supplant-loader --no-deps --target-dir target/lint
@@ -193,7 +193,7 @@ oldest: ## Check with the oldest Rust that is supported, where rustup has it
 PACKED := target/packed
 
 # cargo's own verification is not enough: cargo keeps the first supplant-loader of a version that it unpacks, and builds
-# the other two with that one from then on. So the files are unpacked here, into a workspace of their own, with new times,
+# the others with that one from then on. So the files are unpacked here, into a workspace of their own, with new times,
 # because cargo compares times. It is offline: the commands of lint that come before have fetched everything.
 .PHONY: packages
 packages: ## Pack the crates as they are published, in target/package, and check them as packed
@@ -203,7 +203,8 @@ packages: ## Pack the crates as they are published, in target/package, and check
 	for crate in $(PACKED)/*; do (cd $$crate && ls README.md LICENSE-MIT LICENSE-APACHE >/dev/null) || exit 1; done
 	cp Cargo.lock $(PACKED)
 	printf '[workspace]\nmembers = ["*-$(VERSION)"]\nresolver = "3"\n[patch.crates-io]\n%s\n' \
-		'supplant-loader = { path = "supplant-loader-$(VERSION)" }' >$(PACKED)/Cargo.toml
+		"$$(for crate in loader model; do echo "supplant-$$crate = { path = \"supplant-$$crate-$(VERSION)\" }"; done)" \
+		>$(PACKED)/Cargo.toml
 	cargo check --workspace --offline --manifest-path $(PACKED)/Cargo.toml --target-dir target
 
 EXECUTABLES := find /usr/bin /usr/sbin /usr/lib /usr/local -type f -perm /111

@@ -138,6 +138,8 @@ fn lay_out(place: &Path) -> io::Result<()> {
             .args([
                 "package",
                 "--package",
+                "supplant-model",
+                "--package",
                 "supplant-loader",
                 "--no-verify",
                 "--allow-dirty",
@@ -147,9 +149,13 @@ fn lay_out(place: &Path) -> io::Result<()> {
             .args([OsStr::new("--target-dir"), packaging.as_os_str()])
             .current_dir(root),
     )?;
-    let name = format!("supplant-loader-{}", env!("CARGO_PKG_VERSION"));
-    let packed = packaging.join("package").join(format!("{name}.crate"));
-    for folder in ["loader", "other"] {
+    for (package, folder) in [
+        ("supplant-loader", "loader"),
+        ("supplant-loader", "other"),
+        ("supplant-model", "model"),
+    ] {
+        let name = format!("{package}-{}", env!("CARGO_PKG_VERSION"));
+        let packed = packaging.join("package").join(format!("{name}.crate"));
         extract(&packed, &name, &place.join(folder))?;
     }
     let manifest = place.join("other/Cargo.toml");

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 }
 
 fn show(path: &OsStr) -> Result<(), Box<dyn Error>> {
-    let host = Host::current()?;
+    let host = supplant_loader::this_host()?;
     let program = load(path, &host, Role::Program)?;
     let plan = plan(&program, &host)?;
     let mut out = io::stdout().lock();

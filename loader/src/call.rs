@@ -9,7 +9,8 @@ use nix::unistd::{getegid, geteuid, getgid, getuid};
 use crate::arguments::{ArgumentSpace, Strings};
 use crate::commit::Ending;
 use crate::error::{Cause, Error};
-use crate::host::{Host, Ids};
+use crate::host::Ids;
+use crate::now::this_host;
 use crate::open::{self, Opening};
 use crate::plan::Choices;
 use crate::prepared::Prepared;
@@ -87,7 +88,7 @@ impl Call {
         let source = self.source()?;
         // Before anything is found out about the process: a search in PATH makes many calls that end here.
         let file = source.open(Opening::by(ids()))?;
-        let host = Host::current()?;
+        let host = this_host()?;
         let strings = ArgumentSpace::copy(source.name(), argv, envp, host.argument_limits())?;
         let opened = open::follow(&source, file, strings, None, Opening::by(host.ids), &host)?;
         let ending = Ending {
@@ -100,7 +101,7 @@ impl Call {
     /// `AT_EXECVE_CHECK` ends where the format would be looked at.
     fn check(&self, argv: impl Strings, envp: impl Strings) -> Result<(), Cause> {
         let source = self.source()?;
-        let limits = Host::current()?.argument_limits();
+        let limits = this_host()?.argument_limits();
         let strings = ArgumentSpace::copy(source.name(), argv, envp, limits);
         if let Ok((strings, _)) = &strings
             && let Some(answer) = self.check_by_kernel(&strings.argv, &strings.envp)

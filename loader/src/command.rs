@@ -385,7 +385,7 @@ fn descriptor_name(number: RawFd) -> OsString {
 
 /// Which of two answers a search gives: no permission before not found, and a missing interpreter before a missing file.
 fn rank(error: &Error) -> u8 {
-    match (error.raw_os_error(), &error.cause, error.subject()) {
+    match (error.raw_os_error(), error.cause(), error.subject()) {
         (libc::EACCES, ..) => 2,
         (_, Cause::Path { .. }, crate::error::Subject::Program) => 0,
         _ => 1,

@@ -41,7 +41,7 @@
 //!
 //! | feature | what it adds | dependencies |
 //! |---|---|---|
-//! | `exec`, the default | all of the above | goblin, libc, log, memmap2, nix, thiserror |
+//! | `exec`, the default | all of the above | supplant-model (goblin, thiserror), libc, log, memmap2, nix |
 //! | `trace` | the stages; `snapshot` and `trace`: programs started under ptrace(2), looked at and compared | serde |
 //! | `layout` | `layout`: where everything lies in the memory of a process, and why | |
 //! | `inspect` | `check`, `preview`, `notation`: loads that are looked at and not done; hosts from files | serde_json |
@@ -75,65 +75,24 @@ pub mod search;
 
 // The stages, and what the other features look at: open with these features, and without a promise.
 #[cfg(not(feature = "trace"))]
-mod arguments;
+use supplant_model::{
+    arguments, auxv, core_file, host, image, machine, maps, page, plan, script, space, stack, table,
+};
 #[cfg(feature = "trace")]
-pub mod arguments;
-#[cfg(not(feature = "trace"))]
-mod auxv;
-#[cfg(feature = "trace")]
-pub mod auxv;
+pub use supplant_model::{
+    arguments, auxv, core_file, host, image, machine, maps, page, plan, script, space, stack, table,
+};
+use supplant_model::{difference, error, handover, identity, process, randomness, status};
 #[cfg(feature = "inspect")]
 pub mod check;
-#[cfg(feature = "trace")]
-pub mod core_file;
-#[cfg(not(feature = "trace"))]
-mod host;
-#[cfg(feature = "trace")]
-pub mod host;
-#[cfg(not(feature = "trace"))]
-mod image;
-#[cfg(feature = "trace")]
-pub mod image;
 #[cfg(feature = "layout")]
 pub mod layout;
-#[cfg(not(feature = "trace"))]
-mod machine;
-#[cfg(feature = "trace")]
-pub mod machine;
-#[cfg(not(feature = "trace"))]
-mod maps;
-#[cfg(feature = "trace")]
-pub mod maps;
 #[cfg(feature = "inspect")]
 pub mod notation;
-#[cfg(not(feature = "trace"))]
-mod page;
-#[cfg(feature = "trace")]
-pub mod page;
-#[cfg(not(feature = "trace"))]
-mod plan;
-#[cfg(feature = "trace")]
-pub mod plan;
 #[cfg(feature = "inspect")]
 pub mod preview;
-#[cfg(not(feature = "trace"))]
-mod script;
-#[cfg(feature = "trace")]
-pub mod script;
 #[cfg(feature = "trace")]
 pub mod snapshot;
-#[cfg(not(feature = "trace"))]
-mod space;
-#[cfg(feature = "trace")]
-pub mod space;
-#[cfg(not(feature = "trace"))]
-mod stack;
-#[cfg(feature = "trace")]
-pub mod stack;
-#[cfg(not(feature = "trace"))]
-mod table;
-#[cfg(feature = "trace")]
-pub mod table;
 #[cfg(feature = "trace")]
 pub mod trace;
 
@@ -143,29 +102,26 @@ mod arch;
 mod call;
 mod command;
 mod commit;
-mod difference;
-mod error;
 mod farewell;
-mod handover;
 mod holes;
 mod memory_file;
+mod now;
 mod open;
 mod prepared;
-mod process;
 mod procfs;
 mod quiesce;
-mod randomness;
 mod rseq;
 mod set_id;
 mod setting;
 mod source;
 mod spawn;
 mod stage;
-mod status;
 mod streams;
 mod sys;
 mod threads;
 
+#[cfg(feature = "trace")]
+pub use arch::MACHINE;
 pub use arguments::{BadAddress, Strings};
 pub use call::Call;
 pub use command::{Command, CommandArgs, CommandEnvs};
@@ -173,5 +129,7 @@ pub use difference::Difference;
 #[cfg(feature = "trace")]
 pub use error::{AddressFault, Cause, ChoiceFault, Field, Privilege, SegmentFault};
 pub use error::{Error, Subject};
+#[cfg(feature = "trace")]
+pub use now::{fresh_randomness, this_host};
 pub use prepared::Prepared;
 pub use sys::die_by;

@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -254,25 +254,6 @@ fn load(
         inode: status.st_ino,
         set_id: set_id && !leniency.set_id,
     })
-}
-
-impl ReadAt for File {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut count = 0;
-        while count < buffer.len() {
-            match std::os::unix::fs::FileExt::read_at(
-                self,
-                &mut buffer[count..],
-                offset + count as u64,
-            ) {
-                Ok(0) => break,
-                Ok(more) => count += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(count)
-    }
 }
 
 /// Opens a file as execve does, as the user who is to run it.

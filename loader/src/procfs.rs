@@ -16,6 +16,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
 use crate::error::Cause;
+pub(crate) use crate::status::decimal;
 
 const USUAL_SIZE: usize = 16 * 1024;
 
@@ -150,11 +151,6 @@ fn entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let size = usize::from(u16::from_ne_bytes(*bytes.get(SIZE..)?.first_chunk()?));
     let name = bytes.get(NAME..size)?.split(|&byte| byte == 0).next()?;
     Some((name, &bytes[size..]))
-}
-
-/// A decimal number, blanks around it aside.
-pub(crate) fn decimal<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
-    std::str::from_utf8(text).ok()?.trim().parse().ok()
 }
 
 /// Again, as long as a signal comes between.

@@ -11,14 +11,14 @@ use crate::auxv::AT_RSEQ_FEATURE_SIZE;
 use crate::error::Cause;
 use crate::host::Host;
 use crate::maps::Line;
+use crate::now::status;
 use crate::page::PageSize;
 use crate::process::Process;
 use crate::procfs::{decimal, lines, number, numbers};
 use crate::rseq;
-use crate::status::Status;
 use crate::sys::{self, SignalAction};
 use crate::threads::{
-    Inheritance, LastWork, Parked, Turn, leader_has_ended, original_action, reserve,
+    LastWork, Parked, Turn, check_leader, inheritance, leader_has_ended, original_action, reserve,
 };
 
 /// All signals are blocked, and all other threads wait, while this lives.
@@ -67,7 +67,7 @@ impl Quiet {
     ) -> Result<(), Cause> {
         process.had_threads = self.parked.is_some();
         process.has_asynchronous_io = look_at_memory(host.page_size, buffer)?;
-        process.status = Status::current()?;
+        process.status = status::current()?;
         process.may_set_exe = process.status.may_set_exe();
         process.signal_mask = self.signal_mask;
         process.pid = std::process::id();
@@ -97,8 +97,8 @@ impl Quiet {
             let feature_size = host.auxv.get(AT_RSEQ_FEATURE_SIZE).unwrap_or(0);
             rseq::registered(feature_size as u32)
         } else {
-            Inheritance::check(report, buffer)?;
-            process.inheritance = Some(Inheritance::of_this_thread());
+            check_leader(report, buffer)?;
+            process.inheritance = Some(inheritance());
             report.map_or(Ok(None), |report| report.rseq)
         };
         process.rseq = rseq.map_err(|errno| Cause::UnknownRseq { errno })?;

@@ -23,7 +23,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, fchdir, getpid, getsid, setpgid};
 
 use crate::error::Cause;
-use crate::host::{self, Host, Ids};
+use crate::host::Host;
+use crate::identity::{IdentityChange, SAME};
+use crate::now::{self, status};
 use crate::open::check_execute;
 use crate::status::Status;
 use crate::streams::beyond_streams;
@@ -34,9 +36,6 @@ pub(crate) use place::Place;
 
 const CAP_SETGID: u32 = 6;
 const CAP_SETUID: u32 = 7;
-/// An id that stays as it is, in setresuid(2) and setresgid(2).
-pub(crate) const SAME: u32 = u32::MAX;
-
 /// How a directory is opened to be gone to later: no right to read it is needed.
 const PLACE: OFlag = OFlag::O_PATH
     .union(OFlag::O_DIRECTORY)
@@ -52,18 +51,12 @@ pub(crate) struct Setting {
     pub(crate) process_group: Option<i32>,
 }
 
-/// What that comes to, once it is known to be allowed. What changes nothing is `None`.
+/// What that comes to, once it is known to be allowed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settled {
-    /// The supplementary groups, in bytes as the kernel reads them.
-    pub(crate) groups: Option<Box<[[u8; 4]]>>,
-    /// Real, effective and saved ids; [`SAME`] stays.
-    pub(crate) group_ids: Option<[u32; 3]>,
-    pub(crate) user_ids: Option<[u32; 3]>,
-    pub(crate) directory: Option<Arc<OwnedFd>>,
-    pub(crate) process_group: Option<i32>,
-    /// The signal at the parent's end, which a change of ids takes away.
-    pub(crate) death_signal: Option<u64>,
+    pub(crate) change: IdentityChange,
+    /// The directory whose descriptor the change names.
+    directory: Option<Arc<OwnedFd>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,10 +74,11 @@ impl Setting {
         if settled.changes_user() {
             let may_keep_groups = self.groups.is_none();
             if as_another_user(|| settled.try_user(may_keep_groups))?? == Groups::Kept {
-                settled.groups = None;
+                settled.change.groups = None;
             }
         }
         settled.directory = self.open_directory(&settled)?;
+        settled.change.directory = settled.directory.as_ref().map(AsRawFd::as_raw_fd);
         Ok(settled)
     }
 
@@ -109,22 +103,20 @@ impl Setting {
     }
 
     fn settle_ids(&self) -> Result<Settled, Cause> {
-        let mut settled = Settled {
-            process_group: self.process_group,
-            ..Settled::NONE
-        };
+        let mut settled = Settled::NONE;
+        settled.change.process_group = self.process_group;
         if (&self.groups, self.gid, self.uid) == (&None, None, None) {
             return Ok(settled);
         }
-        let status = Status::current()?;
+        let status = status::current()?;
         let ids = status.ids.unwrap_or_default();
         let may = status.has_capability(CAP_SETGID);
         let old = [ids.gid, ids.egid, status.saved_gid, status.fs_gid];
-        settled.group_ids = settle("setgid", self.gid, old, may)?;
+        settled.change.group_ids = settle("setgid", self.gid, old, may)?;
         let may = status.has_capability(CAP_SETUID);
         let old = [ids.uid, ids.euid, status.saved_uid, status.fs_uid];
-        settled.user_ids = settle("setuid", self.uid, old, may)?;
-        settled.groups = self.settle_groups(&status);
+        settled.change.user_ids = settle("setuid", self.uid, old, may)?;
+        settled.change.groups = self.settle_groups(&status);
         Ok(settled)
     }
 
@@ -171,56 +163,31 @@ fn settle(
 impl Settled {
     /// Nothing changes.
     pub(crate) const NONE: Self = Self {
-        groups: None,
-        group_ids: None,
-        user_ids: None,
+        change: IdentityChange::NONE,
         directory: None,
-        process_group: None,
-        death_signal: None,
     };
-
-    /// How many bytes the table needs for it, in whole words.
-    pub(crate) fn size(&self) -> usize {
-        let groups = self.groups.as_deref().unwrap_or_default();
-        size_of_val(groups).next_multiple_of(8)
-    }
 
     /// This machine and process, as the new user finds them.
     ///
-    /// Errors: those of [`Host::current`].
+    /// Errors: those of [`now::this_host`].
     pub(crate) fn host(&self) -> Result<Host, Cause> {
-        let host = Host::current()?;
+        let host = now::this_host()?;
         if !self.changes_user() {
             return Ok(host);
         }
-        let mut status = Status::current()?;
+        let mut status = status::current()?;
         let securebits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0);
-        status.settle(self, securebits as u32);
+        status.settle(&self.change, securebits as u32);
         Ok(Host {
             ids: status.ids.unwrap_or(host.ids),
-            mmap_min_addr: host::mmap_min_addr(&status, host.page_size),
+            mmap_min_addr: now::mmap_min_addr(&status, host.page_size),
             ..host
         })
     }
 
-    /// The ids that the new program has.
-    pub(crate) fn ids(&self, ids: Ids) -> Ids {
-        let of = |new: Option<[u32; 3]>, index: usize, old: u32| match new.map(|ids| ids[index]) {
-            None | Some(SAME) => old,
-            Some(id) => id,
-        };
-        Ids {
-            uid: of(self.user_ids, 0, ids.uid),
-            euid: of(self.user_ids, 1, ids.euid),
-            gid: of(self.group_ids, 0, ids.gid),
-            egid: of(self.group_ids, 1, ids.egid),
-        }
-    }
-
     /// Where relative paths lead from: a descriptor, or `AT_FDCWD` for the working directory as it is.
     pub(crate) fn directory(&self) -> RawFd {
-        let directory = self.directory.as_ref();
-        directory.map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd)
+        self.change.directory.unwrap_or(libc::AT_FDCWD)
     }
 
     /// What a child of a fork does at once, where `std` does it, and what is left to the table: everything that could be
@@ -229,31 +196,40 @@ impl Settled {
         if has_hooks {
             return [self, Self::default()];
         }
-        let now = Self {
-            process_group: self.process_group,
-            ..Self::default()
-        };
-        let later = Self {
-            process_group: None,
-            ..self
-        };
+        let mut later = self;
+        let mut now = Self::NONE;
+        now.change.process_group = later.change.process_group.take();
         [now, later]
+    }
+
+    /// Does at once what hooks are to find done: nothing of it is left to the table.
+    ///
+    /// Errors: those of fchdir(2) and setpgid(2).
+    pub(crate) fn go(&mut self) -> Result<(), Cause> {
+        self.enter_directory()?;
+        self.enter_group()?;
+        (
+            self.directory,
+            self.change.directory,
+            self.change.process_group,
+        ) = (None, None, None);
+        Ok(())
     }
 
     /// Whether a change of ids takes the signal at the parent's end away.
     pub(crate) fn changes_ids(&self) -> bool {
-        self.group_ids.is_some() || self.user_ids.is_some()
+        self.change.group_ids.is_some() || self.change.user_ids.is_some()
     }
 
     /// Keeps the signal at the parent's end, as a hook may have set it, over the change of ids.
     pub(crate) fn keep_death_signal(&mut self) {
         if self.changes_ids() {
-            self.death_signal = sys::death_signal();
+            self.change.death_signal = sys::death_signal();
         }
     }
 
     fn changes_user(&self) -> bool {
-        self.groups.is_some() || self.changes_ids()
+        self.change.groups.is_some() || self.changes_ids()
     }
 
     /// Does all of it to this process, as `std` does. Allocates nothing.
@@ -296,7 +272,7 @@ impl Settled {
 
     /// Whether it is a group of other processes, which has to be there: one of its own anyone may have who leads no session.
     fn joins_group(&self) -> Result<bool, Cause> {
-        let Some(group) = self.process_group else {
+        let Some(group) = self.change.process_group else {
             return Ok(false);
         };
         let (own, session) = (getpid(), getsid(None));
@@ -322,17 +298,17 @@ impl Settled {
     }
 
     fn set_ids(&self, part: impl Fn([u32; 3]) -> [u32; 3]) -> Result<(), Cause> {
-        if let Some(ids) = self.group_ids {
+        if let Some(ids) = self.change.group_ids {
             sys::set_group_ids(part(ids)).map_err(refused("setgid"))?;
         }
-        if let Some(ids) = self.user_ids {
+        if let Some(ids) = self.change.user_ids {
             sys::set_user_ids(part(ids)).map_err(refused("setuid"))?;
         }
         Ok(())
     }
 
     fn set_groups(&self) -> Result<(), Errno> {
-        let groups = self.groups.as_deref();
+        let groups = self.change.groups.as_deref();
         groups.map_or(Ok(()), sys::set_groups)
     }
 
@@ -352,7 +328,7 @@ impl Settled {
     /// Joins the process group. Allocates nothing.
     pub(crate) fn enter_group(&self) -> Result<(), Cause> {
         let own = Pid::from_raw(0);
-        let group = self.process_group.map(Pid::from_raw);
+        let group = self.change.process_group.map(Pid::from_raw);
         let joined = group.map_or(Ok(()), |group| setpgid(own, group));
         joined.map_err(refused("setpgid"))
     }

@@ -193,9 +193,7 @@ fn enter(prepared: &mut Prepared) -> Result<Place, Cause> {
         // As a change of ids does it, before the hooks of std.
         sys::set_death_signal(0);
     }
-    settled.enter_directory()?;
-    settled.enter_group()?;
-    (settled.directory, settled.process_group) = (None, None);
+    settled.go()?;
     Ok(place)
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use supplant_loader::fresh_randomness;
 use supplant_loader::host::Host;
 use supplant_loader::machine::Machine;
 
@@ -32,7 +33,7 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Host> {
         let opened = named(file, File::open(file))?;
         named(file, opened.take(LIMIT).read_to_end(&mut json))?;
     }
-    Host::from_json(&json).with_context(|| file.display().to_string())
+    Host::from_json(&json, fresh_randomness()?).with_context(|| file.display().to_string())
 }
 
 fn typical(name: &str) -> anyhow::Result<Host> {
@@ -47,5 +48,5 @@ fn typical(name: &str) -> anyhow::Result<Host> {
         machine.name()
     );
     // Read like a file, so that its random words are drawn.
-    Ok(Host::from_json(json.as_bytes())?)
+    Ok(Host::from_json(json.as_bytes(), fresh_randomness()?)?)
 }

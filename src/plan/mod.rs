@@ -75,7 +75,7 @@ pub(crate) fn plan(options: &PlanOptions) -> i32 {
 fn print_host(options: &PlanOptions) -> anyhow::Result<i32> {
     let host = match &options.host {
         Some(file) => host::read(file)?,
-        None => Host::current()?,
+        None => supplant_loader::this_host()?,
     };
     print(&host.to_json());
     Ok(PLANNED)

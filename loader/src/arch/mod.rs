@@ -3,7 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86_64::*;
+pub use x86_64::*;
 
 #[cfg(all(target_arch = "x86_64", feature = "trace"))]
 #[path = "x86_64_trace.rs"]

@@ -15,7 +15,7 @@ use std::arch::{asm, naked_asm};
 use crate::machine::Machine;
 
 pub(crate) use last_jump::find_syscall_return;
-pub(crate) use reset::{reset_process, reset_rows};
+pub(crate) use reset::reset_process;
 pub(crate) use without_libc::{
     call_in_child, divert_to_exit, go_on_at, system_call, with_restorer,
 };
@@ -24,7 +24,8 @@ mod last_jump;
 mod reset;
 mod without_libc;
 
-pub(crate) const MACHINE: Machine = Machine::X86_64;
+/// The processor that this is built for.
+pub const MACHINE: Machine = Machine::X86_64;
 
 /// What the runner needs besides the table; the order is that of the slots in the template.
 #[repr(C)]

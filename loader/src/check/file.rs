@@ -13,8 +13,8 @@ use serde::{Serialize, Serializer};
 
 use crate::command::Command;
 use crate::error::{Cause, Error, Subject};
-use crate::host::Host;
 use crate::image::{PREFIX_SIZE, ReadAt as _};
+use crate::now::this_host;
 use crate::open::{check_type, open_for_reading};
 use crate::page::PageSize;
 use crate::script::{REWRITE_LIMIT, ScriptLine};
@@ -182,7 +182,7 @@ impl Report {
     }
 
     fn look(&mut self, first: &Looked, page_size: Option<PageSize>) {
-        let own = Host::current().map_or(4096, |host| host.page_size.get());
+        let own = this_host().map_or(4096, |host| host.page_size.get());
         let own = PageSize::new(own).unwrap_or(PageSize::SMALLEST);
         let setting = Setting {
             page_size: page_size.unwrap_or(own),

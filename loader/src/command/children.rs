@@ -190,7 +190,7 @@ impl Command {
         for _ in 1..TRIES {
             let loaded = hook.load(self.prepare()?)?;
             match loaded.start(&mut self.children.command, start) {
-                Err(error) if error.cause.is_transient() => (),
+                Err(error) if error.cause().is_transient() => (),
                 result => return result,
             }
         }

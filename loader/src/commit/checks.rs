@@ -10,10 +10,10 @@ use crate::error::Cause;
 use crate::handover;
 use crate::host::Host;
 use crate::host::personality::ADDR_NO_RANDOMIZE;
+use crate::now::status;
 use crate::open::OpenFile;
 use crate::plan::{LaterMappings, Operation, Plan};
 use crate::prepared::Prepared;
-use crate::status::Status;
 use crate::sys;
 
 use super::Ending;
@@ -35,16 +35,17 @@ pub(crate) fn differences(prepared: &Prepared) -> Vec<Difference> {
     if set_mm_map && !handover::layout_is_legal(host, plan, stack) {
         differences.push(Difference::Bounds);
     }
-    let mut status = Status::current().unwrap_or_default();
+    let mut status = status::current().unwrap_or_default();
     let may_set = set_mm_map && status.may_set_exe();
     let securebits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0);
-    status.settle(&prepared.settled, securebits as u32);
+    status.settle(&prepared.settled.change, securebits as u32);
     if !is_running(&opened.program)
         && (!may_set || opened.interpreter.as_deref().is_some_and(is_running))
     {
         differences.push(Difference::Executable);
     }
-    if status.lacks_what_execve_gives_back() {
+    let no_new_privs = sys::prctl_get(libc::PR_GET_NO_NEW_PRIVS) != Ok(0);
+    if status.lacks_what_execve_gives_back(securebits as u32, no_new_privs) {
         differences.push(Difference::Capabilities);
     }
     let vanishes = last_call(host, plan, prepared.ending).is_some();

@@ -16,13 +16,13 @@ use crate::error::{Cause, Error};
 use crate::farewell::{self, Kept};
 use crate::handover::{self, Places};
 use crate::holes;
+use crate::now::status;
 use crate::open::Opened;
 use crate::plan::Plan;
 use crate::prepared::Prepared;
 use crate::process::Process;
 use crate::quiesce::Quiet;
 use crate::stage::{self, RunnerFile, Staged};
-use crate::status::Status;
 use crate::sys;
 use crate::table::{Row, Table, call};
 use crate::threads::LastWork;
@@ -93,9 +93,9 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         } = &*load;
         check_mdwe(host, plan)?;
         stage::probe(plan, opened, host.page_size)?;
-        let process = Process::with_room(Status::current()?.descriptors);
+        let process = Process::with_room(status::current()?.descriptors, sys::has_close_range());
         let (rows, data) = handover::room(plan, stack, &process);
-        let table = Table::with_room(rows, data + settled.size());
+        let table = Table::with_room(rows, data + settled.change.size());
         check_address_space(host, plan, handover::runner_size(&table, host.page_size)?)?;
         let room = host.page_size.get() as usize + table.room();
         Ok(Self {
@@ -157,7 +157,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         ];
         let (process, buffer) = (&mut self.process, &mut self.buffer);
         quiet.look(process, &load.host, &staying, self.set_mm_map, buffer)?;
-        self.process.settle(&load.settled);
+        self.process.settle(&load.settled.change);
         if !load.ending.inherit_signals {
             self.process.reset_sigpipe();
         }
@@ -214,6 +214,9 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         let load = self.load.clone();
         let opened = &load.opened;
         let is_own = is_running(&opened.program);
+        let program = opened.program.file.as_raw_fd();
+        let interpreter = opened.interpreter.as_ref();
+        let interpreter = interpreter.map(|open_file| open_file.file.as_raw_fd());
         let places = Places {
             runner: scene.runner.clone(),
             stack: scene.stack.range.clone(),
@@ -223,8 +226,9 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             set_mm_map: self.set_mm_map,
             set_exe: self.set_mm_map && self.process.may_set_exe && !is_own,
             stop: load.ending.stop,
-            settled: Some(&load.settled),
-            ..Places::of(opened)
+            change: Some(&load.settled.change),
+            inherited: opened.inherited(),
+            ..Places::of(program, interpreter, &opened.comm)
         };
         let (host, plan, stack) = (&load.host, &load.plan, &load.stack);
         handover::fill(&mut self.table, host, plan, stack, &self.process, &places);

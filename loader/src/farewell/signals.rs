@@ -7,6 +7,7 @@ use std::mem::ManuallyDrop;
 
 use memmap2::MmapMut;
 
+use crate::now::status;
 use crate::procfs::{decimal, lines};
 use crate::status::Status;
 use crate::sys;
@@ -54,7 +55,7 @@ fn take(waits: impl Fn(&Status, i32) -> bool, keep: impl Fn(&Info) -> bool) -> K
     if sys::pending_signals() == 0 {
         return kept;
     }
-    let Ok(status) = Status::current() else {
+    let Ok(status) = status::current() else {
         return kept;
     };
     let pending = status.pending | status.shared_pending;
@@ -62,7 +63,7 @@ fn take(waits: impl Fn(&Status, i32) -> bool, keep: impl Fn(&Info) -> bool) -> K
         return kept;
     }
     for signal in (1..=64).filter(|&signal| bit(pending, signal)) {
-        while let Ok(now) = Status::current() {
+        while let Ok(now) = status::current() {
             if !waits(&now, signal) {
                 break;
             }

@@ -135,7 +135,13 @@ impl Prepared {
 
     /// The same for another process on the host that this was prepared for.
     pub(crate) fn preview_elsewhere(self) -> Preview {
-        let rows = handover::table_elsewhere(&self.host, &self.plan, &self.stack, &self.opened);
+        let rows = handover::table_elsewhere(
+            &self.host,
+            &self.plan,
+            &self.stack,
+            self.opened.interpreter.is_some(),
+            &self.opened.comm,
+        );
         let rows = rows.map(|(table, last)| Rows { table, last });
         Preview::new(self, Vec::new(), rows.map_err(Error::from))
     }

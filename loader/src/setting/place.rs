@@ -26,8 +26,8 @@ impl Place {
     /// Errors: the working directory is one that could not be gone back to (`EACCES`).
     pub(crate) fn keep(settled: &Settled) -> Result<Self, Cause> {
         let here = || open(c".", PLACE, Mode::empty());
-        let directory = settled.directory.as_ref().map(|_| here()).transpose();
-        let group = settled.process_group.map(|_| getpgrp());
+        let directory = settled.change.directory.map(|_| here()).transpose();
+        let group = settled.change.process_group.map(|_| getpgrp());
         Ok(Self {
             directory: directory.map_err(refused("open of the working directory"))?,
             group: group.filter(|group| group.as_raw() != 0),

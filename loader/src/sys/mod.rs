@@ -22,6 +22,7 @@ use nix::fcntl::OFlag;
 use crate::arch;
 use crate::machine::Machine;
 use crate::page::PageSize;
+pub(crate) use crate::process::SignalAction;
 
 pub(crate) use ids::*;
 pub(crate) use thread::*;
@@ -29,16 +30,6 @@ pub(crate) use thread::*;
 pub(crate) const PR_GET_MDWE: c_int = 66;
 const PR_GET_AUXV: c_int = 0x4155_5856;
 pub(crate) const AT_EXECVE_CHECK: c_int = 0x1_0000;
-
-/// The kernel's own form of a signal's disposition, which differs from libc's.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SignalAction {
-    pub(crate) handler: usize,
-    pub(crate) flags: u64,
-    pub(crate) restorer: usize,
-    pub(crate) mask: u64,
-}
 
 /// Fills `bytes` from the kernel's generator.
 pub(crate) fn getrandom(bytes: &mut [u8]) -> Result<(), Errno> {

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::stat::stat;
 
 use crate::error::Cause;
-use crate::process::Rseq;
+use crate::process::{Inheritance, Rseq};
 use crate::procfs::{TaskPath, lines};
 use crate::rseq;
 use crate::sys;
@@ -30,66 +30,50 @@ impl Report {
     }
 }
 
-/// What the kernel keeps for each thread and a thread may set for itself.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Inheritance {
-    /// `struct sched_attr`.
-    pub(crate) scheduling: Option<[u64; 7]>,
-    /// The processors that it may run on, as a mask.
-    pub(crate) processors: Option<[u64; 128]>,
-    /// In nanoseconds.
-    pub(crate) timer_slack: Option<u64>,
-    pub(crate) io_priority: Option<u64>,
-    /// The signal it gets when its parent ends.
-    pub(crate) death_signal: Option<u64>,
+/// What the calling thread has for itself.
+pub(crate) fn inheritance() -> Inheritance {
+    let slack = sys::prctl_get(libc::PR_GET_TIMERSLACK);
+    Inheritance {
+        scheduling: sys::scheduling(),
+        processors: sys::processors(),
+        timer_slack: slack.ok().map(|slack| slack as u64),
+        io_priority: sys::io_priority(),
+        death_signal: sys::death_signal(),
+    }
 }
 
-impl Inheritance {
-    /// The calling thread's.
-    pub(crate) fn of_this_thread() -> Self {
-        let slack = sys::prctl_get(libc::PR_GET_TIMERSLACK);
-        Self {
-            scheduling: sys::scheduling(),
-            processors: sys::processors(),
-            timer_slack: slack.ok().map(|slack| slack as u64),
-            io_priority: sys::io_priority(),
-            death_signal: sys::death_signal(),
-        }
+/// Whether the calling thread may hand on to the first one what it is and may do.
+///
+/// Errors: the first thread has ended, or differs in what cannot be handed on.
+pub(crate) fn check_leader(report: Option<Report>, buffer: &mut [u8]) -> Result<(), Cause> {
+    let differs = |what| Err(Cause::Leader { what });
+    let process = std::process::id() as i32;
+    let (own, first) = (
+        lines_of(sys::thread_id(), buffer),
+        lines_of(process, buffer),
+    );
+    if let Some(index) = own.iter().zip(&first).position(|(own, first)| own != first) {
+        return differs(LINES[index].1);
     }
-
-    /// Whether the calling thread may hand on to the first one what it is and may do.
-    ///
-    /// Errors: the first thread has ended, or differs in what cannot be handed on.
-    pub(crate) fn check(report: Option<Report>, buffer: &mut [u8]) -> Result<(), Cause> {
-        let differs = |what| Err(Cause::Leader { what });
-        let process = std::process::id() as i32;
-        let (own, first) = (
-            lines_of(sys::thread_id(), buffer),
-            lines_of(process, buffer),
-        );
-        if let Some(index) = own.iter().zip(&first).position(|(own, first)| own != first) {
-            return differs(LINES[index].1);
-        }
-        let same = |name: &str| {
-            let identity = |thread| {
-                let file = stat(&*TaskPath::new(thread, name));
-                file.map(|file| (file.st_dev, file.st_ino)).ok()
-            };
-            identity(sys::thread_id()) == identity(process)
+    let same = |name: &str| {
+        let identity = |thread| {
+            let file = stat(&*TaskPath::new(thread, name));
+            file.map(|file| (file.st_dev, file.st_ino)).ok()
         };
-        if let Some((_, what)) = FILES.iter().find(|(name, _)| !same(name)) {
-            return differs(what);
+        identity(sys::thread_id()) == identity(process)
+    };
+    if let Some((_, what)) = FILES.iter().find(|(name, _)| !same(name)) {
+        return differs(what);
+    }
+    if sys::shares_descriptors(process) == Ok(false) {
+        return differs("its own table of descriptors");
+    }
+    match report {
+        None => differs("all signals blocked"),
+        Some(Report { securebits, .. }) if securebits != sys::securebits() => {
+            differs("other securebits")
         }
-        if sys::shares_descriptors(process) == Ok(false) {
-            return differs("its own table of descriptors");
-        }
-        match report {
-            None => differs("all signals blocked"),
-            Some(Report { securebits, .. }) if securebits != sys::securebits() => {
-                differs("other securebits")
-            }
-            Some(_) => Ok(()),
-        }
+        Some(_) => Ok(()),
     }
 }
 

@@ -19,12 +19,12 @@ mod turn;
 use std::time::{Duration, Instant};
 
 use crate::error::Cause;
+use crate::now::status;
 use crate::procfs::{TaskPath, numbers};
-use crate::status::Status;
 use crate::sys;
 
 pub(crate) use gate::{original_action, reserve};
-pub(crate) use leader::{Inheritance, Report, has_ended as leader_has_ended};
+pub(crate) use leader::{Report, check_leader, has_ended as leader_has_ended, inheritance};
 pub(crate) use turn::Turn;
 
 use gate::Gate;
@@ -153,7 +153,7 @@ pub(crate) trait LastWork: Send {
 
 /// Whether the thread takes the signal: it does not block it.
 fn reaches(thread: i32) -> bool {
-    let status = Status::of(&TaskPath::new(thread, "status"));
+    let status = status::of(&TaskPath::new(thread, "status"));
     status.is_ok_and(|status| status.blocked >> (gate::SIGNAL - 1) & 1 == 0)
 }
 

@@ -1,25 +1,7 @@
-//! What only this processor has and execve puts back: by rows, or after a look at it.
+//! What only this processor has and execve puts back, after a look at it.
 #![allow(unsafe_code, reason = "system calls that no crate wraps")]
 
 use super::pkru;
-use crate::table::{Call, Table};
-
-/// Rows for what only this processor has: the bases of the segments `fs`, where the old program's thread-local storage
-/// was, and `gs`.
-pub(crate) fn reset_rows(table: &mut Table) {
-    const ARCH_PRCTL: Call = Call {
-        number: libc::SYS_arch_prctl,
-        name: "arch_prctl",
-    };
-    const ARCH_SET_GS: u64 = 0x1001;
-    const ARCH_SET_FS: u64 = 0x1002;
-    table.must(
-        ARCH_PRCTL,
-        &[ARCH_SET_FS.into(), 0.into()],
-        "no thread-local storage yet",
-    );
-    table.must(ARCH_PRCTL, &[ARCH_SET_GS.into(), 0.into()], "no gs base");
-}
 
 /// What only this processor has and needs a look first: the local descriptor table, protection keys, whether CPUID faults.
 pub(crate) fn reset_process(buffer: &mut [u8]) {

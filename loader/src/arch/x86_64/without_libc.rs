@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 
-use crate::sys::SignalAction;
+use crate::process::SignalAction;
 
 /// A system call that leaves no trace in the C library: for signal handlers, and where there is none.
 ///

@@ -1,0 +1,145 @@
+//! Why a program is not started: which file, which check, the numbers that prove it, and what execve(2) would have said.
+
+mod cause;
+mod choice;
+mod errno;
+mod field;
+mod segment;
+mod words;
+
+use std::ffi::{CStr, OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+
+pub use cause::{Cause, Privilege};
+pub use choice::{AddressFault, ChoiceFault};
+pub use field::Field;
+pub use segment::SegmentFault;
+
+/// A program was not started, and the calling process is as it was.
+#[derive(Debug)]
+pub struct Error {
+    /// As it was asked for.
+    program: Option<OsString>,
+    subject: Subject,
+    cause: Cause,
+}
+
+/// The file or thing an [`Error`] is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Subject {
+    /// The program that was asked for, its arguments, or the process itself.
+    Program,
+    /// The interpreter that a `#!` line or a `PT_INTERP` names, with the path as written there.
+    Interpreter(PathBuf),
+}
+
+impl Error {
+    /// About this file, or whatever it is.
+    #[doc(hidden)]
+    pub fn new(subject: Subject, cause: impl Into<Cause>) -> Self {
+        Self {
+            program: None,
+            subject,
+            cause: cause.into(),
+        }
+    }
+
+    /// The same about this program.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of(self, program: &OsStr) -> Self {
+        Self {
+            program: Some(program.to_owned()),
+            ..self
+        }
+    }
+
+    /// The program that was asked for, by the name it was asked for; `None` for a `Call`, where who calls
+    /// has it.
+    pub fn program(&self) -> Option<&OsStr> {
+        self.program.as_deref()
+    }
+
+    /// What `std` makes of [`raw_os_error`](Self::raw_os_error): `NotFound`, `PermissionDenied` and so on.
+    pub fn kind(&self) -> io::ErrorKind {
+        io::Error::from_raw_os_error(self.raw_os_error()).kind()
+    }
+
+    /// Which file it is about.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Which check failed. To look at, and not to rely on: hidden.
+    #[doc(hidden)]
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// The errno that execve(2) would have returned; where it would have killed the process instead (see
+    /// [`signal`](Self::signal)), the one the kernel has inside and nobody gets to see.
+    pub fn raw_os_error(&self) -> i32 {
+        self.cause.raw_os_error()
+    }
+
+    /// The signal by which execve(2) would have killed the process: it finds these faults only after its point of no
+    /// return. `None` where it answers with an errno.
+    pub fn signal(&self) -> Option<i32> {
+        self.cause.signal()
+    }
+
+    /// Whether execve(2) would go on: the refusal is that of a loader in userspace, by what it may not or cannot do.
+    pub fn is_limit_of_userspace(&self) -> bool {
+        self.cause.is_limit_of_userspace()
+    }
+}
+
+/// The reason; by `{:#}` all that is to be told: the program, the reason, and what execve(2) does.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = self.program.as_ref().filter(|_| f.alternate());
+        if let Some(program) = program {
+            write!(f, "{}: ", program.display())?;
+        }
+        if let Subject::Interpreter(path) = &self.subject {
+            write!(f, "interpreter {}: ", path.display())?;
+        }
+        write!(f, "{}", self.cause)?;
+        match self.signal().map(Signal::try_from) {
+            _ if !f.alternate() => Ok(()),
+            Some(Ok(signal)) => write!(f, " (execve kills: {signal})"),
+            Some(Err(_)) => write!(f, " (execve kills)"),
+            None => write!(f, " ({:?})", self.cause.errno()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.cause)
+    }
+}
+
+impl From<Cause> for Error {
+    fn from(cause: Cause) -> Self {
+        Self::new(Subject::Program, cause)
+    }
+}
+
+impl From<Error> for io::Error {
+    /// Keeps the errno only, as `std` has it for its own `exec`.
+    fn from(error: Error) -> Self {
+        Self::from_raw_os_error(error.raw_os_error())
+    }
+}
+
+/// How a path given as a C string is shown.
+pub fn interpreter(path: &CStr) -> Subject {
+    Subject::Interpreter(PathBuf::from(OsStr::from_bytes(path.to_bytes())))
+}

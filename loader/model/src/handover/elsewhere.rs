@@ -1,0 +1,82 @@
+//! The table as another process on another host would have it: one that carries nothing that exec would drop.
+//!
+//! For looking at. The numbers of descriptors, and the places that nobody planned, are such as they could be.
+
+use std::ops::Range;
+
+use crate::error::Cause;
+use crate::host::Host;
+use crate::plan::Plan;
+use crate::process::Process;
+use crate::space::AddressSpace;
+use crate::stack::InitialStack;
+use crate::status::Status;
+use crate::table::{Row, Table, call};
+
+use super::{Places, fill, room, runner_size, vdso_size};
+
+/// The rows and the last system call.
+///
+/// # Errors
+///
+/// There is no room for the runner.
+pub fn table_elsewhere(
+    host: &Host,
+    plan: &Plan,
+    stack: &InitialStack,
+    has_interpreter: bool,
+    comm: &[u8],
+) -> Result<(Table, Row), Cause> {
+    // The first descriptors after the standard ones, in the order in which they are opened.
+    const PROGRAM: i32 = 3;
+    let process = process(host);
+    let (rows, data) = room(plan, stack, &process);
+    let mut table = Table::with_room(rows, data);
+    let size = runner_size(&table, host.page_size)?;
+    let stack_size = plan.stack.range.end - plan.stack.range.start;
+    let place = hole(host, plan, size + vdso_size(plan) + stack_size)?;
+    let interpreter = has_interpreter.then_some(PROGRAM + 1);
+    let runner = interpreter.unwrap_or(PROGRAM) + 1;
+    let places = Places {
+        runner: place.start..place.start + size,
+        stack: place.end - stack_size..place.end,
+        vdso_hop: place.start + size,
+        zeros: (runner, size),
+        own: &[Some(PROGRAM), Some(runner), interpreter],
+        set_mm_map: true,
+        set_exe: true,
+        ..Places::of(PROGRAM, interpreter, comm)
+    };
+    fill(&mut table, host, plan, stack, &process, &places);
+    let arguments = [places.runner.start.into(), size.into()];
+    let last = Row::must(call::MUNMAP, &arguments, "the loader's own memory");
+    Ok((table, last))
+}
+
+/// A range that is free in the process as in the new program, below the stacks of both.
+fn hole(host: &Host, plan: &Plan, size: u64) -> Result<Range<u64>, Cause> {
+    let mut taken = AddressSpace::default();
+    let old = host.mappings.iter().map(|mapping| mapping.range.clone());
+    old.chain(plan.ranges())
+        .for_each(|range| taken.place(range, ()));
+    let end = host.page_size.floor(host.machine.stack_top() / 16 * 15);
+    let start = taken.highest_hole(size, host.lowest_hint..end);
+    let start = start.ok_or(Cause::NoRoom { size })?;
+    Ok(start..start + size)
+}
+
+fn process(host: &Host) -> Process {
+    let ids = host.ids;
+    Process {
+        status: Status {
+            threads: 1,
+            ids: Some(ids),
+            saved_uid: ids.euid,
+            saved_gid: ids.egid,
+            fs_uid: ids.euid,
+            fs_gid: ids.egid,
+            ..Status::default()
+        },
+        ..Process::default()
+    }
+}

@@ -1,0 +1,180 @@
+//! Who the new program is: ids, capabilities, and its name.
+
+use crate::host::{Host, SECURE_STACK_LIMIT};
+use crate::identity::IdentityChange;
+use crate::process::{Inheritance, Process};
+use crate::table::{Argument, Table, call};
+
+/// The first thread takes over what the caller, another one, had set for itself.
+pub(super) fn inherit(table: &mut Table, inheritance: &Inheritance) {
+    const REASON: &str = "as the thread had it that called exec";
+    const IOPRIO_WHO_PROCESS: u64 = 1;
+    if let Some(scheduling) = inheritance.scheduling {
+        let attributes = table.words(scheduling);
+        table.may(
+            call::SCHED_SETATTR,
+            &[0.into(), attributes, 0.into()],
+            REASON,
+        );
+    }
+    if let Some(processors) = inheritance.processors {
+        let size = size_of_val(&processors) as u64;
+        let mask = table.words(processors);
+        table.may(
+            call::SCHED_SETAFFINITY,
+            &[0.into(), size.into(), mask],
+            REASON,
+        );
+    }
+    if let Some(priority) = inheritance.io_priority {
+        let arguments = [IOPRIO_WHO_PROCESS.into(), 0.into(), priority.into()];
+        table.may(call::IOPRIO_SET, &arguments, REASON);
+    }
+    let options = [
+        (libc::PR_SET_TIMERSLACK, inheritance.timer_slack),
+        (libc::PR_SET_PDEATHSIG, inheritance.death_signal),
+    ];
+    for (option, value) in options {
+        if let Some(value) = value {
+            table.may(call::PRCTL, &[option.into(), value.into()], REASON);
+        }
+    }
+}
+
+/// The working directory and the process group that the caller asked for.
+pub(super) fn enter_directory(table: &mut Table, change: &IdentityChange) {
+    if let Some(directory) = change.directory {
+        let descriptor = directory.into();
+        table.must(call::FCHDIR, &[descriptor], "the working directory");
+        table.may(call::CLOSE, &[descriptor], "the working directory is set");
+    }
+    if let Some(group) = change.process_group {
+        // A group that has just gone, after it was tried, is not worth a life.
+        let arguments = [0.into(), group.into()];
+        table.may(call::SETPGID, &arguments, "the process group");
+    }
+}
+
+/// The user that the caller asked for. It was tried before, in a thread.
+pub(super) fn become_user(table: &mut Table, change: &IdentityChange) {
+    const REASON: &str = "the user that was asked for";
+    if let Some(groups) = &change.groups {
+        let list = table.data(groups.as_flattened());
+        let count = groups.len() as u64;
+        table.must(call::SETGROUPS, &[count.into(), list], REASON);
+    }
+    let calls = [
+        (call::SETRESGID, change.group_ids),
+        (call::SETRESUID, change.user_ids),
+    ];
+    for (call, ids) in calls {
+        if let Some(ids) = ids {
+            // -1 of 32 bits stays.
+            let arguments = ids.map(|id| Argument::from(u64::from(id)));
+            table.must(call, &arguments, REASON);
+        }
+    }
+    if let Some(signal) = change.death_signal {
+        let arguments = [libc::PR_SET_PDEATHSIG.into(), signal.into()];
+        table.may(call::PRCTL, &arguments, "as a hook of the caller's set it");
+    }
+}
+
+/// Saved and file-system ids become the effective ones; capabilities that execve would take away go.
+pub(super) fn set_credentials(table: &mut Table, process: &Process) {
+    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+    let status = &process.status;
+    let ids = status.ids.unwrap_or_default();
+    // The effective id is named too: with the saved one alone Linux leaves the file system's as it was.
+    let id = |id: u32| Argument::from(u64::from(id));
+    if status.saved_gid != ids.egid || status.fs_gid != ids.egid {
+        table.must(
+            call::SETRESGID,
+            &[(-1).into(), id(ids.egid), id(ids.egid)],
+            "saved group id: the effective one",
+        );
+    }
+    if status.saved_uid != ids.euid || status.fs_uid != ids.euid {
+        table.must(
+            call::SETRESUID,
+            &[(-1).into(), id(ids.euid), id(ids.euid)],
+            "saved user id: the effective one",
+        );
+    }
+    let (permitted, effective) = process.capabilities_after();
+    if (permitted, effective) != (status.permitted, status.effective) {
+        let header = table.data(
+            [LINUX_CAPABILITY_VERSION_3, 0]
+                .map(u32::to_ne_bytes)
+                .as_flattened(),
+        );
+        let halves = [effective, permitted, status.inheritable];
+        let low = halves.map(|set| (set as u32).to_ne_bytes());
+        let high = halves.map(|set| ((set >> 32) as u32).to_ne_bytes());
+        let sets = table.data([low, high].as_flattened().as_flattened());
+        table.must(
+            call::CAPSET,
+            &[header, sets],
+            "capabilities as after execve",
+        );
+    }
+    if process.keep_capabilities {
+        table.may(
+            call::PRCTL,
+            &[libc::PR_SET_KEEPCAPS.into(), 0.into()],
+            "keeping capabilities ends with an exec",
+        );
+    }
+}
+
+/// Dumpable, unless the program runs with other rights than its user has. Changing ids and capabilities resets it, so
+/// it comes after them.
+pub(super) fn set_dumpable(table: &mut Table, host: &Host, process: &Process) {
+    // prctl knows no other than these two.
+    let dumpable = u64::from(!changes_rights(host, process) || process.suid_dumpable == 1);
+    table.may(
+        call::PRCTL,
+        &[libc::PR_SET_DUMPABLE.into(), dumpable.into()],
+        "may be dumped and traced, if its user may read it",
+    );
+}
+
+pub(super) fn set_name(table: &mut Table, comm: &[u8]) {
+    const SIZE: usize = 16;
+    let mut name = [0; SIZE];
+    let count = comm.len().min(SIZE - 1);
+    name[..count].copy_from_slice(&comm[..count]);
+    let name = table.data(&name);
+    table.may(
+        call::PRCTL,
+        &[libc::PR_SET_NAME.into(), name],
+        "/proc/self/comm",
+    );
+}
+
+/// A program with other rights than its user's: no signal at its parent's end, and no larger stack than usual.
+pub(super) fn set_secure(table: &mut Table, host: &Host, process: &Process) {
+    if changes_rights(host, process) {
+        let arguments = [libc::PR_SET_PDEATHSIG.into(), 0.into()];
+        table.may(call::PRCTL, &arguments, "no signal at the parent's end");
+    }
+    if !host.ids.secure() {
+        return;
+    }
+    let limit = host.stack_limit;
+    if limit.current > SECURE_STACK_LIMIT {
+        let limits = table.words([SECURE_STACK_LIMIT, limit.maximum]);
+        let resource = u64::from(libc::RLIMIT_STACK);
+        table.may(
+            call::PRLIMIT,
+            &[0.into(), resource.into(), limits, 0.into()],
+            "the usual stack limit",
+        );
+    }
+}
+
+/// The program runs with other rights than its user has, or with others than before: as execve sets the file-system ids.
+fn changes_rights(host: &Host, process: &Process) -> bool {
+    let (status, ids) = (&process.status, host.ids);
+    ids.secure() || status.fs_uid != ids.euid || status.fs_gid != ids.egid
+}

@@ -1,0 +1,282 @@
+//! The handover: every system call from the point of no return to the new program's first instruction, as a table.
+//!
+//! The order matters, and a wrong one crashes once in a million runs:
+//!
+//! 1. No handler of the old program may run any more: all signals are blocked already; now their dispositions go.
+//! 2. Nothing the kernel writes to on its own may be left in old memory: rseq area, robust list, thread id address.
+//! 3. Descriptors close before the memory changes, as in execve; a close may block.
+//! 4. Old memory goes in ranges, and only then the new is mapped, in place: two programs at one address never meet.
+//! 5. The vDSO moves first, since image and stack may want its place; then the stack, since a segment may replace a
+//!    part of it; then the segments in the order of the program headers.
+//! 6. The kernel's notes of the layout, the executable's link, which needs the old file unmapped and its privilege.
+//! 7. Ids and capabilities, which take privilege away; the working directory, which the new user may enter and the old one
+//!    perhaps not; the name; the caller's signal mask: a signal that was pending meets the default action, as after execve.
+
+mod elsewhere;
+mod identity;
+mod layout;
+mod memory;
+#[cfg(test)]
+mod tests;
+mod x86_64;
+
+use std::ops::Range;
+use std::os::fd::RawFd;
+
+use crate::error::Cause;
+use crate::host::Host;
+use crate::identity::IdentityChange;
+use crate::machine::Machine;
+use crate::page::PageSize;
+use crate::plan::{Plan, VdsoPlan};
+use crate::process::Process;
+use crate::stack::InitialStack;
+use crate::table::{Table, call};
+
+pub use elsewhere::table_elsewhere;
+pub use layout::layout_is_legal;
+
+/// Addresses and descriptors of what was staged.
+#[derive(Clone, Debug)]
+pub struct Places<'a> {
+    /// The runner with the table: stays mapped while it is played.
+    pub runner: Range<u64>,
+    /// Where the new stack is now.
+    pub stack: Range<u64>,
+    /// A place for the vDSO in between, where its old and its new one overlap.
+    pub vdso_hop: u64,
+    /// The program's descriptor.
+    pub program: RawFd,
+    /// The ELF interpreter's.
+    pub interpreter: Option<RawFd>,
+    /// A descriptor, and an offset in it, from which a page of zeros can be read.
+    pub zeros: (RawFd, u64),
+    /// The loader's own descriptors, which close once the image is mapped.
+    pub own: &'a [Option<RawFd>],
+    /// One that is to stay open.
+    pub inherited: Option<RawFd>,
+    /// Whether `PR_SET_MM_MAP` can be used.
+    pub set_mm_map: bool,
+    /// Whether /proc/self/exe is to be set.
+    pub set_exe: bool,
+    /// Whether the new program is to start stopped.
+    pub stop: bool,
+    /// Who the program is to be, and where, if that is still to be done.
+    pub change: Option<&'a IdentityChange>,
+    /// The new name in /proc/self/comm.
+    pub comm: &'a [u8],
+}
+
+impl<'a> Places<'a> {
+    /// What the files tell; nothing is staged.
+    pub fn of(program: RawFd, interpreter: Option<RawFd>, comm: &'a [u8]) -> Self {
+        Self {
+            runner: 0..0,
+            stack: 0..0,
+            vdso_hop: 0,
+            program,
+            interpreter,
+            zeros: (-1, 0),
+            own: &[],
+            inherited: None,
+            set_mm_map: false,
+            set_exe: false,
+            stop: false,
+            change: None,
+            comm,
+        }
+    }
+}
+
+/// The size of the runner: its page, and as many as the table may fill.
+///
+/// # Errors
+///
+/// It is more than there are addresses.
+pub fn runner_size(table: &Table, page: PageSize) -> Result<u64, Cause> {
+    let room = table.room() as u64;
+    Ok(page.get() + page.ceil(room).ok_or(Cause::NoRoom { size: room })?)
+}
+
+/// How many bytes the vDSO's mappings take together.
+pub fn vdso_size(plan: &Plan) -> u64 {
+    let target = plan.vdso.as_ref().map_or(0..0, VdsoPlan::target);
+    target.end - target.start
+}
+
+/// How many rows and bytes of data a table has at the most for such a plan and process.
+pub fn room(plan: &Plan, stack: &InitialStack, process: &Process) -> (usize, usize) {
+    const OTHERS: usize = 64;
+    const OTHER_DATA: usize = 4096;
+    let vdso = plan.vdso.as_ref().map_or(0, |vdso| 2 * vdso.pieces.len());
+    let (signals, closing) = (process.dispositions.capacity(), process.closing.capacity());
+    let rows = OTHERS + signals + closing + vdso + plan.operations.len();
+    let action = size_of::<[u64; 4]>();
+    (rows, OTHER_DATA + signals * action + stack.tables.len())
+}
+
+/// Fills the table. Allocates nothing, if it has [`room`].
+pub fn fill(
+    table: &mut Table,
+    host: &Host,
+    plan: &Plan,
+    stack: &InitialStack,
+    process: &Process,
+    places: &Places<'_>,
+) {
+    table.clear();
+    drop_signal_state(table, process);
+    drop_thread_state(table, process);
+    if plan.personality != host.personality {
+        table.must(
+            call::PERSONALITY,
+            &[u64::from(plan.personality).into()],
+            "the new program's personality",
+        );
+    }
+    close_on_exec(table, process);
+    memory::unmap_old(table, host, plan, process, places);
+    if let Some(vdso) = &plan.vdso {
+        memory::move_vdso(table, vdso, places.vdso_hop);
+    }
+    memory::place_stack(table, host, plan, places);
+    memory::map_image(table, plan, places);
+    memory::reserve(table, plan);
+    if plan.covers_stack_pointer() {
+        memory::write_stack_again(table, stack, places);
+    }
+    layout::set_layout(table, host, plan, stack, places);
+    close_own(table, places);
+    if let Some(inheritance) = &process.inheritance {
+        identity::inherit(table, inheritance);
+    }
+    if let Some(change) = places.change {
+        identity::become_user(table, change);
+        identity::enter_directory(table, change);
+    }
+    identity::set_secure(table, host, process);
+    identity::set_credentials(table, process);
+    identity::set_dumpable(table, host, process);
+    identity::set_name(table, places.comm);
+    if host.machine == Machine::X86_64 {
+        x86_64::reset(table);
+    }
+    let mask = table.words([process.signal_mask]);
+    let how = libc::SIG_SETMASK;
+    table.must(
+        call::RT_SIGPROCMASK,
+        &[how.into(), mask, 0.into(), 8.into()],
+        "the caller's mask: what is pending meets the new program",
+    );
+    if places.stop {
+        let pid = u64::from(process.pid);
+        table.must(
+            call::KILL,
+            &[pid.into(), libc::SIGSTOP.into()],
+            "stop before the first instruction",
+        );
+    }
+}
+
+/// In a table of descriptors of this process alone: another one that shared it keeps its own.
+fn close_on_exec(table: &mut Table, process: &Process) {
+    // Where a filter forbids it, there is hardly one that shares.
+    table.may(
+        call::UNSHARE,
+        &[libc::CLONE_FILES.into()],
+        "a descriptor table of its own: another process that shares it keeps its own",
+    );
+    for range in &process.closing {
+        let (first, last) = (*range.start(), *range.end());
+        if first == last {
+            table.may(call::CLOSE, &[first.into()], "close-on-exec descriptors");
+        } else {
+            table.may(
+                call::CLOSE_RANGE,
+                &[first.into(), last.into(), 0.into()],
+                "close-on-exec descriptors",
+            );
+        }
+    }
+}
+
+fn close_own(table: &mut Table, places: &Places<'_>) {
+    for descriptor in places.own.iter().flatten() {
+        table.may(
+            call::CLOSE,
+            &[(*descriptor).into()],
+            "the loader's own descriptor: all is mapped",
+        );
+    }
+    if let Some(descriptor) = places.inherited {
+        table.may(
+            call::FCNTL,
+            &[descriptor.into(), libc::F_SETFD.into(), 0.into()],
+            "the script stays open: its interpreter reads it",
+        );
+    }
+}
+
+fn drop_signal_state(table: &mut Table, process: &Process) {
+    const PR_SET_SYSCALL_USER_DISPATCH: i32 = 59;
+    table.may(
+        call::PRCTL,
+        &[PR_SET_SYSCALL_USER_DISPATCH.into(), 0.into()],
+        "system call user dispatch off",
+    );
+    for (signal, action) in &process.dispositions {
+        let action = table.words([
+            action.handler as u64,
+            action.flags,
+            action.restorer as u64,
+            action.mask,
+        ]);
+        table.must(
+            call::RT_SIGACTION,
+            &[(*signal).into(), action, 0.into(), 8.into()],
+            "handlers go with the old program",
+        );
+    }
+    // struct stack_t: address, flags, padding, size.
+    let disabled = table.words([0, libc::SS_DISABLE as u64, 0]);
+    table.must(
+        call::SIGALTSTACK,
+        &[disabled, 0.into()],
+        "the alternate signal stack goes with the old program",
+    );
+}
+
+/// What the kernel would write to, or act on, when this thread is preempted or exits.
+fn drop_thread_state(table: &mut Table, process: &Process) {
+    const RSEQ_FLAG_UNREGISTER: u64 = 1;
+    const ROBUST_LIST_HEAD_SIZE: u64 = 24;
+    if let Some(rseq) = &process.rseq {
+        let (size, signature) = (u64::from(rseq.size), u64::from(rseq.signature));
+        let arguments = [
+            rseq.address.into(),
+            size.into(),
+            RSEQ_FLAG_UNREGISTER.into(),
+            signature.into(),
+        ];
+        table.must(
+            call::RSEQ,
+            &arguments,
+            "the kernel would write to the old program's rseq area",
+        );
+    }
+    table.may(
+        call::SET_ROBUST_LIST,
+        &[0.into(), ROBUST_LIST_HEAD_SIZE.into()],
+        "the kernel would read the old program's list when the thread ends",
+    );
+    table.may(
+        call::SET_TID_ADDRESS,
+        &[0.into()],
+        "the kernel would write there when the thread ends",
+    );
+    table.may(
+        call::MUNLOCKALL,
+        &[],
+        "the new program's mappings are not locked",
+    );
+}

@@ -1,0 +1,19 @@
+//! What only x86-64 has and execve puts back: the bases of the segments `fs`, where the old program's thread-local storage was,
+//! and `gs`.
+
+use crate::table::{Call, Table};
+
+pub(super) fn reset(table: &mut Table) {
+    const ARCH_PRCTL: Call = Call {
+        number: 158,
+        name: "arch_prctl",
+    };
+    const ARCH_SET_GS: u64 = 0x1001;
+    const ARCH_SET_FS: u64 = 0x1002;
+    table.must(
+        ARCH_PRCTL,
+        &[ARCH_SET_FS.into(), 0.into()],
+        "no thread-local storage yet",
+    );
+    table.must(ARCH_PRCTL, &[ARCH_SET_GS.into(), 0.into()], "no gs base");
+}

@@ -1,0 +1,253 @@
+//! What the caller chooses about the layout, and whether it can be had.
+//!
+//! execve chooses everything itself, so that none of these refusals is one of execve's: each is an errno, and never a
+//! signal.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::auxv::{self, AT_SECURE};
+use crate::error::{AddressFault, Cause, ChoiceFault, Error};
+use crate::host::Host;
+use crate::image::{Image, Kind};
+
+use super::{Loadable, Plan, segments};
+
+/// What the caller chooses about the layout. What is left open goes where the kernel would put it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// Draw everything from this number, whatever is randomised on this machine: the same one gives the same layout.
+    pub seed: Option<u64>,
+    /// The first page of a position-independent program.
+    pub base: Option<u64>,
+    /// The first page of a position-independent interpreter.
+    pub interpreter_base: Option<u64>,
+    /// The vDSO's ELF header (`AT_SYSINFO_EHDR`).
+    pub vdso: Option<u64>,
+    /// The end of the stack.
+    pub stack_top: Option<u64>,
+    /// The stack pointer at the first instruction: the gap below the strings becomes as large as it has to be.
+    pub stack_pointer: Option<u64>,
+    /// The start of the heap.
+    pub brk: Option<u64>,
+    /// The end of what the kernel places: interpreter, vDSO and what the program maps later.
+    pub mmap_base: Option<u64>,
+    /// `AT_RANDOM`.
+    pub random: Option<[u8; 16]>,
+    /// Entries of the auxiliary vector, by tag, that are replaced or added.
+    pub auxv: Vec<(u64, u64)>,
+    /// No randomisation, and `ADDR_NO_RANDOMIZE` for the new program.
+    pub no_randomize: bool,
+}
+
+/// A part of the layout whose address can be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Anchor {
+    /// The program.
+    Base,
+    /// Its interpreter.
+    InterpreterBase,
+    /// The vDSO.
+    Vdso,
+    /// The end of the stack.
+    StackTop,
+    /// The stack pointer.
+    StackPointer,
+    /// The heap.
+    Brk,
+    /// The end of the area of mappings.
+    MmapBase,
+}
+
+impl fmt::Display for Anchor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Base => "the program's base",
+            Self::InterpreterBase => "the interpreter's base",
+            Self::Vdso => "the vDSO",
+            Self::StackTop => "the top of the stack",
+            Self::StackPointer => "the stack pointer",
+            Self::Brk => "the start of the heap",
+            Self::MmapBase => "the base of the mappings",
+        })
+    }
+}
+
+impl Choices {
+    /// These choices with those of `other` in their place, where it makes one.
+    #[must_use]
+    pub fn overridden_by(&self, other: &Self) -> Self {
+        let mut auxv = self.auxv.clone();
+        auxv.extend_from_slice(&other.auxv);
+        Self {
+            seed: other.seed.or(self.seed),
+            base: other.base.or(self.base),
+            interpreter_base: other.interpreter_base.or(self.interpreter_base),
+            vdso: other.vdso.or(self.vdso),
+            stack_top: other.stack_top.or(self.stack_top),
+            stack_pointer: other.stack_pointer.or(self.stack_pointer),
+            brk: other.brk.or(self.brk),
+            mmap_base: other.mmap_base.or(self.mmap_base),
+            random: other.random.or(self.random),
+            auxv,
+            no_randomize: other.no_randomize || self.no_randomize,
+        }
+    }
+
+    /// Whether any address is chosen.
+    pub(super) fn choose_addresses(&self) -> bool {
+        self.seed.is_some() || self.addresses().any(|(_, address)| address.is_some())
+    }
+
+    /// Without the addresses, for asking whether they are what a program is refused for.
+    fn without_addresses(&self) -> Self {
+        Self {
+            random: self.random,
+            auxv: self.auxv.clone(),
+            no_randomize: self.no_randomize,
+            ..Self::default()
+        }
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = (Anchor, Option<u64>)> {
+        [
+            (Anchor::Base, self.base),
+            (Anchor::InterpreterBase, self.interpreter_base),
+            (Anchor::Vdso, self.vdso),
+            (Anchor::StackTop, self.stack_top),
+            (Anchor::StackPointer, self.stack_pointer),
+            (Anchor::Brk, self.brk),
+            (Anchor::MmapBase, self.mmap_base),
+        ]
+        .into_iter()
+    }
+
+    /// What can be told before anything is placed.
+    pub(super) fn check(
+        &self,
+        host: &Host,
+        program: &Loadable,
+        interpreter: Option<&Loadable>,
+    ) -> Result<(), Cause> {
+        for (anchor, address) in self.addresses() {
+            if let Some(address) = address {
+                check_address(anchor, address, host)?;
+            }
+        }
+        if let Some(base) = self.base {
+            check_movable(Anchor::Base, base, &program.image, host)?;
+        }
+        if let Some(base) = self.interpreter_base {
+            let nothing = fault(Anchor::InterpreterBase, base, AddressFault::NoInterpreter);
+            let interpreter = interpreter.ok_or(nothing)?;
+            check_movable(Anchor::InterpreterBase, base, &interpreter.image, host)?;
+        }
+        self.auxv
+            .iter()
+            .try_for_each(|&(tag, value)| check_entry(tag, value, host))
+    }
+
+    /// What only shows once everything has its place.
+    pub(super) fn check_plan(&self, plan: &Plan) -> Result<(), Cause> {
+        let overlap = |anchor, address, range: Range<u64>| {
+            let Range { start, end } = range;
+            Err(fault(anchor, address, AddressFault::Overlap { start, end }))
+        };
+        let stack = &plan.stack.range;
+        for range in plan.image_ranges() {
+            let meets = range.start < stack.end && stack.start < range.end;
+            if let Some(top) = self.stack_top.filter(|_| meets) {
+                return overlap(Anchor::StackTop, top, range);
+            }
+        }
+        if let Some(brk) = self.brk
+            && let Some(range) = plan.ranges().find(|range| range.contains(&brk))
+        {
+            return overlap(Anchor::Brk, brk, range);
+        }
+        Ok(())
+    }
+
+    /// Plans with these choices by `plan`. Where that ends as execve would kill, and does not without the chosen
+    /// addresses, they are the reason, and nobody is to be killed.
+    pub(super) fn blamed(
+        &self,
+        plan: impl Fn(&Self) -> Result<Plan, Error>,
+    ) -> Result<Plan, Error> {
+        let error = match plan(self) {
+            Err(error) if error.signal().is_some() && self.choose_addresses() => error,
+            result => return result,
+        };
+        if plan(&self.without_addresses()).is_err() {
+            return Err(error);
+        }
+        let cause = Box::new(error.cause().clone());
+        let fault = ChoiceFault::Placement { cause };
+        Err(Error::new(error.subject().clone(), Cause::Choice { fault }))
+    }
+}
+
+pub(super) fn fault(anchor: Anchor, address: u64, fault: AddressFault) -> Cause {
+    let fault = ChoiceFault::Address {
+        anchor,
+        address,
+        fault,
+    };
+    Cause::Choice { fault }
+}
+
+/// The stack pointer is aligned as for a call; everything else starts or ends with a page.
+fn check_address(anchor: Anchor, address: u64, host: &Host) -> Result<(), Cause> {
+    let (lowest, highest) = match anchor {
+        Anchor::StackTop | Anchor::MmapBase => (host.lowest_hint, host.machine.stack_top()),
+        _ => (host.lowest_hint, host.task_size - host.page_size.get()),
+    };
+    let multiple = if anchor == Anchor::StackPointer {
+        16
+    } else {
+        host.page_size.get()
+    };
+    if !address.is_multiple_of(multiple) {
+        return Err(fault(anchor, address, AddressFault::Unaligned { multiple }));
+    }
+    if !(lowest..=highest).contains(&address) {
+        return Err(fault(
+            anchor,
+            address,
+            AddressFault::Outside { lowest, highest },
+        ));
+    }
+    Ok(())
+}
+
+/// A file of fixed addresses lies where it lies; to ask for just that is no mistake.
+fn check_movable(anchor: Anchor, base: u64, image: &Image, host: &Host) -> Result<(), Cause> {
+    let Some(first) = image
+        .segments
+        .first()
+        .filter(|_| image.kind == Some(Kind::Exec))
+    else {
+        return Ok(());
+    };
+    let at = segments::file_range(first, 0, host.page_size)?.start;
+    if at == base {
+        Ok(())
+    } else {
+        Err(fault(anchor, base, AddressFault::Fixed { at }))
+    }
+}
+
+fn check_entry(tag: u64, value: u64, host: &Host) -> Result<(), Cause> {
+    let reason = match auxv::whose(tag) {
+        auxv::Whose::End => "it ends the vector",
+        auxv::Whose::Load => "it says where the program really is",
+        auxv::Whose::Stack => "it points into the new stack",
+        auxv::Whose::Anybody if tag == AT_SECURE && value == 0 && host.ids.secure() => {
+            "real and effective ids differ"
+        }
+        auxv::Whose::Anybody => return Ok(()),
+    };
+    let fault = ChoiceFault::AuxvEntry { tag, reason };
+    Err(Cause::Choice { fault })
+}

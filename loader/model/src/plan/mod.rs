@@ -1,0 +1,325 @@
+//! Where everything goes: the load of a program, computed without touching anything.
+//!
+//! The kernel does these steps after its point of no return, so what fails here kills the process there
+//! ([`Cause::signal`](crate::error::Cause::signal)). Linux: `load_elf_binary`, `load_elf_interp` and `elf_load` in fs/binfmt_elf.c as of 6.10 and
+//! later, `setup_arg_pages` in fs/exec.c, `map_vdso` in arch/x86/entry/vdso/vma.c.
+
+mod choices;
+mod later;
+mod layout;
+mod limits;
+mod observed;
+mod place;
+mod segments;
+
+use std::ops::Range;
+
+use crate::arguments::Arguments;
+use crate::error::{Error, Subject};
+use crate::host::{Host, Randomize, personality};
+use crate::image::{Image, Permissions};
+use crate::space::AddressSpace;
+use crate::stack::StackFrame;
+
+pub use choices::{Anchor, Choices};
+pub use later::LaterMappings;
+use layout::Layout;
+pub use limits::MemoryKind;
+pub use observed::Observed;
+pub use place::{area, effective_host, outermost_area};
+pub use segments::{alignment, total_size};
+
+/// A parsed file with what planning needs to know of the file itself.
+#[derive(Clone, Debug)]
+pub struct Loadable {
+    /// Its headers.
+    pub image: Image,
+    /// What an error about it says it is about.
+    pub subject: Subject,
+    /// Its size in bytes.
+    pub file_size: u64,
+    /// Whether its file system aligns large mappings for huge pages.
+    pub aligned_for_huge_pages: bool,
+}
+
+/// One of the two files of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum File {
+    /// The program.
+    Program,
+    /// The file that its `PT_INTERP` names.
+    Interpreter,
+}
+
+/// One step of mapping an image, in the kernel's order. Later ones may replace what earlier ones mapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A private mapping of a file.
+    MapFile {
+        /// Addresses, in whole pages.
+        range: Range<u64>,
+        /// Protection.
+        permissions: Permissions,
+        /// Which file.
+        file: File,
+        /// Offset in it, a multiple of the page size.
+        offset: u64,
+        /// Which program header.
+        segment: usize,
+    },
+    /// Private anonymous memory.
+    MapAnonymous {
+        /// Addresses, in whole pages.
+        range: Range<u64>,
+        /// Protection.
+        permissions: Permissions,
+    },
+    /// Nothing: what was mapped here before goes.
+    Unmap {
+        /// Addresses, in whole pages.
+        range: Range<u64>,
+    },
+    /// Zeros from the end of a segment's bytes to the end of their page.
+    Zero {
+        /// Addresses, within one page.
+        range: Range<u64>,
+    },
+}
+
+impl Operation {
+    /// The addresses that it changes.
+    pub fn range(&self) -> &Range<u64> {
+        match self {
+            Self::MapFile { range, .. }
+            | Self::MapAnonymous { range, .. }
+            | Self::Unmap { range }
+            | Self::Zero { range } => range,
+        }
+    }
+
+    /// Whether what it makes can be written; what it only writes can.
+    fn is_writable(&self) -> bool {
+        match self {
+            Self::MapFile { permissions, .. } | Self::MapAnonymous { permissions, .. } => {
+                permissions.write
+            }
+            Self::Unmap { .. } => false,
+            Self::Zero { .. } => true,
+        }
+    }
+}
+
+/// Where one of the two files goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// What is added to the addresses in the file (modulo 2^64).
+    pub bias: u64,
+    /// The first instruction, with the bias.
+    pub entry: u64,
+}
+
+/// The stack's mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StackPlan {
+    /// Addresses, in whole pages.
+    pub range: Range<u64>,
+    /// Whether it is executable.
+    pub executable: bool,
+    /// Where things go on it.
+    pub frame: StackFrame,
+    /// What `AT_RANDOM` points to.
+    pub random: [u8; 16],
+}
+
+/// Where the vDSO's mappings go, which stay in the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VdsoPlan {
+    /// Where they are now.
+    pub pieces: Vec<Range<u64>>,
+    /// Where the first one goes; the others keep their distance from it.
+    pub to: u64,
+    /// Where the vDSO's ELF header will be.
+    pub header: u64,
+}
+
+impl VdsoPlan {
+    /// Where they are now, together.
+    pub fn from(&self) -> Range<u64> {
+        let start = self.pieces.first().map_or(0, |piece| piece.start);
+        let end = self.pieces.last().map_or(0, |piece| piece.end);
+        start..end
+    }
+
+    /// Where they will be, together.
+    pub fn target(&self) -> Range<u64> {
+        let from = self.from();
+        self.to..self.to + (from.end - from.start)
+    }
+}
+
+/// The address ranges that the kernel keeps for a program and shows in /proc/PID/stat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// The lowest executable segment.
+    pub start_code: u64,
+    /// The end of the highest executable segment's bytes.
+    pub end_code: u64,
+    /// The highest segment.
+    pub start_data: u64,
+    /// The highest end of a segment's bytes.
+    pub end_data: u64,
+}
+
+/// The load of a program: every address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The program.
+    pub program: Load,
+    /// Its interpreter.
+    pub interpreter: Option<Load>,
+    /// The mappings, in the order in which they are made.
+    pub operations: Vec<Operation>,
+    /// `AT_PHDR`.
+    pub program_headers: u64,
+    /// Code and data.
+    pub bounds: Bounds,
+    /// Where the heap starts.
+    pub brk: u64,
+    /// The stack.
+    pub stack: StackPlan,
+    /// The vDSO, where there is one.
+    pub vdso: Option<VdsoPlan>,
+    /// personality(2) of the new program.
+    pub personality: u32,
+    /// Where the kernel puts what the program maps later.
+    pub later: LaterMappings,
+}
+
+impl Plan {
+    /// Plans the load of `program` with `interpreter` on `host`.
+    ///
+    /// `touched` is what the strings take of the stack, see [`crate::arguments::ArgumentSpace::touched`].
+    ///
+    /// # Errors
+    ///
+    /// Everything for which execve kills the process; choices that cannot be had.
+    pub fn new(
+        host: &Host,
+        program: &Loadable,
+        interpreter: Option<&Loadable>,
+        arguments: &Arguments,
+        touched: u64,
+        choices: &Choices,
+    ) -> Result<Self, Error> {
+        choices.check(host, program, interpreter)?;
+        let plan = choices.blamed(|choices| {
+            let seeded = choices.seed.map(|seed| place::seeded(host, seed));
+            let host = seeded.as_ref().unwrap_or(host);
+            Self::placed(host, program, interpreter, (arguments, touched), choices)
+        })?;
+        choices.check_plan(&plan)?;
+        Ok(plan)
+    }
+
+    fn placed(
+        host: &Host,
+        program: &Loadable,
+        interpreter: Option<&Loadable>,
+        (arguments, touched): (&Arguments, u64),
+        choices: &Choices,
+    ) -> Result<Self, Error> {
+        let randomize = if choices.no_randomize {
+            Randomize::Nothing
+        } else {
+            host.randomize
+        };
+        let area = place::area(host, choices, randomize);
+        let personality = personality_after(host, choices);
+        let stack = place::stack(host, &program.image, arguments, touched, choices)?;
+        let mut layout = Layout::new(host, area, choices, &stack)?;
+        let (loaded, loaded_interpreter) = layout.place_images(program, interpreter, randomize)?;
+        let vdso = layout.place_vdso()?;
+        layout.map_page_zero(personality);
+        place::check_stack(&stack, &layout.operations)?;
+        let brk = place::brk(
+            host,
+            &program.image,
+            loaded.bias,
+            interpreter.is_some(),
+            randomize,
+        );
+        Ok(Self {
+            program: loaded,
+            interpreter: loaded_interpreter,
+            program_headers: place::program_headers(&program.image, loaded.bias),
+            bounds: place::bounds(&program.image, loaded.bias),
+            brk: choices.brk.unwrap_or(brk),
+            stack,
+            vdso,
+            personality,
+            later: layout.later(choices),
+            operations: layout.operations,
+        })
+    }
+
+    /// The new program's first instruction.
+    pub fn entry(&self) -> u64 {
+        self.interpreter.unwrap_or(self.program).entry
+    }
+
+    /// `AT_BASE`.
+    pub fn interpreter_bias(&self) -> u64 {
+        self.interpreter.map_or(0, |load| load.bias)
+    }
+
+    /// Everything the new program takes: image, interpreter, stack and vDSO, and what is kept free of later mappings.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
+        self.image_ranges()
+            .chain([self.stack.range.clone()])
+            .chain(self.vdso.as_ref().map(VdsoPlan::target))
+            .chain(self.later.reserved().iter().cloned())
+    }
+
+    /// The mappings of program and interpreter.
+    pub fn image_ranges(&self) -> impl Iterator<Item = Range<u64>> {
+        let range = |operation: &Operation| match operation {
+            Operation::MapFile { range, .. } | Operation::MapAnonymous { range, .. } => {
+                Some(range.clone())
+            }
+            Operation::Zero { .. } | Operation::Unmap { .. } => None,
+        };
+        self.operations.iter().filter_map(range)
+    }
+
+    /// Whether a segment lies where the kernel writes argc, pointers and auxiliary vector, which it does last.
+    pub fn covers_stack_pointer(&self) -> bool {
+        let frame = &self.stack.frame;
+        let tables = frame.sp - 8..frame.tables_end;
+        self.operations.iter().any(|operation| match operation {
+            Operation::MapFile { range, .. }
+            | Operation::MapAnonymous { range, .. }
+            | Operation::Unmap { range } => range.start < tables.end && tables.start < range.end,
+            Operation::Zero { .. } => false,
+        })
+    }
+
+    /// How much address space the new program takes, in bytes.
+    pub fn memory_size(&self) -> u64 {
+        let mut space = AddressSpace::default();
+        self.ranges().for_each(|range| space.place(range, ()));
+        space
+            .regions()
+            .map(|(range, ())| range.end - range.start)
+            .sum()
+    }
+}
+
+/// personality(2) of the new program.
+fn personality_after(host: &Host, choices: &Choices) -> u32 {
+    let kept = host.personality & !personality::READ_IMPLIES_EXEC;
+    if choices.no_randomize {
+        kept | personality::ADDR_NO_RANDOMIZE
+    } else {
+        kept
+    }
+}

@@ -1,0 +1,24 @@
+//! /proc/PID/task/TID/status, read.
+
+use std::ffi::CStr;
+
+use nix::errno::Errno;
+
+use crate::error::Cause;
+use crate::procfs::lines;
+use crate::status::Status;
+
+/// The calling thread's. Allocates nothing.
+pub(crate) fn current() -> Result<Status, Cause> {
+    of(c"/proc/thread-self/status").map_err(|errno| Cause::System {
+        call: "/proc/thread-self/status",
+        errno,
+    })
+}
+
+/// That of the thread whose file this is. Allocates nothing.
+pub(crate) fn of(path: &CStr) -> Result<Status, Errno> {
+    let mut status = Status::default();
+    lines(path, &mut [0; 2048], |line| status.take(line))?;
+    Ok(status)
+}
