@@ -203,7 +203,7 @@ packages: ## Pack the crates as they are published, in target/package, and check
 	for crate in $(PACKED)/*; do (cd $$crate && ls README.md LICENSE-MIT LICENSE-APACHE >/dev/null) || exit 1; done
 	cp Cargo.lock $(PACKED)
 	printf '[workspace]\nmembers = ["*-$(VERSION)"]\nresolver = "3"\n[patch.crates-io]\n%s\n' \
-		"$$(for crate in loader model; do echo "supplant-$$crate = { path = \"supplant-$$crate-$(VERSION)\" }"; done)" \
+		"$$(for crate in inspect loader model; do echo "supplant-$$crate = { path = \"supplant-$$crate-$(VERSION)\" }"; done)" \
 		>$(PACKED)/Cargo.toml
 	cargo check --workspace --offline --manifest-path $(PACKED)/Cargo.toml --target-dir target
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use supplant_loader::snapshot::diff::diff as compare;
-use supplant_loader::trace::explain;
+use supplant_inspect::snapshot::diff::diff as compare;
+use supplant_inspect::trace::explain;
 
 use crate::compare::{Comparison, EQUAL, NOT_COMPARED, Outcome, section};
 use crate::layout::compared;

@@ -6,11 +6,11 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context as _, bail};
-use supplant_loader::auxv::AT_RANDOM;
-use supplant_loader::core_file::CoreFile;
-use supplant_loader::layout::{Evidence, Origin};
-use supplant_loader::machine;
-use supplant_loader::plan::{Choices, Observed};
+use supplant_inspect::layout::{Evidence, Origin};
+use supplant_model::auxv::AT_RANDOM;
+use supplant_model::core_file::CoreFile;
+use supplant_model::machine;
+use supplant_model::plan::{Choices, Observed};
 
 use crate::layout::look;
 use crate::subject::Subject;
@@ -43,7 +43,7 @@ fn observed(text: &OsStr) -> anyhow::Result<Observed> {
 fn of_core(path: &OsStr) -> anyhow::Result<Observed> {
     let file = File::open(path).map_err(|error| told(&error))?;
     let core = CoreFile::parse(&file)?;
-    if core.machine != supplant_loader::MACHINE.number() {
+    if core.machine != supplant_inspect::MACHINE.number() {
         bail!(
             "a core file of another machine: {}",
             machine::name(core.machine)

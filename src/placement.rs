@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 use supplant_loader::Command;
-use supplant_loader::auxv::tag_by_name;
+use supplant_model::auxv::tag_by_name;
 
 use crate::layout_from;
 

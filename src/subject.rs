@@ -12,12 +12,12 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use anyhow::{Context as _, bail};
 use nix::errno::Errno;
+use supplant_inspect::layout::Origin;
+use supplant_inspect::snapshot::{Facts, Snapshot, VERSION};
+use supplant_inspect::trace::{Started, Stopped, Streams, by_kernel_with, by_us, capture};
 use supplant_loader::Command;
-use supplant_loader::arguments::Arguments;
-use supplant_loader::layout::Origin;
 use supplant_loader::search;
-use supplant_loader::snapshot::{Facts, Snapshot, VERSION};
-use supplant_loader::trace::{Started, Stopped, Streams, by_kernel_with, by_us, capture};
+use supplant_model::arguments::Arguments;
 
 use crate::told::named;
 

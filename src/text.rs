@@ -126,7 +126,7 @@ pub(crate) fn fitted(text: &str, room: usize) -> String {
 
 /// Control characters, as they may stand in file names, in a form that does nothing to a terminal.
 pub(crate) fn printable(text: &str) -> String {
-    supplant_loader::layout::printable(text.as_bytes())
+    supplant_inspect::layout::printable(text.as_bytes())
 }
 
 /// To standard output, in colour where it shows colours. A closed pipe ends the printing, and nothing else.

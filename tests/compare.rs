@@ -7,10 +7,10 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use supplant_loader::arguments::Arguments;
-use supplant_loader::snapshot::symbols::Symbols;
-use supplant_loader::snapshot::{Snapshot, Value, diff::diff};
-use supplant_loader::trace::{Started, by_kernel, by_us, capture};
+use supplant_inspect::snapshot::symbols::Symbols;
+use supplant_inspect::snapshot::{Snapshot, Value, diff::diff};
+use supplant_inspect::trace::{Started, by_kernel, by_us, capture};
+use supplant_model::arguments::Arguments;
 use support::comparing::{assert_tells, compare, supplant, text};
 use support::system::needs_tracing;
 use support::trials::ignore;

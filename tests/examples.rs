@@ -29,7 +29,7 @@ fn main() {
         ("tiny_shell", the_tiny_shell_does_what_sh_does),
     ];
     let trials = trials.map(|(name, run)| {
-        let missing = "`cargo build --package supplant-loader --examples`";
+        let missing = "`cargo build --workspace --examples`";
         let missing = (!path(name).exists()).then_some(missing);
         trial(format!("example_{name}"), missing, move || run(name))
     });

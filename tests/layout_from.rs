@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use supplant_loader::auxv::{AT_RANDOM, Auxv};
+use supplant_model::auxv::{AT_RANDOM, Auxv};
 use support::system::no_core_files;
 use support::trials::trial;
 use support::{Call, Ending, Outcome, builds, scratch, test_binaries};

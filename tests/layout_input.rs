@@ -5,6 +5,8 @@ mod support;
 use std::fs;
 use std::process::Command;
 
+use supplant_inspect::layout::from_plan::of_prepared;
+
 use support::elf::Elf;
 use support::layouts::{core_and_maps, json, layout};
 use support::trials::ignore;
@@ -125,8 +127,8 @@ fn a_process_that_may_not_be_read_is_told_with_the_errno() {
 }
 
 fn a_core_file_cut_anywhere_is_read_or_refused() {
-    use supplant_loader::core_file::CoreFile;
-    use supplant_loader::layout::{Layout, from_core::of_core};
+    use supplant_inspect::layout::{Layout, from_core::of_core};
+    use supplant_model::core_file::CoreFile;
     let directory = scratch();
     let core = core_and_maps(directory.path());
     let bytes = fs::read(core).expect("it was just written");
@@ -145,7 +147,7 @@ fn a_core_file_cut_anywhere_is_read_or_refused() {
 
 /// A program with random bytes in its headers and tables, mapped where it is when it is whole.
 fn garbage_in_headers_and_tables_is_drawn() {
-    use supplant_loader::layout::{Binary, Layout, symbols::nearest};
+    use supplant_inspect::layout::{Binary, Layout, symbols::nearest};
     let path = fs::canonicalize("/bin/true").expect("it is there");
     let name = path.to_str().expect("a plain path");
     let whole = fs::read(&path).expect("it may be read");
@@ -154,7 +156,7 @@ fn garbage_in_headers_and_tables_is_drawn() {
     let prepared = supplant_loader::Command::new(&path)
         .prepare()
         .expect("it can be planned");
-    let mut evidence = prepared.evidence("garbage").expect("it has mappings");
+    let mut evidence = of_prepared(&prepared, "garbage").expect("it has mappings");
     let mut state = 1_u64;
     let mut random = |below: usize| {
         state ^= state << 13;

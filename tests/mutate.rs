@@ -10,12 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use supplant_inspect::snapshot::Facts;
+use supplant_inspect::snapshot::Snapshot;
+use supplant_inspect::snapshot::diff::diff;
+use supplant_inspect::trace::{Started, by_kernel, by_us, capture};
 use supplant_loader::Command;
-use supplant_loader::arguments::Arguments;
-use supplant_loader::snapshot::Facts;
-use supplant_loader::snapshot::Snapshot;
-use supplant_loader::snapshot::diff::diff;
-use supplant_loader::trace::{Started, by_kernel, by_us, capture};
+use supplant_model::arguments::Arguments;
 use support::elf::write_executable;
 use support::{scratch, test_binaries, without_randomization};
 

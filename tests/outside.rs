@@ -138,9 +138,11 @@ fn lay_out(place: &Path) -> io::Result<()> {
             .args([
                 "package",
                 "--package",
-                "supplant-model",
+                "supplant-inspect",
                 "--package",
                 "supplant-loader",
+                "--package",
+                "supplant-model",
                 "--no-verify",
                 "--allow-dirty",
                 "--offline",
@@ -152,6 +154,7 @@ fn lay_out(place: &Path) -> io::Result<()> {
     for (package, folder) in [
         ("supplant-loader", "loader"),
         ("supplant-loader", "other"),
+        ("supplant-inspect", "inspect"),
         ("supplant-model", "model"),
     ] {
         let name = format!("{package}-{}", env!("CARGO_PKG_VERSION"));

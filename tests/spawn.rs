@@ -15,7 +15,8 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use supplant_loader::{Cause, Command};
+use supplant_loader::Command;
+use supplant_model::error::Cause;
 use support::alike::{program, script};
 use support::scratch;
 use support::system::{apply, filter};

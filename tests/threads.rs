@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::Resource;
 use nix::sys::signal::SigSet;
-use supplant_loader::{Cause, Command};
+use supplant_loader::Command;
+use supplant_model::error::Cause;
 use support::alike::{alike, forked, program, told};
 use support::system::{address, block, forbid, prctl, set_action, system_call};
 use support::{Call, Ending};

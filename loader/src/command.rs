@@ -22,8 +22,6 @@ use crate::memory_file::memory_file;
 use crate::open::{Leniency, Opened, Opening, open_program};
 use crate::plan::Choices;
 use crate::prepared::Prepared;
-#[cfg(feature = "inspect")]
-use crate::preview::Preview;
 use crate::search;
 use crate::setting::{Setting, Settled};
 use crate::source::Source;
@@ -245,7 +243,7 @@ impl Command {
         Ok(Prepared {
             name: Some(self.program.clone()),
             setting: self.setting.clone(),
-            ..self.prepare_on(host, settled)?
+            ..self.prepare_settled(host, settled)?
         })
     }
 
@@ -253,18 +251,18 @@ impl Command {
         error.of(self.get_program())
     }
 
-    /// What loading the program on another host would do: its files are opened here, and nothing is tried.
+    /// The same for another host: files are opened here, and nothing is tried.
     ///
     /// # Errors
     ///
     /// As [`prepare`](Self::prepare), by the rules of that host.
-    #[cfg(feature = "inspect")]
-    pub fn preview_on(&self, host: Host) -> Result<Preview, Error> {
-        self.prepare_on(host, Settled::NONE)
-            .map(Prepared::preview_elsewhere)
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    pub fn prepare_on(&self, host: Host) -> Result<Prepared, Error> {
+        self.prepare_settled(host, Settled::NONE)
     }
 
-    fn prepare_on(&self, host: Host, settled: Settled) -> Result<Prepared, Error> {
+    fn prepare_settled(&self, host: Host, settled: Settled) -> Result<Prepared, Error> {
         let prepared = self.open_and_plan(host, &settled)?;
         Ok(Prepared {
             settled,

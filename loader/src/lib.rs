@@ -37,21 +37,11 @@
 //! [`Call`] is execve(2) and execveat(2) with their arguments, flags and order of checks: no search in `PATH`, and nothing
 //! changed about signals. [`Error::signal`] says where the kernel would kill instead of answering, and [`die_by`] does so.
 //!
-//! # Features
+//! # What it is made of
 //!
-//! | feature | what it adds | dependencies |
-//! |---|---|---|
-//! | `exec`, the default | all of the above | supplant-model (goblin, thiserror), libc, log, memmap2, nix |
-//! | `trace` | the stages; `snapshot` and `trace`: programs started under ptrace(2), looked at and compared | serde |
-//! | `layout` | `layout`: where everything lies in the memory of a process, and why | |
-//! | `inspect` | `check`, `preview`, `notation`: loads that are looked at and not done; hosts from files | serde_json |
-//!
-//! Each has those before it. Only what `exec` makes public is to be relied on, by the rules of semantic versioning; what the
-//! others add is for the `supplant` command and for people who look inside, and may change in any release.
-//!
-//! The stages are plain data and functions without I/O: an `image::Image` is read from the headers of a file, a `plan::Plan`
-//! says where everything goes on a `host::Host`, a `stack::InitialStack` holds the bytes of the new stack, and a
-//! `table::Table` the system calls that replace the program.
+//! The stages (image, plan, stack, table) are plain data and functions without I/O, in the crate `supplant-model`. Loads that are
+//! looked at and not done, layouts and the comparison with the kernel are in `supplant-inspect`, which takes from here what the
+//! feature `internals` opens. Neither that feature nor those crates are to be relied on: they may change in any release.
 //!
 //! Examples are in the folder `examples`, from an exec to a tiny shell.
 //!
@@ -59,13 +49,8 @@
 //! [`Child`]: std::process::Child
 
 #![cfg_attr(
-    not(feature = "trace"),
-    allow(
-        dead_code,
-        unreachable_pub,
-        unused_imports,
-        reason = "what only the features look at"
-    )
+    not(feature = "internals"),
+    allow(dead_code, unreachable_pub, reason = "what supplant-inspect looks at")
 )]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
@@ -73,28 +58,10 @@ compile_error!("supplant-loader is for 64-bit Linux");
 
 pub mod search;
 
-// The stages, and what the other features look at: open with these features, and without a promise.
-#[cfg(not(feature = "trace"))]
 use supplant_model::{
-    arguments, auxv, core_file, host, image, machine, maps, page, plan, script, space, stack, table,
+    arguments, auxv, difference, error, handover, host, identity, image, machine, maps, page, plan,
+    process, randomness, script, space, stack, status, table,
 };
-#[cfg(feature = "trace")]
-pub use supplant_model::{
-    arguments, auxv, core_file, host, image, machine, maps, page, plan, script, space, stack, table,
-};
-use supplant_model::{difference, error, handover, identity, process, randomness, status};
-#[cfg(feature = "inspect")]
-pub mod check;
-#[cfg(feature = "layout")]
-pub mod layout;
-#[cfg(feature = "inspect")]
-pub mod notation;
-#[cfg(feature = "inspect")]
-pub mod preview;
-#[cfg(feature = "trace")]
-pub mod snapshot;
-#[cfg(feature = "trace")]
-pub mod trace;
 
 #[cfg(test)]
 mod allocations;
@@ -120,16 +87,40 @@ mod streams;
 mod sys;
 mod threads;
 
-#[cfg(feature = "trace")]
-pub use arch::MACHINE;
 pub use arguments::{BadAddress, Strings};
 pub use call::Call;
 pub use command::{Command, CommandArgs, CommandEnvs};
 pub use difference::Difference;
-#[cfg(feature = "trace")]
-pub use error::{AddressFault, Cause, ChoiceFault, Field, Privilege, SegmentFault};
 pub use error::{Error, Subject};
-#[cfg(feature = "trace")]
-pub use now::{fresh_randomness, this_host};
 pub use prepared::Prepared;
 pub use sys::die_by;
+
+/// What `supplant-inspect` needs, and nobody else is to rely on.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::arch::MACHINE;
+    pub use crate::now::{fresh_randomness, this_host};
+    pub use crate::prepared::Parts;
+    pub use crate::search;
+
+    /// Opening files as execve does.
+    pub mod open {
+        pub use crate::open::{OpenFile, Opened, check_type, open_for_reading};
+    }
+
+    /// Files whose bits would change who runs them.
+    pub mod set_id {
+        pub use crate::set_id::{GROUP_EXECUTE, has_capabilities, ignored_by_kernel};
+    }
+
+    /// Questions to the kernel.
+    pub mod sys {
+        pub use crate::sys::{execute_check_at, prctl_get};
+    }
+
+    /// The names of files.
+    pub mod source {
+        pub use crate::source::Name;
+    }
+}

@@ -59,27 +59,34 @@ impl Opening<'static> {
 
 /// A file that is ready to be mapped.
 #[derive(Debug)]
-pub(crate) struct OpenFile {
-    pub(crate) file: File,
-    pub(crate) loadable: Loadable,
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
+pub struct OpenFile {
+    /// The open file.
+    pub file: File,
+    /// What planning needs of it.
+    pub loadable: Loadable,
+    /// Where it is.
+    pub device: u64,
+    /// Which file it is there.
+    pub inode: u64,
     /// Its set-id bits count, whether or not they change an id.
-    pub(crate) set_id: bool,
+    pub set_id: bool,
 }
 
 /// Everything that was opened for one program. The files are shared by its copies.
 #[derive(Clone, Debug)]
-pub(crate) struct Opened {
-    pub(crate) program: Arc<OpenFile>,
-    pub(crate) interpreter: Option<Arc<OpenFile>>,
+pub struct Opened {
+    /// The ELF file that runs in the end.
+    pub program: Arc<OpenFile>,
+    /// Its ELF interpreter.
+    pub interpreter: Option<Arc<OpenFile>>,
     /// The `#!` lines on the way to it, each with the name of its script.
     rewrites: Vec<(ScriptLine, CString)>,
     /// The final argument vector: scripts have rewritten it.
-    pub(crate) arguments: Arguments,
-    pub(crate) space: ArgumentSpace,
+    pub arguments: Arguments,
+    /// What the strings take.
+    pub space: ArgumentSpace,
     /// The new program's name in /proc/PID/comm.
-    pub(crate) comm: Vec<u8>,
+    pub comm: Vec<u8>,
     /// The source where it is a memory file of the loader's.
     memory: Option<Arc<File>>,
     /// The source where it is a descriptor that the caller gave away: a script's interpreter opens it by its number.
@@ -316,7 +323,12 @@ impl DescriptorPath {
     }
 }
 
-pub(crate) fn check_type(status: &FileStat) -> Result<(), Cause> {
+/// Refuses what is no regular file.
+///
+/// # Errors
+///
+/// `EACCES`; `ELOOP` for a symbolic link.
+pub fn check_type(status: &FileStat) -> Result<(), Cause> {
     let file_type = match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
         SFlag::S_IFREG => return Ok(()),
         SFlag::S_IFDIR => "a directory",
@@ -368,7 +380,11 @@ pub(crate) fn check_execute(place: &OwnedFd) -> Result<(), Errno> {
 }
 
 /// By the path once more, or where that now leads elsewhere through the place itself.
-pub(crate) fn open_for_reading(
+///
+/// # Errors
+///
+/// `EACCES` without the right to read it; those of openat(2).
+pub fn open_for_reading(
     place: &OwnedFd,
     name: Name<'_>,
     status: &FileStat,

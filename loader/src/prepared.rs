@@ -13,6 +13,8 @@ use crate::open::Opened;
 use crate::plan::{Choices, Plan};
 use crate::setting::{Setting, Settled};
 use crate::stack::InitialStack;
+#[cfg(feature = "internals")]
+use crate::table::{Row, Table};
 
 /// A program that is opened and planned, ready to be run.
 #[derive(Debug)]
@@ -28,6 +30,22 @@ pub struct Prepared {
     pub(crate) opened: Opened,
     pub(crate) plan: Plan,
     pub(crate) stack: InitialStack,
+}
+
+/// What a program is prepared from, and what for.
+#[cfg(feature = "internals")]
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The machine and the process.
+    pub host: &'a Host,
+    /// What was asked for.
+    pub choices: &'a Choices,
+    /// The files.
+    pub opened: &'a Opened,
+    /// Where everything goes.
+    pub plan: &'a Plan,
+    /// The bytes of the new stack.
+    pub stack: &'a InitialStack,
 }
 
 impl Prepared {
@@ -71,15 +89,14 @@ impl Prepared {
     }
 
     /// Finds out whether the files can be mapped at all.
-    #[cfg(feature = "inspect")]
-    pub(crate) fn probe(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// They cannot.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    pub fn probe(&self) -> Result<(), Error> {
         crate::stage::probe(&self.plan, &self.opened, self.host.page_size)
-    }
-
-    /// Where everything goes.
-    #[cfg(feature = "trace")]
-    pub fn plan(&self) -> &Plan {
-        &self.plan
     }
 
     /// The ELF interpreter that the program names; `None` for a static program.
@@ -92,16 +109,31 @@ impl Prepared {
         self.host.ids.secure()
     }
 
-    /// The bytes of the new stack.
-    #[cfg(feature = "trace")]
-    pub fn stack(&self) -> &InitialStack {
-        &self.stack
+    /// All of it.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    pub fn parts(&self) -> Parts<'_> {
+        Parts {
+            host: &self.host,
+            choices: &self.choices,
+            opened: &self.opened,
+            plan: &self.plan,
+            stack: &self.stack,
+        }
     }
 
-    /// What it was planned for, and from which files.
-    #[cfg(feature = "layout")]
-    pub(crate) fn origins(&self) -> (&Host, &Opened) {
-        (&self.host, &self.opened)
+    /// The system calls that [`exec`](Self::exec) would make, and the last one: everything is staged that they need, and then
+    /// removed again.
+    ///
+    /// # Errors
+    ///
+    /// What stands in their way in this process.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    pub fn rows(&self) -> Result<(Table, Row), Error> {
+        let mut commit = self.ready_to_commit()?;
+        let ready = commit.ready()?;
+        Ok(commit.rows(&ready))
     }
 
     /// What will be different from an execve(2) of the same program.

@@ -10,7 +10,8 @@ use crate::error::{Cause, Privilege};
 use crate::host::Ids;
 use crate::sys;
 
-pub(crate) const GROUP_EXECUTE: u32 = 0o010;
+/// Without it a set-group-id bit means something else.
+pub const GROUP_EXECUTE: u32 = 0o010;
 
 /// Whether the kernel would look at the bits: not on a nosuid mount, and not where privileges may not grow.
 pub(crate) fn honoured(file: &File, status: &FileStat) -> bool {
@@ -42,11 +43,13 @@ pub(crate) fn check_capabilities(file: &File, ids: Ids) -> Result<(), Cause> {
     Ok(())
 }
 
-pub(crate) fn ignored_by_kernel(file: &File) -> bool {
+/// On a nosuid mount, or where privileges may not grow.
+pub fn ignored_by_kernel(file: &File) -> bool {
     let nosuid = fstatvfs(file).is_ok_and(|status| status.flags().contains(FsFlags::ST_NOSUID));
     nosuid || sys::prctl_get(libc::PR_GET_NO_NEW_PRIVS) == Ok(1)
 }
 
-pub(crate) fn has_capabilities(file: BorrowedFd<'_>) -> bool {
+/// Whether the file has any.
+pub fn has_capabilities(file: BorrowedFd<'_>) -> bool {
     sys::has_attribute(file, c"security.capability")
 }

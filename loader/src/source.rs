@@ -111,7 +111,7 @@ fn descriptor_name(number: RawFd) -> CString {
 
 /// A file's name as the kernel's lookup takes it.
 #[derive(Clone, Copy)]
-pub(crate) struct Name<'a> {
+pub struct Name<'a> {
     directory: RawFd,
     pub(crate) path: &'a CStr,
     follow: bool,
@@ -119,7 +119,7 @@ pub(crate) struct Name<'a> {
 
 impl<'a> Name<'a> {
     /// `directory`: where a relative path leads from.
-    pub(crate) fn new(directory: RawFd, path: &'a CStr) -> Self {
+    pub fn new(directory: RawFd, path: &'a CStr) -> Self {
         Self {
             directory,
             path,
@@ -127,7 +127,12 @@ impl<'a> Name<'a> {
         }
     }
 
-    pub(crate) fn open(self, flags: OFlag) -> Result<OwnedFd, Errno> {
+    /// Opens it, close-on-exec.
+    ///
+    /// # Errors
+    ///
+    /// Those of openat(2).
+    pub fn open(self, flags: OFlag) -> Result<OwnedFd, Errno> {
         let follow = if self.follow {
             OFlag::empty()
         } else {

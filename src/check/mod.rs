@@ -7,8 +7,8 @@ use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
-use supplant_loader::check::{self, Finding, Report, Severity};
-use supplant_loader::page::PageSize;
+use supplant_inspect::check::{self, Finding, Report, Severity};
+use supplant_model::page::PageSize;
 
 use crate::text::{Page, print};
 

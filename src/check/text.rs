@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 use nix::errno::Errno;
-use supplant_loader::check::{self, Finding, KernelAnswer, Link, Report, Severity, Verdict};
+use supplant_inspect::check::{self, Finding, KernelAnswer, Link, Report, Severity, Verdict};
 
 use crate::text::{BOLD, CYAN, DIM, GREEN, PLAIN, Page, RED, YELLOW, printable, styled};
 

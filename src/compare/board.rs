@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 
-use supplant_loader::snapshot::diff::Counts;
+use supplant_inspect::snapshot::diff::Counts;
 
 use crate::render;
 
@@ -214,7 +214,7 @@ fn complain(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use supplant_loader::snapshot::diff::{Entry, Report};
+    use supplant_inspect::snapshot::diff::{Entry, Report};
 
     #[test]
     fn the_sums_tell_what_differs_how_often() {

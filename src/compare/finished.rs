@@ -10,11 +10,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::Signal;
-use supplant_loader::snapshot::calls::{Trail, compare as compare_calls};
-use supplant_loader::snapshot::diff::{Counts, diff};
-use supplant_loader::snapshot::noise::Noise;
-use supplant_loader::snapshot::{Snapshot, Value};
-use supplant_loader::trace::{Ending, Started, Stopped, Streams, follow};
+use supplant_inspect::snapshot::calls::{Trail, compare as compare_calls};
+use supplant_inspect::snapshot::diff::{Counts, diff};
+use supplant_inspect::snapshot::noise::Noise;
+use supplant_inspect::snapshot::{Snapshot, Value};
+use supplant_inspect::trace::{Ending, Started, Stopped, Streams, follow};
 
 use crate::complain;
 use crate::subject::ending;

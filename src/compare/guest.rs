@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use nix::unistd::mkdtemp;
-use supplant_loader::snapshot::Snapshot;
-use supplant_loader::snapshot::diff::diff;
-use supplant_loader::snapshot::noise::Noise;
-use supplant_loader::trace::{Ending, Guest, InGuest, Target, glimpse};
+use supplant_inspect::snapshot::Snapshot;
+use supplant_inspect::snapshot::diff::diff;
+use supplant_inspect::snapshot::noise::Noise;
+use supplant_inspect::trace::{Ending, Guest, InGuest, Target, glimpse};
 
 use crate::told::{named, told};
 

@@ -21,9 +21,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
-use supplant_loader::layout::Origin;
-use supplant_loader::snapshot::Facts;
-use supplant_loader::trace::{Streams, by_us_with};
+use supplant_inspect::layout::Origin;
+use supplant_inspect::snapshot::Facts;
+use supplant_inspect::trace::{Streams, by_us_with};
 
 use crate::cli::{FOR_OUR_SIDE, RunOptions, needed_unless};
 use crate::layout::compared;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use supplant_inspect::trace::{OtherLoader, Started, Streams, Target, by_kernel_with, by_other};
 use supplant_loader::search;
-use supplant_loader::trace::{OtherLoader, Started, Streams, Target, by_kernel_with, by_other};
 
 use crate::subject::{call, traced};
 use crate::told::told;

@@ -1,9 +1,9 @@
 //! What a comparison gave, as it is printed and as it is written in JSON (docs/compare-json.md).
 
 use serde::{Deserialize, Serialize};
-use supplant_loader::snapshot::Snapshot;
-use supplant_loader::snapshot::diff::Report;
-use supplant_loader::snapshot::known::Known;
+use supplant_inspect::snapshot::Snapshot;
+use supplant_inspect::snapshot::diff::Report;
+use supplant_inspect::snapshot::known::Known;
 
 pub(crate) const EQUAL: i32 = 0;
 pub(crate) const DIFFERENT: i32 = 1;

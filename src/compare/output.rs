@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use supplant_loader::snapshot::{Snapshot, Value};
+use supplant_inspect::snapshot::{Snapshot, Value};
 
 /// What comes after this is read and dropped, in bytes.
 const LIMIT: usize = 8 << 20;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use supplant_loader::trace::{Started, Streams, by_kernel_at};
+use supplant_inspect::trace::{Started, Streams, by_kernel_at};
 
 use crate::cli::RunOptions;
 use crate::run;

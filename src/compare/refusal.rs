@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read as _;
 
-use supplant_loader::snapshot::Facts;
-use supplant_loader::snapshot::known::Known;
-use supplant_loader::{Cause, Command};
+use supplant_inspect::snapshot::Facts;
+use supplant_inspect::snapshot::known::Known;
+use supplant_loader::Command;
+use supplant_model::error::Cause;
 
 const EM_386: u16 = 3;
 /// More of a file is not searched.

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 
-use supplant_loader::layout::Binary;
-use supplant_loader::snapshot::Region;
+use supplant_inspect::layout::Binary;
+use supplant_inspect::snapshot::Region;
 
 const PAGE: u64 = 0x1000;
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use supplant_loader::snapshot::diff::diff;
-use supplant_loader::snapshot::known::Known;
-use supplant_loader::snapshot::noise::Noise;
-use supplant_loader::snapshot::{Facts, Snapshot};
-use supplant_loader::trace::{
+use supplant_inspect::snapshot::diff::diff;
+use supplant_inspect::snapshot::known::Known;
+use supplant_inspect::snapshot::noise::Noise;
+use supplant_inspect::snapshot::{Facts, Snapshot};
+use supplant_inspect::trace::{
     Ending, OtherLoader, Started, Stopped, Streams, capture, explain, to_program,
 };
 

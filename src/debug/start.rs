@@ -1,7 +1,7 @@
 //! The program to debug: loaded by us, and left stopped at its first instruction.
 
 use nix::errno::Errno;
-use supplant_loader::trace::{Started, debuggee};
+use supplant_inspect::trace::{Started, debuggee};
 
 use crate::cli::RunOptions;
 use crate::run::{self, command, surroundings, tell};

@@ -7,11 +7,11 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use supplant_loader::auxv::{AT_BASE, AT_ENTRY, AT_PHDR};
-use supplant_loader::image::{Image, Role};
-use supplant_loader::layout::{Evidence, Origin, printable};
-use supplant_loader::maps::Mapping;
-use supplant_loader::plan::Observed;
+use supplant_inspect::layout::{Evidence, Origin, printable};
+use supplant_model::auxv::{AT_BASE, AT_ENTRY, AT_PHDR};
+use supplant_model::image::{Image, Role};
+use supplant_model::maps::Mapping;
+use supplant_model::plan::Observed;
 
 use crate::layout::look::{process, unescaped};
 use crate::layout_from::of_evidence;
@@ -50,7 +50,7 @@ impl Target {
 fn image(path: &Path, role: Role) -> anyhow::Result<Image> {
     let shown = || path.display().to_string();
     let file = File::open(path).with_context(shown)?;
-    Image::parse(&file, supplant_loader::MACHINE, role).with_context(shown)
+    Image::parse(&file, supplant_inspect::MACHINE, role).with_context(shown)
 }
 
 /// The interpreter that is there, if it is not the one that the program names, which a debugger goes by.

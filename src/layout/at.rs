@@ -1,10 +1,10 @@
 //! `--at`: what lies at one address, from the region down to the line of the source.
 
 use serde::Serialize;
-use supplant_loader::layout::locate::Location;
-use supplant_loader::layout::symbols::nearest;
-use supplant_loader::layout::words::size;
-use supplant_loader::layout::{Content, Layout, Region};
+use supplant_inspect::layout::locate::Location;
+use supplant_inspect::layout::symbols::nearest;
+use supplant_inspect::layout::words::size;
+use supplant_inspect::layout::{Content, Layout, Region};
 
 use super::look::open;
 use super::picture::title;

@@ -1,8 +1,8 @@
 //! Two layouts side by side as text, region by region, with what differs.
 
-use supplant_loader::layout::pair::Pair;
-use supplant_loader::layout::words::size;
-use supplant_loader::layout::{Layout, Region};
+use supplant_inspect::layout::pair::Pair;
+use supplant_inspect::layout::words::size;
+use supplant_inspect::layout::{Layout, Region};
 
 use super::picture::Form;
 use super::style::{BOLD, DIM, LOUD, Line, PLAIN, fit, of_permissions, paragraph, width};

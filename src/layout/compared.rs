@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use supplant_loader::layout::from_snapshot::of_snapshot;
-use supplant_loader::layout::{Layout, Origin, printable};
-use supplant_loader::snapshot::Snapshot;
-use supplant_loader::snapshot::diff::{Entry, Report};
+use supplant_inspect::layout::from_snapshot::of_snapshot;
+use supplant_inspect::layout::{Layout, Origin, printable};
+use supplant_inspect::snapshot::Snapshot;
+use supplant_inspect::snapshot::diff::{Entry, Report};
 
 use crate::compare::{Comparison, Outcome};
 

@@ -1,8 +1,8 @@
 //! One page to look around in, complete in itself: the picture, the data, tables, and a script that brings them together.
 
-use supplant_loader::layout::pair::Pair;
-use supplant_loader::layout::words::{about, size};
-use supplant_loader::layout::{Layout, Region};
+use supplant_inspect::layout::pair::Pair;
+use supplant_inspect::layout::words::{about, size};
+use supplant_inspect::layout::{Layout, Region};
 
 use super::json;
 use super::picture::title;

@@ -1,8 +1,8 @@
 //! Layouts as JSON: one object, with the version of its form.
 
 use serde::Serialize;
-use supplant_loader::layout::pair::Pair;
-use supplant_loader::layout::{Layout, Region};
+use supplant_inspect::layout::pair::Pair;
+use supplant_inspect::layout::{Layout, Region};
 
 use super::at::Found;
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
 use addr2line::gimli::{self, EndianSlice, LittleEndian};
-use supplant_loader::layout::{Binary, printable};
+use supplant_inspect::layout::{Binary, printable};
 
 /// More than the largest programs have; a size in a file is only somebody's word.
 const SECTION_LIMIT: u64 = 1 << 30;

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use nix::errno::Errno;
+use supplant_inspect::layout::from_core::of_core;
+use supplant_inspect::layout::from_plan::of_prepared;
+use supplant_inspect::layout::from_proc::{ProcessFiles, of_maps, of_process};
+use supplant_inspect::layout::from_snapshot::of_snapshot;
+use supplant_inspect::layout::{Binary, Evidence, Layout, Origin, printable};
+use supplant_inspect::trace::{Started, by_us, by_us_after_exec};
 use supplant_loader::Command;
-use supplant_loader::core_file::CoreFile;
-use supplant_loader::layout::from_core::of_core;
-use supplant_loader::layout::from_proc::{ProcessFiles, of_maps, of_process};
-use supplant_loader::layout::from_snapshot::of_snapshot;
-use supplant_loader::layout::{Binary, Evidence, Layout, Origin, printable};
-use supplant_loader::trace::{Started, by_us, by_us_after_exec};
+use supplant_model::core_file::CoreFile;
 
 use crate::subject::{self, Subject, call, ending, start_by_kernel, traced};
 use crate::told::{named, told};
@@ -51,7 +52,7 @@ fn evidence(text: &OsStr, arguments: &[OsString], loader: Loader) -> anyhow::Res
             let mut command = Command::new(&program);
             command.args(arguments).inherit_signals(true);
             let prepared = command.prepare().map_err(refusal)?;
-            Ok(prepared.evidence(&name)?)
+            Ok(of_prepared(&prepared, &name)?)
         }
         Subject::Ours(program) => {
             let started = start_by_us(&program, arguments, loader)?;

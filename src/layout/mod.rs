@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use supplant_loader::layout::Layout;
-use supplant_loader::layout::pair::{Pair, pairs};
+use supplant_inspect::layout::Layout;
+use supplant_inspect::layout::pair::{Pair, pairs};
 
 use crate::compare::{EQUAL, NOT_COMPARED};
 use crate::complain;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use supplant_loader::layout::words::size;
-use supplant_loader::layout::{Band, Gap, Item, Layout, Pointer, Region, height};
+use supplant_inspect::layout::words::size;
+use supplant_inspect::layout::{Band, Gap, Item, Layout, Pointer, Region, height};
 
 use super::style::{self, BOLD, DIM, LOUD, Line, PLAIN, fit, width};
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Color, Style};
-use supplant_loader::layout::Region;
+use supplant_inspect::layout::Region;
 
 pub(super) use crate::text::{BOLD, DIM, PLAIN};
 

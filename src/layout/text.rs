@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use supplant_loader::layout::words::{about, size};
-use supplant_loader::layout::{Content, File, Layout, Owner, Region};
+use supplant_inspect::layout::words::{about, size};
+use supplant_inspect::layout::{Content, File, Layout, Owner, Region};
 
 use super::picture::{self, Form, title};
 use super::style::{BOLD, LOUD, Line, PLAIN, fit, of_permissions, paragraph, width};

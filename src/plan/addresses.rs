@@ -1,7 +1,7 @@
 //! The chosen addresses with their reasons, and the memory that results.
 
-use supplant_loader::maps::Mapping;
-use supplant_loader::preview::Preview;
+use supplant_inspect::preview::Preview;
+use supplant_model::maps::Mapping;
 
 use crate::text::{CYAN, PLAIN, Page, printable};
 

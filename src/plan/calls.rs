@@ -1,8 +1,8 @@
 //! The table of system calls, in strace's notation, each with its reason.
 
-use supplant_loader::notation::notation;
-use supplant_loader::preview::{Preview, Rows};
-use supplant_loader::table::{Policy, Row};
+use supplant_inspect::notation::notation;
+use supplant_inspect::preview::{Preview, Rows};
+use supplant_model::table::{Policy, Row};
 
 use crate::text::{PLAIN, Page};
 

@@ -1,6 +1,6 @@
 //! An executable as execve reads it, in readelf's words.
 
-use supplant_loader::check::Headers;
+use supplant_inspect::check::Headers;
 
 use crate::text::{BOLD, PLAIN, Page, printable};
 
@@ -107,7 +107,7 @@ mod words {
     pub(super) fn machine(number: u16) -> String {
         match number {
             62 => "Advanced Micro Devices X86-64".to_owned(),
-            other => supplant_loader::machine::name(other).to_owned(),
+            other => supplant_model::machine::name(other).to_owned(),
         }
     }
 

@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use supplant_loader::fresh_randomness;
-use supplant_loader::host::Host;
-use supplant_loader::machine::Machine;
+use supplant_inspect::fresh_randomness;
+use supplant_model::host::Host;
+use supplant_model::machine::Machine;
 
 use crate::told::named;
 

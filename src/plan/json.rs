@@ -1,10 +1,10 @@
 //! A plan as one line of JSON; addresses are strings.
 
 use serde_json::{Value, json};
-use supplant_loader::check::{Headers, Link};
-use supplant_loader::notation::notation;
-use supplant_loader::preview::{Preview, Rows};
-use supplant_loader::table::Policy;
+use supplant_inspect::check::{Headers, Link};
+use supplant_inspect::notation::notation;
+use supplant_inspect::preview::{Preview, Rows};
+use supplant_model::table::Policy;
 
 use super::{Refusal, addresses, calls, files};
 
@@ -123,7 +123,7 @@ fn file(path: &str, headers: Option<&Headers>) -> Value {
         "path": path,
         "size": headers.size,
         "type": header.e_type,
-        "machine": supplant_loader::machine::name(header.e_machine),
+        "machine": supplant_model::machine::name(header.e_machine),
         "entry": hex(header.e_entry),
         "program_headers": rows,
     })

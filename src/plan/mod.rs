@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::Args;
 use nix::errno::Errno;
-use supplant_loader::check::{Headers, Link, chain, elf_files};
-use supplant_loader::host::Host;
-use supplant_loader::preview::{ElfFile, Preview};
+use supplant_inspect::check::{Headers, Link, chain, elf_files};
+use supplant_inspect::preview::{ElfFile, Preview, preview, preview_on};
 use supplant_loader::{Command, Error, search};
+use supplant_model::host::Host;
 
 use crate::check::text as check_text;
 use crate::cli::{RunOptions, Stop, needed_unless};
@@ -75,7 +75,7 @@ pub(crate) fn plan(options: &PlanOptions) -> i32 {
 fn print_host(options: &PlanOptions) -> anyhow::Result<i32> {
     let host = match &options.host {
         Some(file) => host::read(file)?,
-        None => supplant_loader::this_host()?,
+        None => supplant_inspect::this_host()?,
     };
     print(&host.to_json());
     Ok(PLANNED)
@@ -101,7 +101,7 @@ fn try_plan(options: &PlanOptions) -> anyhow::Result<i32> {
         .map(|file| host::read(file))
         .transpose()?;
     let (name, place) = (run::name(&options.run), place(&options.run));
-    let planned = preview(&command, host).map_err(|error| Refusal {
+    let planned = preview_for(&command, host).map_err(|error| Refusal {
         files: elf_files(&place),
         error,
     });
@@ -116,10 +116,10 @@ fn try_plan(options: &PlanOptions) -> anyhow::Result<i32> {
     Ok(if planned.is_ok() { PLANNED } else { REFUSED })
 }
 
-fn preview(command: &Command, host: Option<Host>) -> Result<Preview, Error> {
+fn preview_for(command: &Command, host: Option<Host>) -> Result<Preview, Error> {
     match host {
-        None => command.prepare().map(supplant_loader::Prepared::preview),
-        Some(host) => command.preview_on(host),
+        None => command.prepare().map(|prepared| preview(&prepared)),
+        Some(host) => preview_on(command, host),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The new stack, item by item.
 
-use supplant_loader::preview::Preview;
+use supplant_inspect::preview::Preview;
 
 use crate::text::{CYAN, Page, fitted, printable};
 

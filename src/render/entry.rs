@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use supplant_loader::snapshot::detail::{Bytes, Calls, Detail};
-use supplant_loader::snapshot::diff::Entry;
+use supplant_inspect::snapshot::detail::{Bytes, Calls, Detail};
+use supplant_inspect::snapshot::diff::Entry;
 
 pub(super) const LEFT: Style = AnsiColor::Cyan.on_default();
 pub(super) const RIGHT: Style = AnsiColor::Yellow.on_default();

@@ -1,6 +1,6 @@
 //! Which keys belong together, and what they are called.
 
-use supplant_loader::snapshot::diff::Entry;
+use supplant_inspect::snapshot::diff::Entry;
 
 /// A title, and what the keys start with, up to the first dot.
 const FAMILIES: [(&str, &[&str]); 7] = [

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use supplant_loader::snapshot::diff::{Counts, Entry, Report};
-use supplant_loader::snapshot::known::Known;
+use supplant_inspect::snapshot::diff::{Counts, Entry, Report};
+use supplant_inspect::snapshot::known::Known;
 
 use crate::compare::{Comparison, Outcome};
 
@@ -245,7 +245,7 @@ fn compared(counts: &Counts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use supplant_loader::snapshot::detail::{Bytes, Detail};
+    use supplant_inspect::snapshot::detail::{Bytes, Detail};
 
     fn entry(key: &str, left: &str, right: &str) -> Entry {
         Entry {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use libtest_mimic::Trial;
-use supplant_loader::check;
+use supplant_inspect::check;
 
 use crate::asserting;
 use crate::support::elf::{self, Elf};

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use supplant_loader::check::{self, Setting, Verdict, examine};
-use supplant_loader::page::PageSize;
+use supplant_inspect::check::{self, Setting, Verdict, examine};
+use supplant_model::page::PageSize;
 
 use crate::support::elf::{Elf, PT_LOAD, ProgramHeader};
 use crate::support::refused::file;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use libtest_mimic::{Failed, Trial};
-use supplant_loader::check::{self, Setting};
-use supplant_loader::page::PageSize;
+use supplant_inspect::check::{self, Setting};
+use supplant_model::page::PageSize;
 
 use crate::asserting;
 use crate::support::elf::{self, Elf, PAGE, ProgramHeader};

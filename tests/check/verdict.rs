@@ -9,9 +9,9 @@ use libtest_mimic::{Failed, Trial};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::personality::{Persona, get, set};
-use supplant_loader::arguments::Arguments;
-use supplant_loader::check::{Report, Verdict, examine};
-use supplant_loader::trace::{Started, by_kernel};
+use supplant_inspect::check::{Report, Verdict, examine};
+use supplant_inspect::trace::{Started, by_kernel};
+use supplant_model::arguments::Arguments;
 
 use crate::support::refused::{file, forking};
 use crate::support::trials::trial;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::personality::{Persona, get, set};
 use serde_json::{Value, json};
-use supplant_loader::arguments::Arguments;
-use supplant_loader::trace::{Started, by_kernel};
+use supplant_inspect::trace::{Started, by_kernel};
+use supplant_model::arguments::Arguments;
 
 use crate::support::refused::forking;
 use crate::support::trials::ignore;

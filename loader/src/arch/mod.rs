@@ -5,9 +5,5 @@ mod x86_64;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::*;
 
-#[cfg(all(target_arch = "x86_64", feature = "trace"))]
-#[path = "x86_64_trace.rs"]
-pub(crate) mod trace;
-
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!("supplant-loader has assembly for x86-64 only so far");

@@ -1,10 +1,10 @@
 //! Where the parts of the new program go: the choices of [`Command`] about the layout.
 //!
 //! What is not chosen goes where the kernel would put it. What cannot be had is refused by
-//! [`prepare`](Command::prepare) and [`exec`](Command::exec), with [`Cause::Choice`](crate::Cause::Choice): not a multiple
+//! [`prepare`](Command::prepare) and [`exec`](Command::exec): not a multiple
 //! of the page size (`EINVAL`), outside of user memory (`ERANGE`), over something else of the new program (`EEXIST`).
 
-#[cfg(feature = "trace")]
+#[cfg(feature = "internals")]
 use crate::plan::Choices;
 
 use super::Command;
@@ -72,9 +72,10 @@ impl Command {
         self
     }
 
-    /// Takes over all of `choices`, such as those of another process ([`Observed`](crate::plan::Observed)), over what was
+    /// Takes over all of `choices`, such as those of another process (`Observed`), over what was
     /// chosen before.
-    #[cfg(feature = "trace")]
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
     pub fn choose(&mut self, choices: &Choices) -> &mut Self {
         self.choices = self.choices.overridden_by(choices);
         self

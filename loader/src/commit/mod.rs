@@ -173,7 +173,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
     }
 
     /// The rows, and the last system call, which is none of them: to be looked at once it is [`ready`](Self::ready).
-    #[cfg(feature = "inspect")]
+    #[cfg(feature = "internals")]
     pub(crate) fn rows(&self, ready: &Ready) -> (Table, Row) {
         let last = last_row(
             &ready.runner.range,

@@ -3,5 +3,7 @@
 mod host;
 pub(crate) mod status;
 
+#[cfg(feature = "internals")]
+pub use host::fresh_randomness;
 pub(crate) use host::mmap_min_addr;
-pub use host::{fresh_randomness, this_host};
+pub use host::this_host;

@@ -52,7 +52,11 @@ pub(crate) unsafe fn unmap(start: u64, size: u64) {
 }
 
 /// A prctl(2) that only reads and answers by its return value.
-pub(crate) fn prctl_get(option: c_int) -> Result<c_int, Errno> {
+///
+/// # Errors
+///
+/// Those of the call.
+pub fn prctl_get(option: c_int) -> Result<c_int, Errno> {
     // SAFETY: the options passed here take no pointer.
     Errno::result(unsafe { libc::prctl(option, 0, 0, 0, 0) })
 }
@@ -160,7 +164,11 @@ pub(crate) fn execute_check(file: BorrowedFd<'_>) -> Result<(), Errno> {
 }
 
 /// The same for a call as it stands, with the flags of execveat(2).
-pub(crate) fn execute_check_at(
+///
+/// # Errors
+///
+/// Those of execveat(2).
+pub fn execute_check_at(
     directory: RawFd,
     path: &CStr,
     argv: &[impl AsRef<CStr>],

@@ -1,7 +1,7 @@
 //! The files beside the memory: their parts from offset 0 upwards, and ribbons to where each is mapped.
 
-use supplant_loader::layout::words::size;
-use supplant_loader::layout::{File, Header, Owner, Role};
+use supplant_inspect::layout::words::size;
+use supplant_inspect::layout::{File, Header, Owner, Role};
 
 use crate::layout::style::fit;
 

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use supplant_loader::layout::pair::Pair;
-use supplant_loader::layout::words::size;
-use supplant_loader::layout::{Content, Gap, Item, Layout, Pointer, Region};
+use supplant_inspect::layout::pair::Pair;
+use supplant_inspect::layout::words::size;
+use supplant_inspect::layout::{Content, Gap, Item, Layout, Pointer, Region};
 
 use crate::layout::picture::title;
 use crate::layout::style::{fit, width};

@@ -9,8 +9,8 @@ mod memory;
 mod pages;
 mod shape;
 
-use supplant_loader::layout::Layout;
-use supplant_loader::layout::pair::Pair;
+use supplant_inspect::layout::Layout;
+use supplant_inspect::layout::pair::Pair;
 
 use super::style::{fit, wrap};
 use super::text::how;

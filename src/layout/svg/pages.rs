@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use supplant_loader::layout::words::{about, size};
-use supplant_loader::layout::{Anchor, Content, Layout, Owner, Piece, Region, Role};
+use supplant_inspect::layout::words::{about, size};
+use supplant_inspect::layout::{Anchor, Content, Layout, Owner, Piece, Region, Role};
 
 use crate::layout::picture::title;
 use crate::layout::style::fit;

@@ -68,7 +68,7 @@ fn goes_on_after_a_refusal() -> io::Result<()> {
 fn has_more() -> Result<(), Box<dyn std::error::Error>> {
     let status = other::Command::new("sh").args(["-c", "exit 7"]).status()?;
     assert_eq!(status.code(), Some(7));
-    let preview = Command::new("true").preview_on(loader::this_host()?)?;
+    let preview = inspect::preview::preview_on(&Command::new("true"), inspect::this_host()?)?;
     assert!(format!("{preview:?}").contains("munmap"));
     Ok(())
 }

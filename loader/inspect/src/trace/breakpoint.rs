@@ -39,7 +39,7 @@ pub(super) fn run_to(stopped: Stopped, address: u64) -> Result<Reached, Errno> {
 }
 
 fn is_at(stopped: &Stopped, address: u64) -> Result<bool, Errno> {
-    Ok(arch::trace::instruction(&stopped.registers()?) == address)
+    Ok(arch::instruction(&stopped.registers()?) == address)
 }
 
 fn step_to(mut stopped: Stopped, address: u64) -> Result<Reached, Errno> {

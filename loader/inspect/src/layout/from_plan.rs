@@ -8,40 +8,46 @@ use crate::auxv::Auxv;
 use crate::host::{Host, Randomize};
 use crate::image::Permissions;
 use crate::maps::Mapping;
+use supplant_loader::internals::Parts;
+
+use crate::Prepared;
 use crate::open::OpenFile;
 use crate::plan::{File, Operation, Plan};
-use crate::prepared::Prepared;
 use crate::space::{AddressSpace, Content};
 use crate::stack::InitialStack;
 
 use super::binary::Binary;
 use super::evidence::{Evidence, Notes, Origin, Snag, printable};
 
-impl Prepared {
-    /// What a layout of this load follows from. `subject` is what it is called.
-    ///
-    /// # Errors
-    ///
-    /// There is nothing to map, which a plan does not let happen: it has a stack.
-    pub fn evidence(&self, subject: &str) -> Result<Evidence, Snag> {
-        let (host, opened) = self.origins();
-        let files = [Some(&*opened.program), opened.interpreter.as_deref()];
-        let names = files.map(|file| file.map(name).unwrap_or_default());
-        let mut evidence = of_plan(subject, self.plan(), self.stack(), host, &names)?;
-        for (file, name) in files.iter().zip(&names) {
-            let Some(OpenFile { file, loadable, .. }) = file else {
-                continue;
-            };
-            if let Some(binary) = Binary::read(file, &printable(name), loadable.file_size) {
-                evidence.know(name, binary);
-            }
+/// What a layout of this load follows from. `subject` is what it is called.
+///
+/// # Errors
+///
+/// There is nothing to map, which a plan does not let happen: it has a stack.
+pub fn of_prepared(prepared: &Prepared, subject: &str) -> Result<Evidence, Snag> {
+    let Parts {
+        host,
+        opened,
+        plan,
+        stack,
+        ..
+    } = prepared.parts();
+    let files = [Some(&*opened.program), opened.interpreter.as_deref()];
+    let names = files.map(|file| file.map(name).unwrap_or_default());
+    let mut evidence = of_plan(subject, plan, stack, host, &names)?;
+    for (file, name) in files.iter().zip(&names) {
+        let Some(OpenFile { file, loadable, .. }) = file else {
+            continue;
+        };
+        if let Some(binary) = Binary::read(file, &printable(name), loadable.file_size) {
+            evidence.know(name, binary);
         }
-        evidence.randomize = Some(match self.plan().personality & no_randomize() {
-            0 => host.randomize,
-            _ => Randomize::Nothing,
-        });
-        Ok(evidence)
     }
+    evidence.randomize = Some(match plan.personality & no_randomize() {
+        0 => host.randomize,
+        _ => Randomize::Nothing,
+    });
+    Ok(evidence)
 }
 
 const fn no_randomize() -> u32 {

@@ -6,9 +6,11 @@ mod items;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
+use supplant_loader::internals::Parts;
+
+use crate::Difference;
 use crate::arguments::Arguments;
 use crate::check::Headers;
-use crate::difference::Difference;
 use crate::error::Error;
 use crate::handover;
 use crate::host::Host;
@@ -16,9 +18,9 @@ use crate::layout::{from_plan, printable};
 use crate::maps::Mapping;
 use crate::open::OpenFile;
 use crate::plan::{Choices, Loadable, Plan};
-use crate::prepared::Prepared;
 use crate::stack::InitialStack;
 use crate::table::{Row, Table};
+use crate::{Command, Prepared};
 
 pub use choice::Choice;
 pub use items::Item;
@@ -70,11 +72,17 @@ pub struct Rows {
 
 impl Preview {
     fn new(
-        prepared: Prepared,
+        prepared: &Prepared,
         differences: Vec<Difference>,
         handover: Result<Rows, Error>,
     ) -> Self {
-        let opened = &prepared.opened;
+        let Parts {
+            host,
+            choices,
+            opened,
+            plan,
+            stack,
+        } = prepared.parts();
         let program = ElfFile::new(&opened.program);
         let interpreter = opened.interpreter.as_deref().map(ElfFile::new);
         let paths = [Some(&program), interpreter.as_ref()];
@@ -83,14 +91,14 @@ impl Preview {
                 .unwrap_or_default()
         });
         Self {
-            mappings: from_plan::mappings(&prepared.plan, &prepared.host, &paths),
+            mappings: from_plan::mappings(plan, host, &paths),
             program,
             interpreter,
             arguments: opened.arguments.clone(),
-            host: prepared.host,
-            choices: prepared.choices,
-            plan: prepared.plan,
-            stack: prepared.stack,
+            host: host.clone(),
+            choices: choices.clone(),
+            plan: plan.clone(),
+            stack: stack.clone(),
             differences,
             handover,
         }
@@ -119,30 +127,33 @@ impl ElfFile {
     }
 }
 
-impl Prepared {
-    /// All of it as plain data, with the system calls that [`exec`](Self::exec) would make. To find out what these are,
-    /// everything is staged that they need, and then removed again.
-    pub fn preview(self) -> Preview {
-        let rows = || -> Result<Rows, Error> {
-            let mut commit = self.ready_to_commit()?;
-            let ready = commit.ready()?;
-            let (table, last) = commit.rows(&ready);
-            Ok(Rows { table, last })
-        };
-        let (differences, handover) = (self.differences(), rows());
-        Preview::new(self, differences, handover)
-    }
+/// A load as plain data, with the system calls that [`exec`](Prepared::exec) would make. To find out what these are, everything
+/// is staged that they need, and then removed again.
+pub fn preview(prepared: &Prepared) -> Preview {
+    let rows = prepared.rows().map(|(table, last)| Rows { table, last });
+    Preview::new(prepared, prepared.differences(), rows)
+}
 
-    /// The same for another process on the host that this was prepared for.
-    pub(crate) fn preview_elsewhere(self) -> Preview {
-        let rows = handover::table_elsewhere(
-            &self.host,
-            &self.plan,
-            &self.stack,
-            self.opened.interpreter.is_some(),
-            &self.opened.comm,
-        );
-        let rows = rows.map(|(table, last)| Rows { table, last });
-        Preview::new(self, Vec::new(), rows.map_err(Error::from))
-    }
+/// What loading the program on another host would do: its files are opened here, and nothing is tried.
+///
+/// # Errors
+///
+/// As [`Command::prepare`], by the rules of that host.
+pub fn preview_on(command: &Command, host: Host) -> Result<Preview, Error> {
+    let prepared = command.prepare_on(host)?;
+    let Parts {
+        host,
+        plan,
+        stack,
+        opened,
+        ..
+    } = prepared.parts();
+    let has_interpreter = opened.interpreter.is_some();
+    let rows = handover::table_elsewhere(host, plan, stack, has_interpreter, &opened.comm);
+    let rows = rows.map(|(table, last)| Rows { table, last });
+    Ok(Preview::new(
+        &prepared,
+        Vec::new(),
+        rows.map_err(Error::from),
+    ))
 }

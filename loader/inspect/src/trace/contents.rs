@@ -109,7 +109,7 @@ impl<'a> Side<'a> {
     fn new((snapshot, stopped): (&'a Snapshot, &Stopped)) -> Option<Self> {
         let symbols = Symbols::new(snapshot);
         let memory = Memory::of(stopped.pid()).ok()?;
-        let sp = arch::trace::stack_pointer(&stopped.registers().ok()?);
+        let sp = arch::stack_pointer(&stopped.registers().ok()?);
         let top = snapshot
             .regions
             .iter()

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::arch::trace::{Registers, instruction, registers_of_gdb};
+use crate::arch::{Registers, instruction, registers_of_gdb};
 use crate::auxv::{AT_ENTRY, Auxv};
 use crate::snapshot::Snapshot;
 use crate::trace::other::Target;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use nix::errno::Errno;
 
-use crate::arch::trace::{Registers, is_shown_by_gdb, stack_pointer, values};
+use crate::arch::{Registers, is_shown_by_gdb, stack_pointer, values};
 use crate::auxv::{AT_EXECFN, AT_NULL, AT_PLATFORM, AT_RANDOM};
 use crate::snapshot::symbols::Symbols;
 use crate::snapshot::{Program, Region, Snapshot, Value};

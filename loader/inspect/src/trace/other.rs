@@ -241,7 +241,7 @@ fn search(stopped: Stopped, target: &Target) -> Result<Found, Errno> {
 }
 
 fn instruction(stopped: &Stopped) -> Result<u64, Errno> {
-    Ok(arch::trace::instruction(&stopped.registers()?))
+    Ok(arch::instruction(&stopped.registers()?))
 }
 
 /// From the event to the end of the system call.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use nix::errno::Errno;
 
-use crate::arch::trace::{call_arguments, call_number, result};
+use crate::arch::{call_arguments, call_number, result};
 use crate::snapshot::calls::Call;
 
 use super::super::memory::Memory;

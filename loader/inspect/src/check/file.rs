@@ -11,15 +11,15 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, fstat};
 use serde::{Serialize, Serializer};
 
-use crate::command::Command;
+use crate::Command;
 use crate::error::{Cause, Error, Subject};
 use crate::image::{PREFIX_SIZE, ReadAt as _};
-use crate::now::this_host;
 use crate::open::{check_type, open_for_reading};
 use crate::page::PageSize;
 use crate::script::{REWRITE_LIMIT, ScriptLine};
 use crate::source::Name;
 use crate::sys;
+use crate::this_host;
 
 use super::finding::Finding;
 use super::looks::{BINFMT_MISC, KERNEL_DISAGREES};

@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::difference::Difference;
+use crate::Difference;
 
 /// The version of this form; a reader refuses others.
 pub const VERSION: u32 = 2;

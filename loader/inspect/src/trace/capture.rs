@@ -94,7 +94,7 @@ fn on_stack(
     stopped: &Stopped,
     fixed: bool,
 ) -> Result<Option<DecodedStack>, Errno> {
-    let sp = arch::trace::stack_pointer(&stopped.registers()?);
+    let sp = arch::stack_pointer(&stopped.registers()?);
     // Another loader's stack may be anywhere.
     let holds_sp = |region: &&Region| region.start <= sp && sp < region.end;
     let regions = || snapshot.regions.iter();
@@ -125,10 +125,10 @@ fn is_fixed(pid: i32) -> bool {
 /// At the first instruction all vector registers are clear. Later they hold what the last copying of strings left, parts
 /// of addresses among it: then only the control words count.
 fn registers(snapshot: &mut Snapshot, stopped: &Stopped) -> Result<(), Errno> {
-    for (key, value) in arch::trace::values(&stopped.registers()?, snapshot.ran) {
+    for (key, value) in arch::values(&stopped.registers()?, snapshot.ran) {
         snapshot.set(key, value);
     }
-    for (key, value) in arch::trace::xstate_values(&stopped.xstate()?) {
+    for (key, value) in arch::xstate_values(&stopped.xstate()?) {
         if !snapshot.ran || !key.ends_with("_bytes") {
             snapshot.set(key, value);
         }

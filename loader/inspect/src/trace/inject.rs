@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use crate::arch::trace::{SYSCALL, result, stack_pointer, with_call};
+use crate::arch::{SYSCALL, result, stack_pointer, with_call};
 use crate::snapshot::symbols::Symbols;
 use crate::snapshot::{Snapshot, Value};
 

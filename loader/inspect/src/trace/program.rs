@@ -23,7 +23,7 @@ use super::watchdog::Watchdog;
 ///
 /// It cannot be traced.
 pub fn to_program(stopped: Stopped, limit: Duration) -> Result<Result<Stopped, Ending>, Errno> {
-    let at = arch::trace::instruction(&stopped.registers()?);
+    let at = arch::instruction(&stopped.registers()?);
     match entry(&stopped)? {
         Some(entry) if entry != at => to_address(stopped, entry, limit),
         _ => Ok(Ok(stopped)),
@@ -53,7 +53,7 @@ pub(super) fn to_address(
 /// What the auxiliary vector on the stack says: /proc/PID/auxv may be the old program's.
 fn entry(stopped: &Stopped) -> Result<Option<u64>, Errno> {
     let memory = Memory::of(stopped.pid())?;
-    let sp = arch::trace::stack_pointer(&stopped.registers()?);
+    let sp = arch::stack_pointer(&stopped.registers()?);
     let text = std::fs::read(format!("/proc/{}/maps", stopped.pid())).map_err(|_| Errno::ESRCH)?;
     let mappings = maps::parse(&text).ok_or(Errno::EIO)?;
     let region = mappings.iter().find(|mapping| mapping.range.contains(&sp));

@@ -1,8 +1,8 @@
 //! Where bss ends: memory that a program has and its file does not hold, found without running anything.
 //!
 //! ```text
-//! cargo run --package supplant-loader --features trace --example bss_end -- /bin/sh
-//! setarch -R cargo run --package supplant-loader --features trace --example bss_end -- /bin/sh
+//! cargo run --package supplant-inspect --example bss_end -- /bin/sh
+//! setarch -R cargo run --package supplant-inspect --example bss_end -- /bin/sh
 //! ```
 //!
 //! The stages of an exec are plain data: an `Image` is what the file says, a `Host` what this machine and this process are,
@@ -18,10 +18,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
 use supplant_loader::Subject;
-use supplant_loader::arguments::{ArgumentSpace, Arguments};
-use supplant_loader::host::Host;
-use supplant_loader::image::{Image, Role, Segment};
-use supplant_loader::plan::{Choices, Loadable, Operation, Plan};
+use supplant_model::arguments::{ArgumentSpace, Arguments};
+use supplant_model::host::Host;
+use supplant_model::image::{Image, Role, Segment};
+use supplant_model::plan::{Choices, Loadable, Operation, Plan};
 
 fn main() -> ExitCode {
     let path = env::args_os().nth(1).unwrap_or_else(|| "/bin/sh".into());
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 }
 
 fn show(path: &OsStr) -> Result<(), Box<dyn Error>> {
-    let host = supplant_loader::this_host()?;
+    let host = supplant_inspect::this_host()?;
     let program = load(path, &host, Role::Program)?;
     let plan = plan(&program, &host)?;
     let mut out = io::stdout().lock();

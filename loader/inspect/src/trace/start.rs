@@ -16,9 +16,9 @@ use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};
 use nix::unistd::{ForkResult, fork, pipe2};
 
+use crate::Command;
 use crate::arch;
 use crate::arguments::Arguments;
-use crate::command::Command;
 
 use super::breakpoint::{Reached, run_to};
 use super::memory::Memory;
@@ -308,7 +308,7 @@ fn read_report(report: OwnedFd) -> Started {
 fn entry_after_last_row(stopped: &Stopped) -> Result<Option<u64>, Errno> {
     let registers = stopped.registers()?;
     let memory = Memory::of(stopped.pid())?;
-    Ok(arch::trace::entry_after_last_row(&registers, |address| {
+    Ok(arch::entry_after_last_row(&registers, |address| {
         memory.word(address)
     }))
 }

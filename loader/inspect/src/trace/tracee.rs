@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::arch::trace::Registers;
+use crate::arch::Registers;
 use crate::snapshot::Program;
 
 use super::released::Released;
@@ -305,7 +305,7 @@ impl Stopped {
 
     /// Sets or removes a breakpoint in hardware, which changes no memory. Errors: there is none to be had.
     pub(super) fn set_breakpoint(&self, address: Option<u64>) -> Result<(), Errno> {
-        use crate::arch::trace::{BREAKPOINT_ADDRESS, BREAKPOINT_CONTROL, BREAKPOINT_ON};
+        use crate::arch::{BREAKPOINT_ADDRESS, BREAKPOINT_CONTROL, BREAKPOINT_ON};
         if let Some(address) = address {
             self.write_user(BREAKPOINT_ADDRESS, address)?;
         }

@@ -1,0 +1,29 @@
+//! Looking at loads: the one that is not done, the one that has just been done, and the kernel's.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `check` | an ELF file or script judged, with a name for each thing that is wrong |
+//! | `layout` | where everything lies in the memory of a process, and why |
+//! | `notation` | the table's system calls as strace writes them |
+//! | `preview` | everything that a load would do, as plain data |
+//! | `snapshot` | the state of a process at one moment, and the difference of two |
+//! | `trace` | programs started under ptrace(2), by the kernel or by the loader |
+//!
+//! This crate is for the command `supplant` and for people who look inside: it may change in any release.
+
+mod arch;
+pub mod check;
+pub mod layout;
+pub mod notation;
+pub mod preview;
+pub mod snapshot;
+pub mod trace;
+
+pub use supplant_loader::internals::{MACHINE, fresh_randomness, this_host};
+
+use supplant_loader::internals::{open, search, set_id, source, sys};
+use supplant_loader::{Command, Difference, Prepared};
+use supplant_model::{
+    arguments, auxv, core_file, error, handover, host, image, machine, maps, page, plan, script,
+    space, stack, table,
+};
