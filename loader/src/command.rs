@@ -291,6 +291,9 @@ impl Command {
                 self.prepare_source(&Source::Memory(file), name, envp, opening, host)
             }
             Target::Opened(opened) => {
+                if settled.changes_user() {
+                    opened.check_again(opening)?;
+                }
                 let name = search::c_string(&self.program).unwrap_or_default();
                 let arguments = self.arguments(name.clone(), name, envp)?;
                 let opened = opened.with_arguments(arguments, &host)?;

@@ -5,7 +5,7 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::Write as _;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
-use nix::unistd::{AccessFlags, faccessat};
+use nix::unistd::{AccessFlags, faccessat, getegid, geteuid, getgid, getuid};
 
 use crate::arguments::{ArgumentSpace, Arguments};
 use crate::error::{Cause, Error, Subject, interpreter};
@@ -108,6 +108,38 @@ impl Opened {
 
     fn memory_descriptor(&self) -> Option<RawFd> {
         self.memory.as_deref().map(File::as_raw_fd)
+    }
+
+    /// The same files, opened by another: whether the new user may run them, and what their bits mean to that one.
+    ///
+    /// Errors: as when they were opened.
+    pub(crate) fn check_again(&self, opening: Opening<'_>) -> Result<(), Error> {
+        let check = |file: &OpenFile| -> Result<(), Cause> {
+            let status = fstat(&file.file).map_err(|errno| Cause::System {
+                call: "fstat",
+                errno,
+            })?;
+            let mode = status.st_mode & 0o7777;
+            let may = |access| {
+                opening
+                    .settled
+                    .as_user(|| check_access(file.file.as_fd(), access))
+            };
+            may(AccessFlags::X_OK)?.map_err(|_| Cause::NotExecutable { mode })?;
+            may(AccessFlags::R_OK)?.map_err(|_| Cause::Unreadable { mode })?;
+            if file.set_id {
+                set_id::check(&status, opening.ids)?;
+            }
+            Ok(())
+        };
+        let files = [Some(&self.program), self.interpreter.as_ref()];
+        for file in files.into_iter().flatten() {
+            check(file).map_err(|cause| Error::new(file.loadable.subject.clone(), cause))?;
+        }
+        if !opening.leniency.set_id {
+            set_id::check_capabilities(&self.program.file, opening.ids)?;
+        }
+        Ok(())
     }
 
     /// The same files with other arguments and environment.
@@ -280,7 +312,7 @@ struct Executable {
 }
 
 /// What it is and whether it may be executed is looked at before it is opened for reading, so that a FIFO does not block and a
-/// device does nothing. Allocates nothing.
+/// device does nothing.
 fn look_and_open(name: Name<'_>, opening: Opening<'_>) -> Result<Executable, Cause> {
     let place = name.open(OFlag::O_PATH);
     let place = place.map_err(|errno| Cause::Path { errno })?;
@@ -309,7 +341,7 @@ fn look_and_open(name: Name<'_>, opening: Opening<'_>) -> Result<Executable, Cau
 struct DescriptorPath([u8; 32]);
 
 impl DescriptorPath {
-    fn of(descriptor: &OwnedFd) -> Self {
+    fn of(descriptor: BorrowedFd<'_>) -> Self {
         let mut path = [0; 32];
         let number = descriptor.as_raw_fd();
         // Room for any number, and for the NUL.
@@ -363,17 +395,21 @@ fn may_execute(place: &OwnedFd, status: &FileStat, noexec: bool, ids: Ids) -> bo
 
 /// Whether this thread may execute the file, or go to the directory. Allocates nothing.
 pub(crate) fn check_execute(place: &OwnedFd) -> Result<(), Errno> {
+    check_access(place.as_fd(), AccessFlags::X_OK)
+}
+
+fn check_access(place: BorrowedFd<'_>, access: AccessFlags) -> Result<(), Errno> {
     let flags = AtFlags::AT_EACCESS | AtFlags::AT_EMPTY_PATH;
-    match faccessat(place, c"", AccessFlags::X_OK, flags) {
+    match faccessat(place, c"", access, flags) {
         // faccessat2 is as old as Linux 5.8.
         Err(Errno::EINVAL | Errno::ENOSYS) => {
             let path = DescriptorPath::of(place);
-            faccessat(
-                AT_FDCWD,
-                path.as_c_str(),
-                AccessFlags::X_OK,
-                AtFlags::AT_EACCESS,
-            )
+            let flags = AtFlags::AT_EACCESS;
+            faccessat(AT_FDCWD, path.as_c_str(), access, flags)
+        }
+        // Filters that do not know it say so; the older call goes by the real ids.
+        Err(Errno::EPERM) if getuid() == geteuid() && getgid() == getegid() => {
+            sys::access(DescriptorPath::of(place).as_c_str(), access)
         }
         answer => answer,
     }
@@ -390,21 +426,23 @@ pub fn open_for_reading(
     status: &FileStat,
     mode: u32,
 ) -> Result<File, Cause> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
+    let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY;
     let same = |file: &OwnedFd| {
         fstat(file)
             .is_ok_and(|other| (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino))
     };
-    let by_place = || {
+    let by_place = |waiting: OFlag| {
         open(
-            DescriptorPath::of(place).as_c_str(),
-            flags | OFlag::O_CLOEXEC,
+            DescriptorPath::of(place.as_fd()).as_c_str(),
+            flags | waiting | OFlag::O_CLOEXEC,
             Mode::empty(),
         )
     };
-    let file = match name.open(flags) {
+    let file = match name.open(flags | OFlag::O_NONBLOCK) {
         Ok(file) if same(&file) => Ok(file),
-        _ => by_place(),
+        // It is leased: now it is known to be a file, for which one may wait.
+        Err(Errno::EAGAIN) => by_place(OFlag::empty()),
+        _ => by_place(OFlag::O_NONBLOCK),
     };
     let beyond = |file| beyond_streams(file).map_err(|error| Cause::call("dup", &error));
     match file {

@@ -1,15 +1,15 @@
 //! What `std`'s Command sets before its exec: who the new program is, its working directory and its process group.
 //!
 //! std changes the process and then calls execve, which opens the program as the process then is. Here the program is opened
-//! beforehand, while the process keeps what it has: by a child of a moment that shares the memory but has the new user's
-//! rights, and by paths that lead from the new directory. The process itself changes by rows of the table, when nothing can be
-//! refused any more, or in a child that has hooks to run.
+//! beforehand, by a thread that has the new user's rights for that moment, and by paths that lead from the new directory. The
+//! process itself changes by rows of the table, when nothing can be refused any more, or in a child that has hooks to run.
 //!
 //! The order is std's: groups, group, user, directory, process group (`do_exec` in
 //! library/std/src/sys/process/unix/unix.rs).
 
 mod dumpable;
 mod place;
+mod visit;
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::sys::signal::killpg;
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, fchdir, getpid, getsid, setpgid};
 
@@ -31,8 +32,8 @@ use crate::status::Status;
 use crate::streams::beyond_streams;
 use crate::sys;
 
-use dumpable::Dumpable;
 pub(crate) use place::Place;
+use visit::Visit;
 
 const CAP_SETGID: u32 = 6;
 const CAP_SETUID: u32 = 7;
@@ -68,12 +69,12 @@ enum Groups {
 impl Setting {
     /// Finds out what can be had, and opens the directory as the new user.
     ///
-    /// Errors: those of setgroups(2), setgid(2), setuid(2), chdir(2) and clone(2).
+    /// Errors: those of setgroups(2), setgid(2), setuid(2) and chdir(2).
     pub(crate) fn settle(&self) -> Result<Settled, Cause> {
         let mut settled = self.settle_ids()?;
         if settled.changes_user() {
             let may_keep_groups = self.groups.is_none();
-            if as_another_user(|| settled.try_user(may_keep_groups))?? == Groups::Kept {
+            if Visit::begin()?.enter(&settled.change, may_keep_groups)? == Groups::Kept {
                 settled.change.groups = None;
             }
         }
@@ -110,12 +111,23 @@ impl Setting {
         }
         let status = status::current()?;
         let ids = status.ids.unwrap_or_default();
-        let may = status.has_capability(CAP_SETGID);
-        let old = [ids.gid, ids.egid, status.saved_gid, status.fs_gid];
-        settled.change.group_ids = settle("setgid", self.gid, old, may)?;
-        let may = status.has_capability(CAP_SETUID);
-        let old = [ids.uid, ids.euid, status.saved_uid, status.fs_uid];
-        settled.change.user_ids = settle("setuid", self.uid, old, may)?;
+        settled.change.group_ids = match self.gid {
+            Some(id) if status.has_capability(CAP_SETGID) => Some([id; 3]),
+            Some(id) if [ids.gid, status.saved_gid].contains(&id) => Some([SAME, id, id]),
+            Some(id) => return Err(refused_id("setgid", sys::set_group_ids, id)),
+            None => None,
+        };
+        settled.change.user_ids = match self.uid {
+            Some(id) if status.has_capability(CAP_SETUID) => Some([id; 3]),
+            Some(id) if [ids.uid, status.saved_uid].contains(&id) => Some([SAME, id, id]),
+            Some(id) => return Err(refused_id("setuid", sys::set_user_ids, id)),
+            None => None,
+        };
+        for (call, id) in [("setgid", self.gid), ("setuid", self.uid)] {
+            if id == Some(SAME) {
+                return Err(refused(call)(Errno::EINVAL));
+            }
+        }
         settled.change.groups = self.settle_groups(&status);
         Ok(settled)
     }
@@ -130,34 +142,14 @@ impl Setting {
     }
 }
 
-/// Ids and groups that `work` sets are its own. It allocates nothing: see [`sys::in_child`].
-fn as_another_user<T>(work: impl FnOnce() -> T) -> Result<T, Cause> {
-    let _dumpable = Dumpable::keep();
-    sys::in_child(work).map_err(|errno| Cause::System {
-        call: "clone",
-        errno,
-    })
-}
-
-/// setuid(2) and setgid(2): who may sets all ids; others the effective one, to the real or the saved one, and an exec then
-/// the saved one. `old`: the real, effective, saved and file-system id.
-fn settle(
-    call: &'static str,
-    id: Option<u32>,
-    old: [u32; 4],
-    may: bool,
-) -> Result<Option<[u32; 3]>, Cause> {
-    let Some(id) = id else {
-        return Ok(None);
+/// What the kernel has against an id that is neither the real nor the saved one, of who may not set others: it is none
+/// (`EINVAL`), or not one's own, also where it is the effective one, which the call that is asked would set.
+fn refused_id(call: &'static str, ask: fn([u32; 3]) -> Result<(), Errno>, id: u32) -> Cause {
+    let answer = match id {
+        SAME => Err(Errno::EINVAL),
+        id => ask([SAME, id, SAME]),
     };
-    let [real, _, saved, _] = old;
-    let errno = match id {
-        SAME => Errno::EINVAL,
-        _ if !may && ![real, saved].contains(&id) => Errno::EPERM,
-        _ if old == [if may { id } else { real }, id, id, id] => return Ok(None),
-        _ => return Ok(Some([if may { id } else { SAME }, id, id])),
-    };
-    Err(Cause::System { call, errno })
+    refused(call)(answer.err().unwrap_or(Errno::EPERM))
 }
 
 impl Settled {
@@ -228,88 +220,84 @@ impl Settled {
         }
     }
 
-    fn changes_user(&self) -> bool {
+    pub(crate) fn changes_user(&self) -> bool {
         self.change.groups.is_some() || self.changes_ids()
     }
 
     /// Does all of it to this process, as `std` does. Allocates nothing.
     pub(crate) fn apply(&self) -> Result<(), Cause> {
-        self.become_user(|ids| ids)?;
+        self.become_user()?;
         self.enter_directory()?;
         self.enter_group()
     }
 
-    /// Does something as the new user, whose effective ids and groups it has; it allocates nothing, where it is not this user:
-    /// see [`sys::in_child`].
+    /// Does something as the new user, whose effective ids and groups this thread has meanwhile.
     ///
     /// Errors: the user cannot be had.
     pub(crate) fn as_user<T>(&self, work: impl FnOnce() -> T) -> Result<T, Cause> {
         if !self.changes_user() {
             return Ok(work());
         }
-        // The real and saved ids decide who may send signals: these stay.
-        let effective = |ids: [u32; 3]| [SAME, ids[1], SAME];
-        as_another_user(|| self.become_user(effective).map(|()| work()))?
+        let visit = Visit::begin()?;
+        visit.enter(&self.change, false)?;
+        Ok(work())
     }
 
     /// Tries what the table is going to do: since it was settled the process may have lost its rights.
     ///
     /// Errors: as [`Setting::settle`], and those of setpgid(2).
     pub(crate) fn rehearse(&self) -> Result<(), Cause> {
-        let joins_group = self.joins_group()?;
-        if !self.changes_user() && !joins_group {
-            return self.check_directory();
-        }
-        as_another_user(|| {
-            self.become_user(|ids| ids)?;
-            self.check_directory()?;
-            if joins_group {
-                self.enter_group()?;
+        if self.changes_user() {
+            let status = status::current()?;
+            let all = |ids: Option<[u32; 3]>| ids.is_some_and(|[real, ..]| real != SAME);
+            if all(self.change.group_ids) && !status.has_capability(CAP_SETGID) {
+                return Err(refused("setgid")(Errno::EPERM));
             }
-            Ok(())
-        })?
+            if all(self.change.user_ids) && !status.has_capability(CAP_SETUID) {
+                return Err(refused("setuid")(Errno::EPERM));
+            }
+        }
+        self.as_user(|| self.check_directory())??;
+        self.check_group()
     }
 
-    /// Whether it is a group of other processes, which has to be there: one of its own anyone may have who leads no session.
-    fn joins_group(&self) -> Result<bool, Cause> {
+    /// Whether the process group can be joined. Nobody tells of one whose leader has ended whether it is of this session.
+    fn check_group(&self) -> Result<(), Cause> {
         let Some(group) = self.change.process_group else {
-            return Ok(false);
+            return Ok(());
         };
         let (own, session) = (getpid(), getsid(None));
+        let refused = |errno| Err(refused("setpgid")(errno));
+        if group < 0 {
+            return refused(Errno::EINVAL);
+        }
         if session == Ok(own) {
-            return Err(refused("setpgid")(Errno::EPERM));
+            return refused(Errno::EPERM);
         }
-        Ok(group != 0 && group != own.as_raw())
-    }
-
-    /// Makes this process, or a child, that user, or what `part` leaves of the ids. Allocates nothing.
-    fn become_user(&self, part: impl Fn([u32; 3]) -> [u32; 3]) -> Result<(), Cause> {
-        self.set_groups().map_err(refused("setgroups"))?;
-        self.set_ids(part)
-    }
-
-    /// The same, but std: who may not give up groups that nobody named keeps them, though of all rights.
-    fn try_user(&self, may_keep_groups: bool) -> Result<Groups, Cause> {
-        let groups = match self.set_groups() {
-            Err(Errno::EPERM) if may_keep_groups => Groups::Kept,
-            answer => answer.map(|()| Groups::Set).map_err(refused("setgroups"))?,
-        };
-        self.set_ids(|ids| ids).map(|()| groups)
-    }
-
-    fn set_ids(&self, part: impl Fn([u32; 3]) -> [u32; 3]) -> Result<(), Cause> {
-        if let Some(ids) = self.change.group_ids {
-            sys::set_group_ids(part(ids)).map_err(refused("setgid"))?;
+        // One of its own anyone may have.
+        if group == 0 || group == own.as_raw() {
+            return Ok(());
         }
-        if let Some(ids) = self.change.user_ids {
-            sys::set_user_ids(part(ids)).map_err(refused("setuid"))?;
+        let leader = Pid::from_raw(group);
+        let of_another = getsid(Some(leader)).is_ok_and(|other| Ok(other) != session);
+        if killpg(leader, None) == Err(Errno::ESRCH) || of_another {
+            return refused(Errno::EPERM);
         }
         Ok(())
     }
 
-    fn set_groups(&self) -> Result<(), Errno> {
-        let groups = self.change.groups.as_deref();
-        groups.map_or(Ok(()), sys::set_groups)
+    /// Makes this process that user, for good. Allocates nothing.
+    fn become_user(&self) -> Result<(), Cause> {
+        if let Some(groups) = &self.change.groups {
+            sys::set_groups(groups).map_err(refused("setgroups"))?;
+        }
+        if let Some(ids) = self.change.group_ids {
+            sys::set_group_ids(ids).map_err(refused("setgid"))?;
+        }
+        if let Some(ids) = self.change.user_ids {
+            sys::set_user_ids(ids).map_err(refused("setuid"))?;
+        }
+        Ok(())
     }
 
     /// Goes to the directory. Allocates nothing.

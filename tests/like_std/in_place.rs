@@ -201,6 +201,23 @@ pub(crate) fn without_another_process_or_unshare() {
     assert_eq!(ours, std);
 }
 
+/// A filter that refuses what the end needs is asked before it.
+pub(crate) fn a_filter_refuses_what_the_end_needs() {
+    for number in [
+        libc::SYS_munmap,
+        libc::SYS_sigaltstack,
+        libc::SYS_rt_sigaction,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_fchdir,
+    ] {
+        let call = Call::new("filtered")
+            .setup(move || forbid(&[number], libc::SECCOMP_RET_ERRNO | libc::EPERM as u32));
+        let outcome = call.in_child(|| Command::new("true").current_dir("/").exec().into());
+        let refused = outcome.ending == Ending::Refused(libc::EPERM);
+        assert!(refused, "{number}: {outcome:?}");
+    }
+}
+
 pub(crate) fn a_hook_fails_without_an_errno() {
     let outcome = Call::new("hook").in_child(|| {
         let (mut std, mut ours) = both!("true");

@@ -9,7 +9,7 @@ use supplant_loader::Command;
 
 use super::support::alike::program;
 use super::support::refused::{NOBODY, chown, file, forking, set_ids};
-use super::support::system::{apply, drop_capabilities, filter_argument, prctl};
+use super::support::system::{apply, drop_capabilities, filter_argument, prctl, system_call};
 use super::support::trials::ignore;
 use super::support::{Call, Ending, check, scratch};
 use super::{TELL, both, execs, expect_started, needs_root, outputs, start_alike, telling};
@@ -281,6 +281,53 @@ pub(crate) fn groups_that_may_not_be_given_up() {
     expect_started(&start_alike(&call, || both!("true", uid(0))));
     let refused = start_alike(&call, || both!("true", uid(12345)));
     assert_eq!(refused.ending, Ending::Refused(libc::EINVAL), "{refused:?}");
+}
+
+/// The first child of a new PID namespace ends it for all that come after.
+pub(crate) fn nobody_is_born_before_the_program() {
+    const NEW_PID: u64 = libc::CLONE_NEWPID as u64;
+    needs_root();
+    let call = Call::new("namespace").setup(|| system_call(libc::SYS_unshare, [NEW_PID]).map(drop));
+    let outcome = call.in_child(|| {
+        let refused = Command::new("/nonexistent").uid(NOBODY).exec();
+        assert_eq!(refused.raw_os_error(), libc::ENOENT);
+        let output = Command::new("sh")
+            .args(["-c", "echo $$"])
+            .uid(NOBODY)
+            .output();
+        assert_eq!(output.expect("it starts").stdout, b"1\n");
+        io::Error::from_raw_os_error(libc::EXDEV)
+    });
+    assert_eq!(outcome.ending, Ending::Refused(libc::EXDEV), "{outcome:?}");
+    let [std, ours] = execs(|by_us| {
+        std::thread::spawn(std::thread::park);
+        system_call(libc::SYS_unshare, [NEW_PID]).expect("root may");
+        let (mut std, mut ours) = both!("sh", args(["-c", "/bin/echo a; /bin/echo b"]));
+        if by_us {
+            ours.exec().into()
+        } else {
+            std.exec()
+        }
+    });
+    assert_eq!(
+        std.stdout, b"a\n",
+        "the second child has no namespace: {std:?}"
+    );
+    assert_eq!(ours, std);
+}
+
+/// What is prepared already is looked at again for another user.
+pub(crate) fn another_user_of_what_is_open() {
+    needs_root();
+    let directory = scratch();
+    let bytes = fs::read("/bin/true").expect("it is there");
+    let closed = file(directory.path().join("closed"), &bytes, 0o700);
+    let set_id = file(directory.path().join("set_id"), &bytes, 0o4755);
+    for (path, errno) in [(closed, libc::EACCES), (set_id, libc::EPERM)] {
+        let prepared = Command::new(&path).prepare().expect("root may");
+        let refused = prepared.command().uid(NOBODY).status();
+        assert_eq!(refused.expect_err("another may not").raw_os_error(), errno);
+    }
 }
 
 /// Linux before 6.4 has none, and the file of a process that may not be dumped is root's.

@@ -92,9 +92,9 @@ impl Command {
     }
 
     /// The user of the new program, by its number. Who may do so (`CAP_SETUID`) gives up all supplementary groups with it,
-    /// unless [`groups`](Self::groups) are set. The program is opened with that user's rights, in a child of a moment that
-    /// shares this process's memory (`EAGAIN` where there is no room for it). Where this process could be dumped it can be
-    /// afterwards, whatever another thread says of that meanwhile.
+    /// unless [`groups`](Self::groups) are set. The program is opened with that user's rights, which this thread has
+    /// for the moment. Meanwhile signals that have handlers wait, and the process may not be dumped, nor may a child that
+    /// another thread forks just then.
     pub fn uid(&mut self, id: u32) -> &mut Self {
         self.setting.uid = Some(id);
         self

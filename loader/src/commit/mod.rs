@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "jumps into the runner")]
 
 mod checks;
+mod filter;
 
 use std::convert::Infallible;
 use std::mem;
@@ -162,6 +163,9 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             self.process.reset_sigpipe();
         }
         self.fill_table(&scene, &file, &own)?;
+        if self.process.status.filtered {
+            filter::check_calls(&self.table)?;
+        }
         let first_row = self.encode(&scene.runner);
         Ok(Ready {
             runner: file.map(&scene.runner, &self.bytes, load.host.page_size)?,

@@ -32,6 +32,33 @@ pub(crate) fn set_user_ids(ids: [u32; 3]) -> Result<(), Errno> {
     set_ids(libc::SYS_setresuid, ids)
 }
 
+/// Sets user and group of this thread for files. They are the real, effective or saved ones, or who asks may set any.
+pub(crate) fn set_ids_for_files(user: u32, group: u32) {
+    for (number, id) in [(libc::SYS_setfsgid, group), (libc::SYS_setfsuid, user)] {
+        // SAFETY: takes a number.
+        unsafe { system_call(number, [id.into(), 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// Sets the capabilities of this thread, as masks.
+pub(crate) fn set_capabilities(
+    effective: u64,
+    permitted: u64,
+    inheritable: u64,
+) -> Result<(), Errno> {
+    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+    let header = [LINUX_CAPABILITY_VERSION_3, 0];
+    let sets = [effective, permitted, inheritable];
+    let halves = [
+        sets.map(|set| set as u32),
+        sets.map(|set| (set >> 32) as u32),
+    ];
+    let arguments = [header.as_ptr().addr() as u64, halves.as_ptr().addr() as u64];
+    let [header, halves] = arguments;
+    // SAFETY: the kernel reads a header of two words and, in this version, two times three words.
+    result(unsafe { system_call(libc::SYS_capset, [header, halves, 0, 0, 0, 0]) })
+}
+
 fn set_ids(number: i64, ids: [u32; 3]) -> Result<(), Errno> {
     let [real, effective, saved] = ids.map(u64::from);
     // SAFETY: takes numbers.

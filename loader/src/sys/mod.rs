@@ -155,6 +155,20 @@ pub(crate) fn open_at(directory: RawFd, path: &CStr, flags: OFlag) -> Result<Own
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// faccessat(2) without flags, which goes by the real ids: the C library makes it of a newer call.
+pub(crate) fn access(path: &CStr, access: nix::unistd::AccessFlags) -> Result<(), Errno> {
+    // SAFETY: a terminated path.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_faccessat,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            access.bits(),
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
 /// Asks the kernel whether it would execute this file, without doing so (Linux 6.14; `EINVAL` before). It says what
 /// nobody else can: whether the file is open for writing, and what a security module thinks. Allocates nothing.
 pub(crate) fn execute_check(file: BorrowedFd<'_>) -> Result<(), Errno> {
@@ -198,6 +212,10 @@ fn execute_check_raw(
     // SAFETY: strings and arrays are valid and terminated; a kernel that does not know the flag refuses the call.
     let ask = || unsafe { arch::system_call(libc::SYS_execveat, arguments) };
     let answer = if thread_count() > 1 {
+        // The first process of a new PID namespace ends it when it ends.
+        if children_have_another_namespace() {
+            return Err(Errno::ENOSYS);
+        }
         // While a process asks this, none of its threads can start another one (EAGAIN); a child that shares the memory
         // and the descriptors, but not the working directory, can ask instead.
         in_child(ask).map_err(|_| Errno::ENOSYS)?
@@ -233,6 +251,22 @@ pub(crate) fn set_signal_mask(mask: u64) -> u64 {
         libc::syscall(
             libc::SYS_rt_sigprocmask,
             libc::SIG_SETMASK,
+            &raw const mask,
+            &raw mut old,
+            8,
+        )
+    };
+    old
+}
+
+/// Blocks these signals too; returns the old set.
+pub(crate) fn block_signals(mask: u64) -> u64 {
+    let mut old = 0_u64;
+    // SAFETY: both sets are 8 bytes, as the kernel's are.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_BLOCK,
             &raw const mask,
             &raw mut old,
             8,

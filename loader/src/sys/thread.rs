@@ -65,6 +65,24 @@ pub(crate) fn process_exists(process: i32) -> bool {
     unsafe { libc::kill(process, 0) == 0 || Errno::last() == Errno::EPERM }
 }
 
+/// Whether children of this process are in another PID namespace than itself: the first one that ends there ends it for all.
+pub(crate) fn children_have_another_namespace() -> bool {
+    let identity = |path| {
+        let file = nix::sys::stat::stat::<std::ffi::CStr>(path);
+        file.map(|file| (file.st_dev, file.st_ino))
+    };
+    let own = identity(c"/proc/thread-self/ns/pid");
+    // Where /proc tells nothing there are no such namespaces.
+    own.is_ok() && own != identity(c"/proc/thread-self/ns/pid_for_children")
+}
+
+/// Sends the calling thread a signal.
+pub(crate) fn signal_this_thread(signal: i32) {
+    let (process, thread) = (own_process_id() as u64, thread_id() as u64);
+    // SAFETY: takes numbers.
+    unsafe { system_call(libc::SYS_tgkill, [process, thread, signal as u64, 0, 0, 0]) };
+}
+
 /// Makes system calls in a child that shares memory and descriptors with this process, while this thread waits: what changes
 /// there are the child's own ids, groups and working directory. The C library does not know of it, so that nobody asks it to
 /// follow what other threads do. All signals wait until it is gone.

@@ -180,6 +180,9 @@ fn refused(errno: Errno) -> Cause {
 /// Forks twice, and waits for the first child; the second one is then nobody's here.
 fn fork_helper(shared: &Shared) -> Result<(), Errno> {
     let process = std::process::id() as i32;
+    if sys::children_have_another_namespace() {
+        return Err(Errno::EAGAIN);
+    }
     match sys::fork_without_signal()? {
         0 => {
             if sys::fork_without_signal() == Ok(0) {
