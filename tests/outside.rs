@@ -163,8 +163,11 @@ fn lay_out(place: &Path) -> io::Result<()> {
     }
     let manifest = place.join("other/Cargo.toml");
     let version = format!("\nversion = \"{}\"\n", env!("CARGO_PKG_VERSION"));
-    let older = fs::read_to_string(&manifest)?.replacen(&version, "\nversion = \"0.0.1\"\n", 1);
-    write_if_changed(&manifest, &older)?;
+    let (manifest_text, older) = (fs::read_to_string(&manifest)?, "\nversion = \"0.0.1\"\n");
+    // Once: the next one is a dependency's.
+    if !manifest_text.contains(older) {
+        fs::write(&manifest, manifest_text.replacen(&version, older, 1))?;
+    }
     for edition in ["2021", "2024"] {
         let folder = place.join(edition);
         fs::create_dir_all(folder.join("src"))?;

@@ -154,6 +154,7 @@ pub(super) fn set_name(table: &mut Table, comm: &[u8]) {
 
 /// A program with other rights than its user's: no signal at its parent's end, and no larger stack than usual.
 pub(super) fn set_secure(table: &mut Table, host: &Host, process: &Process) {
+    const RLIMIT_STACK: u64 = 3;
     if changes_rights(host, process) {
         let arguments = [libc::PR_SET_PDEATHSIG.into(), 0.into()];
         table.may(call::PRCTL, &arguments, "no signal at the parent's end");
@@ -164,10 +165,9 @@ pub(super) fn set_secure(table: &mut Table, host: &Host, process: &Process) {
     let limit = host.stack_limit;
     if limit.current > SECURE_STACK_LIMIT {
         let limits = table.words([SECURE_STACK_LIMIT, limit.maximum]);
-        let resource = u64::from(libc::RLIMIT_STACK);
         table.may(
             call::PRLIMIT,
-            &[0.into(), resource.into(), limits, 0.into()],
+            &[0.into(), RLIMIT_STACK.into(), limits, 0.into()],
             "the usual stack limit",
         );
     }
