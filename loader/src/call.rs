@@ -10,12 +10,12 @@ use crate::arguments::{ArgumentSpace, Strings};
 use crate::commit::Ending;
 use crate::error::{Cause, Error};
 use crate::host::Ids;
+use crate::now::sys::{self, AT_EXECVE_CHECK};
 use crate::now::this_host;
+use crate::open::source::Source;
 use crate::open::{self, Opening};
 use crate::plan::Choices;
 use crate::prepared::Prepared;
-use crate::source::Source;
-use crate::sys::{self, AT_EXECVE_CHECK};
 
 /// Bytes of the longest path with its NUL (`PATH_MAX`).
 const PATH_SIZE: usize = 4096;

@@ -4,6 +4,8 @@ mod children;
 mod environment;
 mod options;
 mod placement;
+mod spawn;
+mod streams;
 mod view;
 
 use std::collections::BTreeMap;
@@ -18,13 +20,13 @@ use crate::arguments::Arguments;
 use crate::commit::Ending;
 use crate::error::{Cause, Error};
 use crate::host::Host;
-use crate::memory_file::memory_file;
+use crate::open::memory_file::memory_file;
+use crate::open::search;
+use crate::open::source::Source;
 use crate::open::{Leniency, Opened, Opening, open_program};
 use crate::plan::Choices;
 use crate::prepared::Prepared;
-use crate::search;
 use crate::setting::{Setting, Settled};
-use crate::source::Source;
 
 use children::Children;
 pub use view::{CommandArgs, CommandEnvs};

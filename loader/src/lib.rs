@@ -56,8 +56,6 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("supplant-loader is for 64-bit Linux");
 
-pub mod search;
-
 use supplant_model::{
     arguments, auxv, difference, error, handover, host, identity, image, machine, maps, page, plan,
     process, randomness, script, space, stack, status, table,
@@ -69,31 +67,20 @@ mod arch;
 mod call;
 mod command;
 mod commit;
-mod farewell;
-mod holes;
-mod memory_file;
 mod now;
 mod open;
+mod park;
 mod prepared;
-mod procfs;
-mod quiesce;
-mod rseq;
-mod set_id;
 mod setting;
-mod source;
-mod spawn;
-mod stage;
-mod streams;
-mod sys;
-mod threads;
 
 pub use arguments::{BadAddress, Strings};
 pub use call::Call;
 pub use command::{Command, CommandArgs, CommandEnvs};
 pub use difference::Difference;
 pub use error::{Error, Subject};
+pub use now::sys::die_by;
+pub use open::search;
 pub use prepared::Prepared;
-pub use sys::die_by;
 
 /// What `supplant-inspect` needs, and nobody else is to rely on.
 #[cfg(feature = "internals")]
@@ -101,8 +88,8 @@ pub use sys::die_by;
 pub mod internals {
     pub use crate::arch::MACHINE;
     pub use crate::now::{fresh_randomness, this_host};
+    pub use crate::open::search;
     pub use crate::prepared::Parts;
-    pub use crate::search;
 
     /// Opening files as execve does.
     pub mod open {
@@ -111,16 +98,16 @@ pub mod internals {
 
     /// Files whose bits would change who runs them.
     pub mod set_id {
-        pub use crate::set_id::{GROUP_EXECUTE, has_capabilities, ignored_by_kernel};
+        pub use crate::open::set_id::{GROUP_EXECUTE, has_capabilities, ignored_by_kernel};
     }
 
     /// Questions to the kernel.
     pub mod sys {
-        pub use crate::sys::{execute_check_at, prctl_get};
+        pub use crate::now::sys::{execute_check_at, prctl_get};
     }
 
     /// The names of files.
     pub mod source {
-        pub use crate::source::Name;
+        pub use crate::open::source::Name;
     }
 }

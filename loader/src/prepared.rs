@@ -96,7 +96,7 @@ impl Prepared {
     #[cfg(feature = "internals")]
     #[doc(hidden)]
     pub fn probe(&self) -> Result<(), Error> {
-        crate::stage::probe(&self.plan, &self.opened, self.host.page_size)
+        crate::commit::stage::probe(&self.plan, &self.opened, self.host.page_size)
     }
 
     /// The ELF interpreter that the program names; `None` for a static program.

@@ -12,9 +12,9 @@ use std::path::Path;
 use std::process::{Child, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 
+use crate::command::spawn::Hook;
 use crate::error::Error;
 use crate::prepared::Prepared;
-use crate::spawn::Hook;
 
 use super::Command;
 

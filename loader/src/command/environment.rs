@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use super::Command;
 use crate::error::Cause;
-use crate::search;
-use crate::sys;
+use crate::now::sys;
+use crate::open::search;
 
 impl Command {
     pub(super) fn searched_path(&self) -> Option<OsString> {

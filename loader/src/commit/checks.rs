@@ -11,10 +11,10 @@ use crate::handover;
 use crate::host::Host;
 use crate::host::personality::ADDR_NO_RANDOMIZE;
 use crate::now::status;
+use crate::now::sys;
 use crate::open::OpenFile;
 use crate::plan::{LaterMappings, Operation, Plan};
 use crate::prepared::Prepared;
-use crate::sys;
 
 use super::Ending;
 

@@ -6,6 +6,11 @@
 
 mod checks;
 mod filter;
+mod free_room;
+mod late_work;
+mod quiesce;
+pub(crate) mod rseq;
+pub(crate) mod stage;
 
 use std::convert::Infallible;
 use std::mem;
@@ -14,22 +19,21 @@ use std::os::fd::{AsRawFd as _, RawFd};
 
 use crate::arch::{self, Slots};
 use crate::error::{Cause, Error};
-use crate::farewell::{self, Kept};
 use crate::handover::{self, Places};
-use crate::holes;
 use crate::now::status;
+use crate::now::sys;
 use crate::open::Opened;
+use crate::park::LastWork;
 use crate::plan::Plan;
 use crate::prepared::Prepared;
 use crate::process::Process;
-use crate::quiesce::Quiet;
-use crate::stage::{self, RunnerFile, Staged};
-use crate::sys;
 use crate::table::{Row, Table, call};
-use crate::threads::LastWork;
 
 pub(crate) use checks::differences;
 use checks::{check_address_space, check_mdwe, is_running, last_call};
+use late_work::Kept;
+use quiesce::Quiet;
+use stage::{RunnerFile, Staged};
 
 /// How the end is done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -129,7 +133,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         mem::forget((stack, file));
         let mut last = Last {
             process: &self.process,
-            carried: farewell::take_along(&self.process),
+            carried: late_work::take_along(&self.process),
             buffer: &mut self.rest,
             runner,
             first_row,
@@ -194,7 +198,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         let runner = handover::runner_size(&self.table, host.page_size)?;
         let vdso = handover::vdso_size(plan);
         let stack = plan.stack.range.end - plan.stack.range.start;
-        let place = holes::find(host, plan, runner + vdso + stack, &mut self.buffer)?;
+        let place = free_room::find(host, plan, runner + vdso + stack, &mut self.buffer)?;
         let vdso_hop = place.start + runner;
         let return_address = self.gadget.map(|_| plan.entry());
         Ok(Scene {
@@ -293,7 +297,7 @@ struct Last<'a> {
 
 impl LastWork for Last<'_> {
     fn run(&mut self) -> ! {
-        farewell::bid(self.process, self.carried.as_ref(), self.buffer);
+        late_work::bid(self.process, self.carried.as_ref(), self.buffer);
         // SAFETY: `runner` holds a runner with its table; signals are blocked, and other threads have ended. The table
         // keeps the runner mapped to its last row.
         unsafe { arch::play(self.runner.range.start, self.first_row) }

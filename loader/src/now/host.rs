@@ -9,14 +9,14 @@ use crate::arch;
 use crate::auxv::{AT_EGID, AT_EUID, AT_GID, AT_PAGESZ, AT_UID, Auxv};
 use crate::error::Cause;
 use crate::maps::{self, Mapping};
+use crate::now::procfs::{number, read};
 use crate::page::PageSize;
-use crate::procfs::{number, read};
 use crate::randomness;
 use crate::space::MmapArea;
 use crate::status::Status;
 
 use super::status;
-use crate::sys;
+use crate::now::sys;
 
 use crate::host::{Host, Ids, Limit, Overcommit, Randomize, Randomness, personality};
 

@@ -1,7 +1,9 @@
 //! What is so now: this machine and this process, as the kernel tells it.
 
 mod host;
+pub(crate) mod procfs;
 pub(crate) mod status;
+pub(crate) mod sys;
 
 #[cfg(feature = "internals")]
 pub use host::fresh_randomness;

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use nix::errno::Errno;
 
 use crate::error::Cause;
-use crate::procfs::lines;
+use crate::now::procfs::lines;
 use crate::status::Status;
 
 /// The calling thread's. Allocates nothing.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::sys;
+use crate::now::sys;
 
 /// While any lives, it may be otherwise than before: a change of effective ids makes it what fs.suid_dumpable says, for all
 /// threads. Dropping it puts back what was before the first one; what another thread says of it meanwhile is lost, and a child

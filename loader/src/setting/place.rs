@@ -7,7 +7,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, fchdir, getpgrp, setpgid};
 
 use crate::error::Cause;
-use crate::sys;
+use crate::now::sys;
 
 use super::{PLACE, Settled, refused};
 

@@ -15,8 +15,8 @@ use nix::unistd::{Gid, Pid, getgroups, getppid};
 use crate::error::Cause;
 use crate::identity::{IdentityChange, SAME};
 use crate::now::status;
+use crate::now::sys;
 use crate::status::Status;
-use crate::sys;
 
 use super::dumpable::Dumpable;
 use super::{CAP_SETGID, CAP_SETUID, Groups, refused};

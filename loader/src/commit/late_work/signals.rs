@@ -7,10 +7,10 @@ use std::mem::ManuallyDrop;
 
 use memmap2::MmapMut;
 
+use crate::now::procfs::{decimal, lines};
 use crate::now::status;
-use crate::procfs::{decimal, lines};
+use crate::now::sys;
 use crate::status::Status;
-use crate::sys;
 
 use super::calls::{self, Info};
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use crate::sys;
+use crate::now::sys;
 
 /// Whether somebody is stopping threads: its thread id, else 0.
 static OWNER: AtomicI32 = AtomicI32::new(0);

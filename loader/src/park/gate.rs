@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use crate::arch::{go_on_at, system_call};
 use crate::error::Cause;
-use crate::sys::{self, SignalAction};
+use crate::now::sys::{self, SignalAction};
 
 use super::LastWork;
 use super::leader::Report;

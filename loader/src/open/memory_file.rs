@@ -7,7 +7,7 @@ use std::io::{self, Seek as _};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::streams::beyond_streams;
+use crate::now::sys::beyond_streams;
 
 /// A memory file that holds everything that can be read from `content`.
 pub(crate) fn memory_file(name: &[u8], content: &mut impl io::Read) -> io::Result<File> {

@@ -12,7 +12,7 @@ mod place;
 mod visit;
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,16 +21,15 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::signal::killpg;
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, fchdir, getpid, getsid, setpgid};
+use nix::unistd::{AccessFlags, Pid, fchdir, getpid, getsid, setpgid};
 
 use crate::error::Cause;
 use crate::host::Host;
 use crate::identity::{IdentityChange, SAME};
+use crate::now::sys;
+use crate::now::sys::beyond_streams;
 use crate::now::{self, status};
-use crate::open::check_execute;
 use crate::status::Status;
-use crate::streams::beyond_streams;
-use crate::sys;
 
 pub(crate) use place::Place;
 use visit::Visit;
@@ -96,7 +95,7 @@ impl Setting {
         let name = name.map_err(|_| refused(Errno::EINVAL))?;
         let place = settled.as_user(|| {
             let place = open(name.as_c_str(), PLACE, Mode::empty())?;
-            check_execute(&place).map(|()| place)
+            sys::check_access(place.as_fd(), AccessFlags::X_OK).map(|()| place)
         })?;
         let place = beyond_streams(place.map_err(refused)?);
         let place = place.map_err(|error| Cause::call("dup", &error))?;
@@ -309,7 +308,9 @@ impl Settled {
 
     fn check_directory(&self) -> Result<(), Cause> {
         let directory = self.directory.as_deref();
-        let checked = directory.map_or(Ok(()), check_execute);
+        let checked = directory.map_or(Ok(()), |place| {
+            sys::check_access(place.as_fd(), AccessFlags::X_OK)
+        });
         checked.map_err(refused("fchdir"))
     }
 

@@ -7,11 +7,11 @@
 use nix::errno::Errno;
 use nix::sys::stat::stat;
 
+use crate::commit::rseq;
 use crate::error::Cause;
+use crate::now::procfs::{TaskPath, lines};
+use crate::now::sys;
 use crate::process::{Inheritance, Rseq};
-use crate::procfs::{TaskPath, lines};
-use crate::rseq;
-use crate::sys;
 
 /// What only a thread itself can say.
 #[derive(Clone, Copy, Debug)]

@@ -19,9 +19,9 @@ use nix::unistd::Pid;
 
 use crate::arch;
 use crate::error::Cause;
-use crate::memory_file::empty_memory_file;
-use crate::procfs::number;
-use crate::sys;
+use crate::now::procfs::number;
+use crate::now::sys;
+use crate::open::memory_file::empty_memory_file;
 
 /// How many threads can be held.
 const ROOM: usize = 256;
@@ -192,7 +192,7 @@ fn fork_helper(shared: &Shared) -> Result<(), Errno> {
         }
         child => {
             let all = WaitPidFlag::__WALL;
-            crate::procfs::retry(|| waitpid(Pid::from_raw(child), Some(all)))?;
+            crate::now::procfs::retry(|| waitpid(Pid::from_raw(child), Some(all)))?;
             let started = Instant::now();
             while shared.helper.load(Ordering::Acquire) == 0 {
                 if started.elapsed() > TIME_LIMIT {

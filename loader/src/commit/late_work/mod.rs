@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use crate::arch;
 use crate::maps::Line;
+use crate::now::procfs::lines;
+use crate::now::sys;
 use crate::process::Process;
-use crate::procfs::lines;
-use crate::sys;
 
 pub(crate) use signals::Kept;
 

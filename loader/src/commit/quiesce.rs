@@ -8,18 +8,18 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use crate::auxv::AT_RSEQ_FEATURE_SIZE;
+use crate::commit::rseq;
 use crate::error::Cause;
 use crate::host::Host;
 use crate::maps::Line;
+use crate::now::procfs::{decimal, lines, number, numbers};
 use crate::now::status;
+use crate::now::sys::{self, SignalAction};
 use crate::page::PageSize;
-use crate::process::Process;
-use crate::procfs::{decimal, lines, number, numbers};
-use crate::rseq;
-use crate::sys::{self, SignalAction};
-use crate::threads::{
+use crate::park::{
     LastWork, Parked, Turn, check_leader, inheritance, leader_has_ended, original_action, reserve,
 };
+use crate::process::Process;
 
 /// All signals are blocked, and all other threads wait, while this lives.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use crate::error::Cause;
+use crate::now::sys;
 use crate::open::{Opening, open_executable};
-use crate::sys;
 
 /// Where a program comes from.
 #[derive(Debug)]

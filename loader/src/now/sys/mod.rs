@@ -8,6 +8,7 @@
     reason = "raw system calls; each passes only pointers to its own locals"
 )]
 
+mod access;
 mod ids;
 mod thread;
 
@@ -24,6 +25,7 @@ use crate::machine::Machine;
 use crate::page::PageSize;
 pub(crate) use crate::process::SignalAction;
 
+pub(crate) use access::*;
 pub(crate) use ids::*;
 pub(crate) use thread::*;
 
@@ -155,20 +157,6 @@ pub(crate) fn open_at(directory: RawFd, path: &CStr, flags: OFlag) -> Result<Own
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// faccessat(2) without flags, which goes by the real ids: the C library makes it of a newer call.
-pub(crate) fn access(path: &CStr, access: nix::unistd::AccessFlags) -> Result<(), Errno> {
-    // SAFETY: a terminated path.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_faccessat,
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            access.bits(),
-        )
-    };
-    Errno::result(result).map(drop)
-}
-
 /// Asks the kernel whether it would execute this file, without doing so (Linux 6.14; `EINVAL` before). It says what
 /// nobody else can: whether the file is open for writing, and what a security module thinks. Allocates nothing.
 pub(crate) fn execute_check(file: BorrowedFd<'_>) -> Result<(), Errno> {
@@ -273,6 +261,17 @@ pub(crate) fn block_signals(mask: u64) -> u64 {
         )
     };
     old
+}
+
+/// The same file at a number that is no standard stream's. Where one of these is closed, what is opened takes its number, and
+/// std would put the new stream there.
+pub(crate) fn beyond_streams(descriptor: OwnedFd) -> std::io::Result<OwnedFd> {
+    const FIRST: i32 = 3;
+    if descriptor.as_raw_fd() >= FIRST {
+        return Ok(descriptor);
+    }
+    // Looks from `FIRST` on.
+    descriptor.try_clone()
 }
 
 /// The descriptor's close-on-exec flag; `None` when there is no such descriptor.

@@ -8,8 +8,8 @@ use std::ops::Range;
 use crate::error::Cause;
 use crate::host::Host;
 use crate::maps::Line;
+use crate::now::procfs::lines;
 use crate::plan::Plan;
-use crate::procfs::lines;
 
 /// The highest free range of `size` bytes below the stacks of both programs and above what an ordinary user may not map.
 ///

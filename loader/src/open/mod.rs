@@ -2,32 +2,35 @@
 //!
 //! Linux: `do_open_execat` and `exec_binprm` in fs/exec.c, `may_open` in fs/namei.c.
 
+pub(crate) mod memory_file;
+pub mod search;
+pub(crate) mod set_id;
+pub(crate) mod source;
+
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io::Write as _;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open};
+use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
-use nix::unistd::{AccessFlags, faccessat, getegid, geteuid, getgid, getuid};
+use nix::unistd::AccessFlags;
 
 use crate::arguments::{ArgumentSpace, Arguments};
 use crate::error::{Cause, Error, Subject, interpreter};
 use crate::host::{Host, Ids};
 use crate::image::{Image, PREFIX_SIZE, ReadAt, Role};
-use crate::memory_file::memory_file;
+use crate::now::sys;
+use crate::now::sys::beyond_streams;
+use crate::open::memory_file::memory_file;
+use crate::open::source::{Name, Source};
 use crate::plan::Loadable;
 use crate::script::{REWRITE_LIMIT, ScriptLine};
-use crate::set_id;
 use crate::setting::Settled;
-use crate::source::{Name, Source};
-use crate::streams::beyond_streams;
-use crate::sys;
 
 /// Which of execve's refusals are passed over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,7 +126,7 @@ impl Opened {
             let may = |access| {
                 opening
                     .settled
-                    .as_user(|| check_access(file.file.as_fd(), access))
+                    .as_user(|| sys::check_access(file.file.as_fd(), access))
             };
             may(AccessFlags::X_OK)?.map_err(|_| Cause::NotExecutable { mode })?;
             may(AccessFlags::R_OK)?.map_err(|_| Cause::Unreadable { mode })?;
@@ -337,24 +340,6 @@ fn look_and_open(name: Name<'_>, opening: Opening<'_>) -> Result<Executable, Cau
     Ok(Executable { file, noexec })
 }
 
-/// A descriptor's link in /proc. Allocates nothing.
-struct DescriptorPath([u8; 32]);
-
-impl DescriptorPath {
-    fn of(descriptor: BorrowedFd<'_>) -> Self {
-        let mut path = [0; 32];
-        let number = descriptor.as_raw_fd();
-        // Room for any number, and for the NUL.
-        let written = write!(&mut path[..31], "/proc/self/fd/{number}");
-        debug_assert!(written.is_ok());
-        Self(path)
-    }
-
-    fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
-    }
-}
-
 /// Refuses what is no regular file.
 ///
 /// # Errors
@@ -390,29 +375,7 @@ fn may_execute(place: &OwnedFd, status: &FileStat, noexec: bool, ids: Ids) -> bo
         };
         return status.st_mode & class != 0;
     }
-    check_execute(place).is_ok()
-}
-
-/// Whether this thread may execute the file, or go to the directory. Allocates nothing.
-pub(crate) fn check_execute(place: &OwnedFd) -> Result<(), Errno> {
-    check_access(place.as_fd(), AccessFlags::X_OK)
-}
-
-fn check_access(place: BorrowedFd<'_>, access: AccessFlags) -> Result<(), Errno> {
-    let flags = AtFlags::AT_EACCESS | AtFlags::AT_EMPTY_PATH;
-    match faccessat(place, c"", access, flags) {
-        // faccessat2 is as old as Linux 5.8.
-        Err(Errno::EINVAL | Errno::ENOSYS) => {
-            let path = DescriptorPath::of(place);
-            let flags = AtFlags::AT_EACCESS;
-            faccessat(AT_FDCWD, path.as_c_str(), access, flags)
-        }
-        // Filters that do not know it say so; the older call goes by the real ids.
-        Err(Errno::EPERM) if getuid() == geteuid() && getgid() == getegid() => {
-            sys::access(DescriptorPath::of(place).as_c_str(), access)
-        }
-        answer => answer,
-    }
+    sys::check_access(place.as_fd(), AccessFlags::X_OK).is_ok()
 }
 
 /// By the path once more, or where that now leads elsewhere through the place itself.
@@ -433,7 +396,7 @@ pub fn open_for_reading(
     };
     let by_place = |waiting: OFlag| {
         open(
-            DescriptorPath::of(place.as_fd()).as_c_str(),
+            sys::DescriptorPath::of(place.as_fd()).as_c_str(),
             flags | waiting | OFlag::O_CLOEXEC,
             Mode::empty(),
         )

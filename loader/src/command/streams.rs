@@ -1,25 +1,14 @@
 //! The three standard streams and SIGPIPE, kept while std's own exec puts others in their place: where the program is then
-//! refused, they come back. And what of ours must not lie where they do.
+//! refused, they come back.
 #![allow(unsafe_code, reason = "puts back the action of a signal")]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::{close, dup2_stderr, dup2_stdin, dup2_stdout};
 
-use crate::sys::{self, SignalAction};
-
-/// The same file at a number that is no standard stream's. Where one of these is closed, what is opened takes its number, and
-/// std would put the new stream there.
-pub(crate) fn beyond_streams(descriptor: OwnedFd) -> io::Result<OwnedFd> {
-    const FIRST: i32 = 3;
-    if descriptor.as_raw_fd() >= FIRST {
-        return Ok(descriptor);
-    }
-    // Looks from `FIRST` on.
-    descriptor.try_clone()
-}
+use crate::now::sys::{self, SignalAction};
 
 /// Dropping it puts them back.
 pub(crate) struct Streams {

@@ -10,7 +10,7 @@
 )]
 
 use crate::maps::Line;
-use crate::procfs::lines;
+use crate::now::procfs::lines;
 
 use super::calls::{exchange, futex, peek, robust_list};
 

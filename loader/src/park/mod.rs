@@ -19,9 +19,9 @@ mod turn;
 use std::time::{Duration, Instant};
 
 use crate::error::Cause;
+use crate::now::procfs::{TaskPath, numbers};
 use crate::now::status;
-use crate::procfs::{TaskPath, numbers};
-use crate::sys;
+use crate::now::sys;
 
 pub(crate) use gate::{original_action, reserve};
 pub(crate) use leader::{Report, check_leader, has_ended as leader_has_ended, inheritance};

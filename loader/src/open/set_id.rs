@@ -8,7 +8,7 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 
 use crate::error::{Cause, Privilege};
 use crate::host::Ids;
-use crate::sys;
+use crate::now::sys;
 
 /// Without it a set-group-id bit means something else.
 pub const GROUP_EXECUTE: u32 = 0o010;

@@ -21,13 +21,13 @@ use std::{io, mem};
 use memmap2::MmapMut;
 use nix::errno::Errno;
 
+use crate::command::streams::Streams;
 use crate::commit::Commit;
 use crate::error::{Cause, Error};
-use crate::memory_file::empty_memory_file;
+use crate::now::sys::{self, SignalAction};
+use crate::open::memory_file::empty_memory_file;
 use crate::prepared::Prepared;
 use crate::setting::{Place, Settled};
-use crate::streams::Streams;
-use crate::sys::{self, SignalAction};
 
 /// What is done before `std` would call execve.
 #[derive(Default)]

@@ -15,12 +15,12 @@ use nix::errno::Errno;
 
 use crate::error::{Cause, Error};
 use crate::image::Permissions;
-use crate::memory_file::empty_memory_file;
+use crate::now::sys;
+use crate::open::memory_file::empty_memory_file;
 use crate::open::{OpenFile, Opened};
 use crate::page::PageSize;
 use crate::plan::{self, Operation, Plan};
 use crate::stack::InitialStack;
-use crate::sys;
 
 /// A mapping at a chosen address, unmapped when dropped.
 #[derive(Debug)]

@@ -1,0 +1,63 @@
+//! Whether a file may be used in some way, and its link in /proc. Allocates nothing.
+#![allow(
+    unsafe_code,
+    reason = "a raw system call, which passes only a terminated path"
+)]
+
+use std::ffi::CStr;
+use std::io::Write as _;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::{AccessFlags, faccessat, getegid, geteuid, getgid, getuid};
+
+/// Whether this thread may use the file so: execute it, or for a directory go there.
+pub(crate) fn check_access(place: BorrowedFd<'_>, access: AccessFlags) -> Result<(), Errno> {
+    let flags = AtFlags::AT_EACCESS | AtFlags::AT_EMPTY_PATH;
+    match faccessat(place, c"", access, flags) {
+        // faccessat2 is as old as Linux 5.8.
+        Err(Errno::EINVAL | Errno::ENOSYS) => {
+            let path = DescriptorPath::of(place);
+            let flags = AtFlags::AT_EACCESS;
+            faccessat(AT_FDCWD, path.as_c_str(), access, flags)
+        }
+        // Filters that do not know it say so; the older call goes by the real ids.
+        Err(Errno::EPERM) if getuid() == geteuid() && getgid() == getegid() => {
+            access_by_real_ids(DescriptorPath::of(place).as_c_str(), access)
+        }
+        answer => answer,
+    }
+}
+
+/// faccessat(2) without flags: the C library makes its own of a newer call.
+fn access_by_real_ids(path: &CStr, access: AccessFlags) -> Result<(), Errno> {
+    // SAFETY: a terminated path.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_faccessat,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            access.bits(),
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// A descriptor's link in /proc. Allocates nothing.
+pub(crate) struct DescriptorPath([u8; 32]);
+
+impl DescriptorPath {
+    pub(crate) fn of(descriptor: BorrowedFd<'_>) -> Self {
+        let mut path = [0; 32];
+        let number = descriptor.as_raw_fd();
+        // Room for any number, and for the NUL.
+        let written = write!(&mut path[..31], "/proc/self/fd/{number}");
+        debug_assert!(written.is_ok());
+        Self(path)
+    }
+
+    pub(crate) fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}
