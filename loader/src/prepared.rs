@@ -7,7 +7,7 @@ use crate::auxv;
 use crate::command::Command;
 use crate::commit::{self, Commit, Ending};
 use crate::difference::Difference;
-use crate::error::{Cause, Error};
+use crate::error::{CommitFault, Error};
 use crate::host::Host;
 use crate::open::Opened;
 use crate::plan::{Choices, Plan};
@@ -175,7 +175,7 @@ impl Prepared {
         self.settled.rehearse()?;
         for _ in 1..TRIES {
             match self.ready_to_commit()?.run() {
-                Err(Cause::Changing) => (),
+                Err(CommitFault::Changing) => (),
                 result => return result.map_err(Error::from),
             }
         }

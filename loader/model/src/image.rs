@@ -12,7 +12,8 @@ use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_
 use goblin::elf64::header::{Header, SIZEOF_EHDR};
 use goblin::elf64::program_header::{ProgramHeader, SIZEOF_PHDR};
 
-use crate::error::Cause;
+pub use crate::error::Role;
+use crate::error::{Cause, P_FILESZ, P_OFFSET};
 use crate::machine::Machine;
 
 /// How many bytes at the start of a file execve looks at to find out what it is (`BINPRM_BUF_SIZE`).
@@ -23,13 +24,6 @@ const PROGRAM_HEADERS_LIMIT: usize = 65536;
 
 /// The most bytes of a `PT_INTERP` path with its NUL (`PATH_MAX`).
 const INTERPRETER_PATH_LIMIT: u64 = 4096;
-
-/// Where fields of a program header start.
-pub const P_OFFSET: u64 = 8;
-/// The address.
-pub const P_VADDR: u64 = 16;
-/// The size in the file.
-pub const P_FILESZ: u64 = 32;
 
 /// Positional reads, as pread(2) does them: the count is short only at the end.
 pub trait ReadAt {
@@ -76,15 +70,6 @@ impl ReadAt for std::fs::File {
         }
         Ok(count)
     }
-}
-
-/// Who reads the file: the same fault has another errno in an interpreter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// The file that was asked for, or the interpreter of a script.
-    Program,
-    /// The file that `PT_INTERP` names.
-    Interpreter,
 }
 
 /// Whether the addresses in the file are final.

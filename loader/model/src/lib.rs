@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod anchor;
 pub mod arguments;
 pub mod auxv;
 pub mod core_file;

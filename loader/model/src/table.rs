@@ -8,8 +8,6 @@
 
 use std::fmt;
 
-use crate::plan::File;
-
 /// A system call's number on this processor, with its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -116,6 +114,15 @@ pub struct Row {
     pub policy: Policy,
     /// What it is for.
     pub reason: Reason,
+}
+
+/// One of the two files of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum File {
+    /// The program.
+    Program,
+    /// The file that its `PT_INTERP` names.
+    Interpreter,
 }
 
 /// What a row is for, in words.

@@ -12,6 +12,7 @@
 
 use std::cell::UnsafeCell;
 use std::convert::Infallible;
+use std::mem::MaybeUninit;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use nix::errno::Errno;
 
 use crate::command::streams::Streams;
 use crate::commit::Commit;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, CommitFault, Error};
 use crate::now::sys::{self, SignalAction};
 use crate::open::memory_file::empty_memory_file;
 use crate::prepared::Prepared;
@@ -161,7 +162,7 @@ fn in_child(
     first: &Settled,
     commit: &mut Commit<Arc<Prepared>>,
     before: &mut [Box<Before>],
-) -> io::Result<Result<Infallible, Cause>> {
+) -> io::Result<Result<Infallible, CommitFault>> {
     if let Err(cause) = first.apply() {
         return Ok(Err(cause));
     }
@@ -186,7 +187,7 @@ fn in_place(mut prepared: Prepared, before: &mut [Box<Before>]) -> io::Result<Er
 }
 
 /// Goes where the hooks expect to be. Dropping what this returns goes back.
-fn enter(prepared: &mut Prepared) -> Result<Place, Cause> {
+fn enter(prepared: &mut Prepared) -> Result<Place, CommitFault> {
     let place = Place::keep(&prepared.settled)?;
     let settled = &mut prepared.settled;
     if settled.changes_ids() {
@@ -211,9 +212,10 @@ impl Loaded<'_> {
                 Way::Child { answer, .. } => answer.take(),
                 Way::InPlace(_) => None,
             });
-            answer
-                .unwrap_or_else(|| Cause::call("starting a child", &error))
-                .into()
+            answer.map_or_else(
+                || Cause::call("starting a child", &error).into(),
+                Error::from,
+            )
         })
     }
 
@@ -246,7 +248,7 @@ impl Drop for Loaded<'_> {
     }
 }
 
-/// A page for one cause.
+/// A page for one fault.
 #[derive(Debug)]
 struct Answer {
     page: MmapMut,
@@ -255,7 +257,7 @@ struct Answer {
 #[repr(C)]
 struct Slot {
     filled: AtomicBool,
-    cause: UnsafeCell<std::mem::MaybeUninit<Cause>>,
+    fault: UnsafeCell<MaybeUninit<CommitFault>>,
 }
 
 impl Answer {
@@ -277,25 +279,22 @@ impl Answer {
         unsafe { &*slot }
     }
 
-    /// In the child. A cause that has something on the heap stays there; a commit finds none such.
-    fn leave(&self, cause: Cause) {
-        if matches!(cause, Cause::Choice { .. } | Cause::Directory { .. }) {
-            return;
-        }
+    /// In the child.
+    fn leave(&self, fault: CommitFault) {
         let slot = self.slot();
-        // SAFETY: numbers and static texts, which are the same in the parent; only this child writes.
-        unsafe { (*slot.cause.get()).write(cause) };
+        // SAFETY: only this child writes, and once.
+        unsafe { (*slot.fault.get()).write(fault) };
         slot.filled.store(true, Ordering::Release);
     }
 
-    fn take(&self) -> Option<Cause> {
+    fn take(&self) -> Option<CommitFault> {
         let slot = self.slot();
         if !slot.filled.load(Ordering::Acquire) {
             return None;
         }
         // SAFETY: filled, and not written any more.
-        let cause = unsafe { &*slot.cause.get() };
-        // SAFETY: with a value that owns nothing.
-        Some(unsafe { cause.assume_init_ref() }.clone())
+        let fault = unsafe { &*slot.fault.get() };
+        // SAFETY: by a child with the same program at the same addresses. It is `Copy`, so the child's is no other's.
+        Some(unsafe { fault.assume_init() })
     }
 }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::error::Cause;
+use crate::error::CommitFault;
 use crate::host::Host;
 use crate::maps::Line;
 use crate::now::procfs::lines;
@@ -19,7 +19,7 @@ pub(crate) fn find(
     plan: &Plan,
     size: u64,
     buffer: &mut [u8],
-) -> Result<Range<u64>, Cause> {
+) -> Result<Range<u64>, CommitFault> {
     let end = host.page_size.floor(host.machine.stack_top() / 16 * 15);
     let within = host.lowest_hint..end;
     let (mut found, mut previous) = (None, 0);
@@ -33,12 +33,12 @@ pub(crate) fn find(
             previous = line.range.end;
         }
     })
-    .map_err(|errno| Cause::System {
+    .map_err(|errno| CommitFault::System {
         call: "/proc/thread-self/maps",
         errno,
     })?;
     look(previous..end);
-    found.ok_or(Cause::NoRoom { size })
+    found.ok_or(CommitFault::NoRoom { size })
 }
 
 /// The highest place in `gap` where the new program has nothing.

@@ -18,7 +18,7 @@ use std::ops::{Deref, Range};
 use std::os::fd::{AsRawFd as _, RawFd};
 
 use crate::arch::{self, Slots};
-use crate::error::{Cause, Error};
+use crate::error::{CommitFault, Error};
 use crate::handover::{self, Places};
 use crate::now::status;
 use crate::now::sys;
@@ -118,7 +118,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
     }
 
     /// Replaces the program. Returns only an error, with the process as it was.
-    pub(crate) fn run(&mut self) -> Result<Infallible, Cause> {
+    pub(crate) fn run(&mut self) -> Result<Infallible, CommitFault> {
         let Ready {
             runner,
             first_row,
@@ -143,7 +143,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
     }
 
     /// Does all that can be refused.
-    pub(crate) fn ready(&mut self) -> Result<Ready, Cause> {
+    pub(crate) fn ready(&mut self) -> Result<Ready, CommitFault> {
         let load = self.load.clone();
         let mut file = RunnerFile::new()?;
         file.check_has_data(&load.plan)?;
@@ -192,7 +192,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
     }
 
     /// Finds room for the runner, a stop of the vDSO on its way and the new stack, and makes that stack.
-    fn set_scene(&mut self) -> Result<Scene, Cause> {
+    fn set_scene(&mut self) -> Result<Scene, CommitFault> {
         let load = self.load.clone();
         let (host, plan) = (&load.host, &load.plan);
         let runner = handover::runner_size(&self.table, host.page_size)?;
@@ -218,7 +218,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         scene: &Scene,
         file: &RunnerFile,
         own: &[Option<RawFd>; 4],
-    ) -> Result<(), Cause> {
+    ) -> Result<(), CommitFault> {
         let load = self.load.clone();
         let opened = &load.opened;
         let is_own = is_running(&opened.program);
@@ -241,7 +241,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         let (host, plan, stack) = (&load.host, &load.plan, &load.stack);
         handover::fill(&mut self.table, host, plan, stack, &self.process, &places);
         if self.table.is_full() {
-            return Err(Cause::Changing);
+            return Err(CommitFault::Changing);
         }
         Ok(())
     }

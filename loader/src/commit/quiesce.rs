@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::auxv::AT_RSEQ_FEATURE_SIZE;
 use crate::commit::rseq;
-use crate::error::Cause;
+use crate::error::CommitFault;
 use crate::host::Host;
 use crate::maps::Line;
 use crate::now::procfs::{decimal, lines, number, numbers};
@@ -34,10 +34,10 @@ impl Quiet {
     /// Blocks all signals and stops the other threads.
     ///
     /// Errors: something that execve could end and this cannot: a thread that does not stop, shared memory.
-    pub(crate) fn new(buffer: &mut [u8]) -> Result<Self, Cause> {
+    pub(crate) fn new(buffer: &mut [u8]) -> Result<Self, CommitFault> {
         let turn = Turn::take();
         if sys::thread_id() != sys::own_process_id() && leader_has_ended(buffer) {
-            return Err(Cause::Leader { what: "ended" });
+            return Err(CommitFault::Leader { what: "ended" });
         }
         let threads = sys::thread_count();
         reserve(threads);
@@ -64,7 +64,7 @@ impl Quiet {
         staying: &[Option<RawFd>],
         set_mm_map: bool,
         buffer: &mut [u8],
-    ) -> Result<(), Cause> {
+    ) -> Result<(), CommitFault> {
         process.had_threads = self.parked.is_some();
         process.has_asynchronous_io = look_at_memory(host.page_size, buffer)?;
         process.status = status::current()?;
@@ -91,7 +91,7 @@ impl Quiet {
         process: &mut Process,
         host: &Host,
         buffer: &mut [u8],
-    ) -> Result<(), Cause> {
+    ) -> Result<(), CommitFault> {
         let report = self.parked.as_ref().and_then(Parked::report);
         let rseq = if sys::thread_id() == sys::own_process_id() {
             let feature_size = host.auxv.get(AT_RSEQ_FEATURE_SIZE).unwrap_or(0);
@@ -101,7 +101,7 @@ impl Quiet {
             process.inheritance = Some(inheritance());
             report.map_or(Ok(None), |report| report.rseq)
         };
-        process.rseq = rseq.map_err(|errno| Cause::UnknownRseq { errno })?;
+        process.rseq = rseq.map_err(|errno| CommitFault::UnknownRseq { errno })?;
         Ok(())
     }
 
@@ -137,14 +137,14 @@ impl Drop for Blocked {
 }
 
 /// Where there are threads, only the parent, of whom a vfork child has the memory, can be asked for, by kcmp(2).
-fn check_memory_is_own(has_threads: bool) -> Result<(), Cause> {
+fn check_memory_is_own(has_threads: bool) -> Result<(), CommitFault> {
     let shared = if has_threads {
         sys::shares_memory(nix::unistd::getppid().as_raw()) == Ok(true)
     } else {
         !sys::memory_is_own(Duration::from_millis(20))
     };
     if shared {
-        Err(Cause::SharedMemory)
+        Err(CommitFault::SharedMemory)
     } else {
         Ok(())
     }
@@ -153,7 +153,7 @@ fn check_memory_is_own(has_threads: bool) -> Result<(), Cause> {
 /// Whether there are contexts of asynchronous I/O.
 ///
 /// Errors: something is sealed. The vDSO need not go; whether it can move is a question of the plan.
-fn look_at_memory(page: PageSize, buffer: &mut [u8]) -> Result<bool, Cause> {
+fn look_at_memory(page: PageSize, buffer: &mut [u8]) -> Result<bool, CommitFault> {
     let (mut sealed, mut asynchronous_io) = (None, false);
     let read = lines(c"/proc/thread-self/maps", buffer, |line| {
         let Some(line) = Line::parse(line) else {
@@ -165,12 +165,12 @@ fn look_at_memory(page: PageSize, buffer: &mut [u8]) -> Result<bool, Cause> {
             sealed = Some(line.range);
         }
     });
-    read.map_err(|errno| Cause::System {
+    read.map_err(|errno| CommitFault::System {
         call: "/proc/thread-self/maps",
         errno,
     })?;
     match sealed {
-        Some(range) => Err(Cause::Sealed {
+        Some(range) => Err(CommitFault::Sealed {
             start: range.start,
             end: range.end,
         }),
@@ -209,7 +209,7 @@ fn closing(
     process: &mut Process,
     staying: &[Option<RawFd>],
     buffer: &mut [u8],
-) -> Result<(), Cause> {
+) -> Result<(), CommitFault> {
     let merges = sys::has_close_range();
     let (ranges, mut full) = (&mut process.closing, false);
     ranges.clear();
@@ -226,11 +226,15 @@ fn closing(
             _ => full = true,
         }
     });
-    listed.map_err(|errno| Cause::System {
+    listed.map_err(|errno| CommitFault::System {
         call: "/proc/thread-self/fd",
         errno,
     })?;
-    if full { Err(Cause::Changing) } else { Ok(()) }
+    if full {
+        Err(CommitFault::Changing)
+    } else {
+        Ok(())
+    }
 }
 
 /// `fs.suid_dumpable`, what a program with other rights than its user's gets.

@@ -13,7 +13,7 @@ use std::ptr;
 
 use nix::errno::Errno;
 
-use crate::error::{Cause, Error};
+use crate::error::{Cause, CommitFault, Error};
 use crate::image::Permissions;
 use crate::now::sys;
 use crate::open::memory_file::empty_memory_file;
@@ -43,14 +43,14 @@ pub(crate) fn stack(
     plan: &Plan,
     stack: &InitialStack,
     return_address: Option<u64>,
-) -> Result<Staged, Cause> {
+) -> Result<Staged, CommitFault> {
     let permissions = Permissions {
         execute: plan.stack.executable,
         ..Permissions::READ_WRITE
     };
     // Exactly these flags make what the kernel makes: MAP_STACK would forbid huge pages, MAP_NORESERVE accounting.
     let flags = libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN;
-    let staged = map_at(&at, permissions, flags, None).map_err(|errno| Cause::System {
+    let staged = map_at(&at, permissions, flags, None).map_err(|errno| CommitFault::System {
         call: "mmap of the new stack",
         errno,
     })?;
@@ -85,7 +85,7 @@ pub(crate) struct RunnerFile {
 }
 
 impl RunnerFile {
-    pub(crate) fn new() -> Result<Self, Cause> {
+    pub(crate) fn new() -> Result<Self, CommitFault> {
         if let Ok(file) = empty_memory_file(c"supplant") {
             return Ok(Self {
                 file,
@@ -97,16 +97,16 @@ impl RunnerFile {
             file,
             is_memory: false,
         })
-        .map_err(|error| Cause::System {
+        .map_err(|error| CommitFault::System {
             call: "memfd_create",
             errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
         })
     }
 
     /// Where the stack's tables have to be read from the file, it must be one that can hold them.
-    pub(crate) fn check_has_data(&self, plan: &Plan) -> Result<(), Cause> {
+    pub(crate) fn check_has_data(&self, plan: &Plan) -> Result<(), CommitFault> {
         if plan.covers_stack_pointer() && !self.is_memory {
-            return Err(Cause::System {
+            return Err(CommitFault::System {
                 call: "memfd_create",
                 errno: Errno::EACCES,
             });
@@ -130,9 +130,9 @@ impl RunnerFile {
         range: &Range<u64>,
         bytes: &[u8],
         page: PageSize,
-    ) -> Result<Staged, Cause> {
+    ) -> Result<Staged, CommitFault> {
         let size = range.end - range.start;
-        let refused = |errno| Cause::System {
+        let refused = |errno| CommitFault::System {
             call: "mmap of the runner",
             errno,
         };

@@ -4,13 +4,13 @@ use std::ffi::CStr;
 
 use nix::errno::Errno;
 
-use crate::error::Cause;
+use crate::error::CommitFault;
 use crate::now::procfs::lines;
 use crate::status::Status;
 
 /// The calling thread's. Allocates nothing.
-pub(crate) fn current() -> Result<Status, Cause> {
-    of(c"/proc/thread-self/status").map_err(|errno| Cause::System {
+pub(crate) fn current() -> Result<Status, CommitFault> {
+    of(c"/proc/thread-self/status").map_err(|errno| CommitFault::System {
         call: "/proc/thread-self/status",
         errno,
     })

@@ -18,7 +18,7 @@ mod turn;
 
 use std::time::{Duration, Instant};
 
-use crate::error::Cause;
+use crate::error::CommitFault;
 use crate::now::procfs::{TaskPath, numbers};
 use crate::now::status;
 use crate::now::sys;
@@ -47,7 +47,7 @@ impl Parked {
     /// Stops all other threads, those that start meanwhile included.
     ///
     /// Errors: one does not stop in time; there are more than [`reserve`] was told of; they may not be listed.
-    pub(crate) fn all(turn: Turn, buffer: &mut [u8]) -> Result<Self, Cause> {
+    pub(crate) fn all(turn: Turn, buffer: &mut [u8]) -> Result<Self, CommitFault> {
         let started = Instant::now();
         let mut parked = Self {
             tracer: None,
@@ -72,7 +72,7 @@ impl Parked {
 
     /// Sends the signal to each thread that has not got it. How many are on their way, and how many block it
     /// or cannot be sent it.
-    fn pass(&mut self, buffer: &mut [u8]) -> Result<(usize, usize), Cause> {
+    fn pass(&mut self, buffer: &mut [u8]) -> Result<(usize, usize), CommitFault> {
         let (mut waiting, mut unreachable, mut full) = (0, 0, false);
         let own = sys::thread_id();
         let Self { tracer, gate } = self;
@@ -94,13 +94,13 @@ impl Parked {
             }
         })?;
         if full || gate.is_full() {
-            return Err(Cause::Changing);
+            return Err(CommitFault::Changing);
         }
         Ok((waiting, unreachable))
     }
 
     /// The first thread has to come by itself, where it is to go on in the caller's place.
-    fn hold_the_rest(&mut self, buffer: &mut [u8]) -> Result<(), Cause> {
+    fn hold_the_rest(&mut self, buffer: &mut [u8]) -> Result<(), CommitFault> {
         let (own, first) = (sys::thread_id(), sys::own_process_id());
         let mut tracer = Tracer::new()?;
         list(buffer, |thread| {
@@ -113,12 +113,12 @@ impl Parked {
         Ok(())
     }
 
-    fn who_is_missing(&self) -> Cause {
+    fn who_is_missing(&self) -> CommitFault {
         let first = sys::own_process_id();
         if first == sys::thread_id() || self.gate.has(first) {
-            return Cause::ThreadDoesNotStop;
+            return CommitFault::ThreadDoesNotStop;
         }
-        Cause::Leader {
+        CommitFault::Leader {
             what: "all signals blocked, or sleeps where none reaches it",
         }
     }
@@ -157,8 +157,8 @@ fn reaches(thread: i32) -> bool {
     status.is_ok_and(|status| status.blocked >> (gate::SIGNAL - 1) & 1 == 0)
 }
 
-fn list(buffer: &mut [u8], each: impl FnMut(i32)) -> Result<(), Cause> {
-    numbers(c"/proc/self/task", buffer, each).map_err(|errno| Cause::System {
+fn list(buffer: &mut [u8], each: impl FnMut(i32)) -> Result<(), CommitFault> {
+    numbers(c"/proc/self/task", buffer, each).map_err(|errno| CommitFault::System {
         call: "/proc/self/task",
         errno,
     })

@@ -23,7 +23,7 @@ use nix::sys::signal::killpg;
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, Pid, fchdir, getpid, getsid, setpgid};
 
-use crate::error::Cause;
+use crate::error::{Cause, CommitFault};
 use crate::host::Host;
 use crate::identity::{IdentityChange, SAME};
 use crate::now::sys;
@@ -113,18 +113,18 @@ impl Setting {
         settled.change.group_ids = match self.gid {
             Some(id) if status.has_capability(CAP_SETGID) => Some([id; 3]),
             Some(id) if [ids.gid, status.saved_gid].contains(&id) => Some([SAME, id, id]),
-            Some(id) => return Err(refused_id("setgid", sys::set_group_ids, id)),
+            Some(id) => return Err(refused_id("setgid", sys::set_group_ids, id).into()),
             None => None,
         };
         settled.change.user_ids = match self.uid {
             Some(id) if status.has_capability(CAP_SETUID) => Some([id; 3]),
             Some(id) if [ids.uid, status.saved_uid].contains(&id) => Some([SAME, id, id]),
-            Some(id) => return Err(refused_id("setuid", sys::set_user_ids, id)),
+            Some(id) => return Err(refused_id("setuid", sys::set_user_ids, id).into()),
             None => None,
         };
         for (call, id) in [("setgid", self.gid), ("setuid", self.uid)] {
             if id == Some(SAME) {
-                return Err(refused(call)(Errno::EINVAL));
+                return Err(refused(call)(Errno::EINVAL).into());
             }
         }
         settled.change.groups = self.settle_groups(&status);
@@ -143,7 +143,7 @@ impl Setting {
 
 /// What the kernel has against an id that is neither the real nor the saved one, of who may not set others: it is none
 /// (`EINVAL`), or not one's own, also where it is the effective one, which the call that is asked would set.
-fn refused_id(call: &'static str, ask: fn([u32; 3]) -> Result<(), Errno>, id: u32) -> Cause {
+fn refused_id(call: &'static str, ask: fn([u32; 3]) -> Result<(), Errno>, id: u32) -> CommitFault {
     let answer = match id {
         SAME => Err(Errno::EINVAL),
         id => ask([SAME, id, SAME]),
@@ -196,7 +196,7 @@ impl Settled {
     /// Does at once what hooks are to find done: nothing of it is left to the table.
     ///
     /// Errors: those of fchdir(2) and setpgid(2).
-    pub(crate) fn go(&mut self) -> Result<(), Cause> {
+    pub(crate) fn go(&mut self) -> Result<(), CommitFault> {
         self.enter_directory()?;
         self.enter_group()?;
         (
@@ -224,7 +224,7 @@ impl Settled {
     }
 
     /// Does all of it to this process, as `std` does. Allocates nothing.
-    pub(crate) fn apply(&self) -> Result<(), Cause> {
+    pub(crate) fn apply(&self) -> Result<(), CommitFault> {
         self.become_user()?;
         self.enter_directory()?;
         self.enter_group()
@@ -233,7 +233,7 @@ impl Settled {
     /// Does something as the new user, whose effective ids and groups this thread has meanwhile.
     ///
     /// Errors: the user cannot be had.
-    pub(crate) fn as_user<T>(&self, work: impl FnOnce() -> T) -> Result<T, Cause> {
+    pub(crate) fn as_user<T>(&self, work: impl FnOnce() -> T) -> Result<T, CommitFault> {
         if !self.changes_user() {
             return Ok(work());
         }
@@ -245,7 +245,7 @@ impl Settled {
     /// Tries what the table is going to do: since it was settled the process may have lost its rights.
     ///
     /// Errors: as [`Setting::settle`], and those of setpgid(2).
-    pub(crate) fn rehearse(&self) -> Result<(), Cause> {
+    pub(crate) fn rehearse(&self) -> Result<(), CommitFault> {
         if self.changes_user() {
             let status = status::current()?;
             let all = |ids: Option<[u32; 3]>| ids.is_some_and(|[real, ..]| real != SAME);
@@ -261,7 +261,7 @@ impl Settled {
     }
 
     /// Whether the process group can be joined. Nobody tells of one whose leader has ended whether it is of this session.
-    fn check_group(&self) -> Result<(), Cause> {
+    fn check_group(&self) -> Result<(), CommitFault> {
         let Some(group) = self.change.process_group else {
             return Ok(());
         };
@@ -286,7 +286,7 @@ impl Settled {
     }
 
     /// Makes this process that user, for good. Allocates nothing.
-    fn become_user(&self) -> Result<(), Cause> {
+    fn become_user(&self) -> Result<(), CommitFault> {
         if let Some(groups) = &self.change.groups {
             sys::set_groups(groups).map_err(refused("setgroups"))?;
         }
@@ -300,13 +300,13 @@ impl Settled {
     }
 
     /// Goes to the directory. Allocates nothing.
-    pub(crate) fn enter_directory(&self) -> Result<(), Cause> {
+    pub(crate) fn enter_directory(&self) -> Result<(), CommitFault> {
         let directory = self.directory.as_deref();
         let entered = directory.map_or(Ok(()), fchdir);
         entered.map_err(refused("fchdir"))
     }
 
-    fn check_directory(&self) -> Result<(), Cause> {
+    fn check_directory(&self) -> Result<(), CommitFault> {
         let directory = self.directory.as_deref();
         let checked = directory.map_or(Ok(()), |place| {
             sys::check_access(place.as_fd(), AccessFlags::X_OK)
@@ -315,7 +315,7 @@ impl Settled {
     }
 
     /// Joins the process group. Allocates nothing.
-    pub(crate) fn enter_group(&self) -> Result<(), Cause> {
+    pub(crate) fn enter_group(&self) -> Result<(), CommitFault> {
         let own = Pid::from_raw(0);
         let group = self.change.process_group.map(Pid::from_raw);
         let joined = group.map_or(Ok(()), |group| setpgid(own, group));
@@ -323,6 +323,6 @@ impl Settled {
     }
 }
 
-fn refused(call: &'static str) -> impl FnOnce(Errno) -> Cause {
-    move |errno| Cause::System { call, errno }
+fn refused(call: &'static str) -> impl FnOnce(Errno) -> CommitFault {
+    move |errno| CommitFault::System { call, errno }
 }

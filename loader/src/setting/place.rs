@@ -6,7 +6,7 @@ use nix::fcntl::open;
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, fchdir, getpgrp, setpgid};
 
-use crate::error::Cause;
+use crate::error::CommitFault;
 use crate::now::sys;
 
 use super::{PLACE, Settled, refused};
@@ -24,7 +24,7 @@ impl Place {
     /// Remembers what `settled` leads away from, and the signal at the parent's end.
     ///
     /// Errors: the working directory is one that could not be gone back to (`EACCES`).
-    pub(crate) fn keep(settled: &Settled) -> Result<Self, Cause> {
+    pub(crate) fn keep(settled: &Settled) -> Result<Self, CommitFault> {
         let here = || open(c".", PLACE, Mode::empty());
         let directory = settled.change.directory.map(|_| here()).transpose();
         let group = settled.change.process_group.map(|_| getpgrp());

@@ -12,7 +12,7 @@
 use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, getgroups, getppid};
 
-use crate::error::Cause;
+use crate::error::CommitFault;
 use crate::identity::{IdentityChange, SAME};
 use crate::now::status;
 use crate::now::sys;
@@ -33,7 +33,7 @@ pub(super) struct Visit {
 
 impl Visit {
     /// Nothing is changed yet, but signals wait.
-    pub(super) fn begin() -> Result<Self, Cause> {
+    pub(super) fn begin() -> Result<Self, CommitFault> {
         let status = status::current()?;
         let groups = getgroups().map_err(refused("getgroups"))?;
         Ok(Self {
@@ -56,7 +56,7 @@ impl Visit {
         &self,
         change: &IdentityChange,
         may_keep_groups: bool,
-    ) -> Result<Groups, Cause> {
+    ) -> Result<Groups, CommitFault> {
         let groups = match change.groups.as_deref() {
             None => Groups::Kept,
             Some(groups) => self.set_groups(groups, may_keep_groups)?,
@@ -73,7 +73,7 @@ impl Visit {
     }
 
     /// Setting those that there are tells whether they may be set, and whether they can be had again.
-    fn set_groups(&self, groups: &[[u8; 4]], may_keep: bool) -> Result<Groups, Cause> {
+    fn set_groups(&self, groups: &[[u8; 4]], may_keep: bool) -> Result<Groups, CommitFault> {
         let answer = match sys::set_groups(&self.groups) {
             Err(Errno::EPERM) if may_keep => return Ok(Groups::Kept),
             // They have no numbers in this user namespace. None at all may be set, at the end.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-use crate::image::Role;
+use super::Role;
 use crate::machine;
 
 use super::words::{magic_text, path_text, type_name};

@@ -2,8 +2,8 @@
 
 use nix::errno::Errno;
 
+use crate::anchor::Anchor;
 use crate::auxv;
-use crate::plan::Anchor;
 
 use super::Cause;
 

@@ -4,7 +4,7 @@ use std::io;
 
 use nix::errno::Errno;
 
-use crate::image::Role;
+use super::Role;
 
 use super::Cause;
 

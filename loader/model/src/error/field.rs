@@ -1,8 +1,13 @@
 //! The bytes of a file that a cause is about.
 
-use crate::image::{P_FILESZ, P_OFFSET, P_VADDR};
-
 use super::{Cause, SegmentFault};
+
+/// Where fields of a program header start.
+pub(crate) const P_OFFSET: u64 = 8;
+/// The address.
+const P_VADDR: u64 = 16;
+/// The size in the file.
+pub(crate) const P_FILESZ: u64 = 32;
 
 /// A field of a file: where the bytes are that decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

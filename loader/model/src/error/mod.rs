@@ -3,7 +3,9 @@
 mod cause;
 mod choice;
 mod errno;
+mod fault;
 mod field;
+mod role;
 mod segment;
 mod words;
 
@@ -17,7 +19,10 @@ use nix::sys::signal::Signal;
 
 pub use cause::{Cause, Privilege};
 pub use choice::{AddressFault, ChoiceFault};
+pub use fault::CommitFault;
 pub use field::Field;
+pub(crate) use field::{P_FILESZ, P_OFFSET};
+pub use role::Role;
 pub use segment::SegmentFault;
 
 /// A program was not started, and the calling process is as it was.

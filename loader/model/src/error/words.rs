@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 
-use crate::image::Role;
+use super::Role;
 
 pub(super) fn path_text(errno: Errno) -> &'static str {
     match errno {

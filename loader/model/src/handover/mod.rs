@@ -23,7 +23,7 @@ mod x86_64;
 use std::ops::Range;
 use std::os::fd::RawFd;
 
-use crate::error::Cause;
+use crate::error::CommitFault;
 use crate::host::Host;
 use crate::identity::IdentityChange;
 use crate::machine::Machine;
@@ -93,9 +93,9 @@ impl<'a> Places<'a> {
 /// # Errors
 ///
 /// It is more than there are addresses.
-pub fn runner_size(table: &Table, page: PageSize) -> Result<u64, Cause> {
+pub fn runner_size(table: &Table, page: PageSize) -> Result<u64, CommitFault> {
     let room = table.room() as u64;
-    Ok(page.get() + page.ceil(room).ok_or(Cause::NoRoom { size: room })?)
+    Ok(page.get() + page.ceil(room).ok_or(CommitFault::NoRoom { size: room })?)
 }
 
 /// How many bytes the vDSO's mappings take together.

@@ -5,11 +5,10 @@ use crate::auxv::{AT_PAGESZ, AT_SYSINFO_EHDR, Auxv, tag_by_name, tag_name};
 use crate::machine::Machine;
 use crate::maps::Mapping;
 use crate::page::PageSize;
-use crate::plan::outermost_area;
 use crate::space::MmapArea;
 
 use super::form::{HostFile, Number, Piece};
-use super::{Host, Ids, Limit, Overcommit, Randomize, Randomness};
+use super::{Host, Ids, Limit, Overcommit, Randomize, Randomness, outermost_area};
 
 /// The version of the form.
 const SCHEMA: u32 = 1;

@@ -3,6 +3,7 @@
 //! For the running machine they are gathered, without changing anything, in `now`; tests and planning for another machine make
 //! their own.
 
+mod area;
 #[cfg(feature = "files")]
 mod file;
 #[cfg(feature = "files")]
@@ -21,6 +22,7 @@ use crate::maps::Mapping;
 use crate::page::PageSize;
 pub use crate::randomness::Randomness;
 use crate::space::MmapArea;
+pub use area::{SMALLEST_GAP, STACK_RANDOM_UNIT, outermost_area, unrandomized_area};
 #[cfg(feature = "files")]
 pub use file::HostFileError;
 

@@ -11,10 +11,9 @@ use crate::image::Permissions;
 use crate::machine::Machine;
 use crate::maps::Mapping;
 use crate::page::PageSize;
-use crate::plan;
 use crate::space::MmapArea;
 
-use super::{Host, Ids, Limit, Overcommit, Randomize, Randomness};
+use super::{Host, Ids, Limit, Overcommit, Randomize, Randomness, outermost_area};
 
 /// Where x86-64 has the page for legacy system calls.
 const VSYSCALL: Range<u64> = 0xffff_ffff_ff60_0000..0xffff_ffff_ff60_1000;
@@ -56,7 +55,7 @@ impl Host {
             ids: Ids::default(),
             randomness: Randomness::default(),
         };
-        host.mmap_area = plan::outermost_area(&host);
+        host.mmap_area = outermost_area(&host);
         host.place_vdso(VVAR_PAGES, VDSO_PAGES);
         host
     }

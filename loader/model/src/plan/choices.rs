@@ -3,7 +3,6 @@
 //! execve chooses everything itself, so that none of these refusals is one of execve's: each is an errno, and never a
 //! signal.
 
-use std::fmt;
 use std::ops::Range;
 
 use crate::auxv::{self, AT_SECURE};
@@ -11,7 +10,7 @@ use crate::error::{AddressFault, Cause, ChoiceFault, Error};
 use crate::host::Host;
 use crate::image::{Image, Kind};
 
-use super::{Loadable, Plan, segments};
+use super::{Anchor, Loadable, Plan, segments};
 
 /// What the caller chooses about the layout. What is left open goes where the kernel would put it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,40 +37,6 @@ pub struct Choices {
     pub auxv: Vec<(u64, u64)>,
     /// No randomisation, and `ADDR_NO_RANDOMIZE` for the new program.
     pub no_randomize: bool,
-}
-
-/// A part of the layout whose address can be chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Anchor {
-    /// The program.
-    Base,
-    /// Its interpreter.
-    InterpreterBase,
-    /// The vDSO.
-    Vdso,
-    /// The end of the stack.
-    StackTop,
-    /// The stack pointer.
-    StackPointer,
-    /// The heap.
-    Brk,
-    /// The end of the area of mappings.
-    MmapBase,
-}
-
-impl fmt::Display for Anchor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Base => "the program's base",
-            Self::InterpreterBase => "the interpreter's base",
-            Self::Vdso => "the vDSO",
-            Self::StackTop => "the top of the stack",
-            Self::StackPointer => "the stack pointer",
-            Self::Brk => "the start of the heap",
-            Self::MmapBase => "the base of the mappings",
-        })
-    }
 }
 
 impl Choices {

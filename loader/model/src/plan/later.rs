@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use crate::space::{AddressSpace, MmapArea};
 
-use crate::host::Host;
+use crate::host::{self, Host};
 
-use super::{Choices, MemoryKind, layout::Layout, place};
+use super::{Choices, MemoryKind, layout::Layout};
 
 /// Where the kernel puts what the new program maps later.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) fn ceiling(host: &Host, choices: &Choices) -> Option<u64> {
     let MmapArea::TopDown { base: own } = host.mmap_area else {
         return None;
     };
-    match place::outermost_area(host) {
+    match host::outermost_area(host) {
         MmapArea::TopDown { base } if is_drawn(choices) => Some(own.max(base)),
         _ => Some(own),
     }

@@ -21,12 +21,14 @@ use crate::image::{Image, Permissions};
 use crate::space::AddressSpace;
 use crate::stack::StackFrame;
 
-pub use choices::{Anchor, Choices};
+pub use crate::anchor::Anchor;
+pub use crate::table::File;
+pub use choices::Choices;
 pub use later::LaterMappings;
 use layout::Layout;
 pub use limits::MemoryKind;
 pub use observed::Observed;
-pub use place::{area, effective_host, outermost_area};
+pub use place::{area, effective_host};
 pub use segments::{alignment, total_size};
 
 /// A parsed file with what planning needs to know of the file itself.
@@ -40,15 +42,6 @@ pub struct Loadable {
     pub file_size: u64,
     /// Whether its file system aligns large mappings for huge pages.
     pub aligned_for_huge_pages: bool,
-}
-
-/// One of the two files of a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum File {
-    /// The program.
-    Program,
-    /// The file that its `PT_INTERP` names.
-    Interpreter,
 }
 
 /// One step of mapping an image, in the kernel's order. Later ones may replace what earlier ones mapped.

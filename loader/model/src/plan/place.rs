@@ -2,7 +2,7 @@
 
 use crate::arguments::Arguments;
 use crate::error::{AddressFault, Cause};
-use crate::host::{Host, Randomize, Randomness, SECURE_STACK_LIMIT};
+use crate::host::{self, Host, Randomize, Randomness, SECURE_STACK_LIMIT};
 use crate::image::{Image, Kind};
 use crate::space::{AddressSpace, MmapArea};
 use crate::stack::StackFrame;
@@ -13,10 +13,6 @@ use super::{Anchor, Bounds, Choices, Operation, StackPlan, choices, later};
 const STACK_EXPANSION: u64 = 128 * 1024;
 /// The stack pointer is moved down by less than this at random, twice.
 const STACK_ALIGN_RANGE: u64 = 8192;
-/// What the kernel keeps free below the top of a stack at least.
-const SMALLEST_GAP: u64 = 128 << 20;
-/// The top of the stack is moved in units of this, whatever the size of a page is.
-const STACK_RANDOM_UNIT: u64 = 4096;
 
 /// The stack ends below a random distance from the top of user memory, and starts with room for 128 KiB more than its
 /// strings, if the limit allows.
@@ -84,7 +80,7 @@ fn too_low(host: &Host, top: u64, size: u64) -> Cause {
 /// Below a stack that the kernel places no mapping is placed, so that it can grow; below one at a chosen place some may
 /// be. Then it is mapped in its full size.
 fn whole_size(host: &Host, top: u64, limit: u64, choices: &Choices) -> u64 {
-    let room = host.page_size.floor(limit.min(SMALLEST_GAP));
+    let room = host.page_size.floor(limit.min(host::SMALLEST_GAP));
     match later::ceiling(host, choices) {
         Some(ceiling) if choices.choose_addresses() && ceiling > top.saturating_sub(room) => room,
         _ => 0,
@@ -95,7 +91,7 @@ fn stack_top(host: &Host, randomized: bool) -> u64 {
     let mut top = host.machine.stack_top();
     if randomized {
         let pages = host.randomness.stack_pages & host.machine.stack_random_pages();
-        top -= pages * STACK_RANDOM_UNIT;
+        top -= pages * host::STACK_RANDOM_UNIT;
         let bytes = host.randomness.stack_bytes % STACK_ALIGN_RANGE;
         top = host.page_size.ceil((top - bytes) & !15).unwrap_or(top);
     }
@@ -240,7 +236,7 @@ pub(super) fn bounds(image: &Image, bias: u64) -> Bounds {
 /// Where the kernel would look for room for the interpreter and what comes after it.
 pub fn area(host: &Host, choices: &Choices, randomize: Randomize) -> MmapArea {
     let area = if randomize == Randomize::Nothing {
-        unrandomized_area(host, 0)
+        host::unrandomized_area(host, 0)
     } else if choices.seed.is_some() {
         seeded_area(host)
     } else {
@@ -252,42 +248,13 @@ pub fn area(host: &Host, choices: &Choices, randomize: Randomize) -> MmapArea {
     }
 }
 
-/// Where mappings would go in a process that is not randomised: below the stack's limit and its guard gap, and further
-/// down by `padding`.
-fn unrandomized_area(host: &Host, padding: u64) -> MmapArea {
-    let third = host.machine.stack_top() / 3;
-    let third = host.page_size.ceil(third).unwrap_or(third);
-    if let MmapArea::BottomUp { .. } = host.mmap_area {
-        return MmapArea::BottomUp { base: third };
-    }
-    let gap = host
-        .stack_limit
-        .current
-        .saturating_add(host.stack_guard_gap)
-        .saturating_add(padding);
-    let gap = gap.clamp(SMALLEST_GAP, host.machine.stack_top() / 6 * 5);
-    MmapArea::TopDown {
-        base: host
-            .page_size
-            .ceil(host.machine.stack_top() - gap)
-            .unwrap_or(host.machine.stack_top()),
-    }
-}
-
-/// The highest base of mappings that the kernel draws (the lowest in the legacy layout). Linux: `mmap_base` in
-/// arch/x86/mm/mmap.c.
-pub fn outermost_area(host: &Host) -> MmapArea {
-    let stack = host.machine.stack_random_pages() * STACK_RANDOM_UNIT;
-    unrandomized_area(host, stack.saturating_add(host.stack_guard_gap))
-}
-
 /// A base that this process can be made to have, whatever its own is: below all of those that the kernel draws, and with
 /// the same range.
 fn seeded_area(host: &Host) -> MmapArea {
     let page = host.page_size.get();
     let range = (1_u64 << host.mmap_rnd_bits.min(u64::BITS - 1)).saturating_mul(page);
     let drawn = (host.randomness.mmap_base % (range / page)) * page;
-    match outermost_area(host) {
+    match host::outermost_area(host) {
         MmapArea::TopDown { base } => MmapArea::TopDown {
             base: base.saturating_sub(range).saturating_sub(drawn),
         },
