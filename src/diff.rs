@@ -9,10 +9,13 @@ use clap::Args;
 use supplant_inspect::snapshot::diff::diff as compare;
 use supplant_inspect::trace::explain;
 
-use crate::compare::{Comparison, EQUAL, NOT_COMPARED, Outcome, section};
+use crate::compare::section;
+use crate::comparison::{Comparison, Outcome};
+use crate::errors::complain;
 use crate::layout::compared;
+use crate::render;
+use crate::status::{EQUAL, NOT_COMPARED};
 use crate::subject::{Subject, check_arguments};
-use crate::{complain, render};
 
 const SUBJECTS: &str = "\
 A subject is one of

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use env_logger::{Builder, Target};
 
-use crate::told::named;
+use crate::errors::named;
 
 /// Not `RUST_LOG`, which the new program inherits and may obey.
 const VARIABLE: &str = "SUPPLANT_LOG";

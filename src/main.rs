@@ -6,30 +6,27 @@ mod check;
 mod cli;
 mod color;
 mod compare;
+mod comparison;
 mod debug;
 mod diff;
-mod follow;
+mod errors;
 mod layout;
-mod layout_from;
+mod load;
 mod logging;
+mod look;
 #[cfg(feature = "manual")]
 mod manual;
-mod placement;
 mod plan;
 mod render;
 mod run;
+mod status;
 mod subject;
 mod text;
-mod told;
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
-use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 
 use cli::{Cli, Subcommand};
-
-/// What a wrong command line exits with.
-const WRONG_COMMAND_LINE: i32 = 125;
 
 /// What the tests look for in the memory of a program that replaced this one: nothing of this may be found there.
 static MARK: [u8; 16] = *b"supplant's mark.";
@@ -61,7 +58,7 @@ fn command(words: Vec<OsString>) -> c_int {
         Ok(cli) => cli,
         Err(error) => {
             let status = if error.use_stderr() {
-                WRONG_COMMAND_LINE
+                status::WRONG_COMMAND_LINE
             } else {
                 0
             };
@@ -82,12 +79,6 @@ fn command(words: Vec<OsString>) -> c_int {
         #[cfg(feature = "manual")]
         Subcommand::Manual(options) => manual::manual(&options),
     }
-}
-
-/// One line on standard error. Written at once, so that it is not torn apart.
-fn complain(subject: &str, text: &dyn std::fmt::Display) {
-    let line = format!("supplant: {subject}: {text}\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 #[cfg(test)]

@@ -1,18 +1,45 @@
 //! `supplant run`.
 
-use std::env;
-use std::ffi::{OsStr, OsString};
-use std::io;
-
+use clap::Args;
 use nix::errno::Errno;
-use supplant_loader::{Command, Difference, Error, Prepared, die_by};
+use supplant_loader::{Error, die_by};
 
-use crate::cli::{RunCommand, RunOptions};
-use crate::told::named;
-use crate::{WRONG_COMMAND_LINE, complain, follow, logging};
+use crate::errors::complain;
+use crate::load::options::{RunOptions, Stop, needed_unless};
+use crate::load::{command, name, surroundings, tell};
+use crate::status;
 
-pub(crate) const NOT_FOUND: i32 = 127;
-pub(crate) const CANNOT_RUN: i32 = 126;
+const RUN_EXAMPLES: &str = "\
+Names:
+  of PROGRAM      argv[0]     AT_EXECFN    comm           /proc/self/exe
+  a path or name  as given    the path     its last part  the file (of a script: the interpreter's)
+  --fd N          as given    /dev/fd/N    the file's     the file
+  - (stdin)       -           /dev/fd/N    memfd:stdin    /memfd:stdin (deleted)
+
+Examples:
+  supplant run /bin/ls -l
+  supplant run -i -e HOME=/tmp bash -c 'echo $$; cat /proc/$$/maps'
+  supplant run -R --stop ./program & supplant debug pid:$!
+  supplant run --seed 7 cat /proc/self/maps
+  supplant run --layout-from core:core ./program
+  supplant run - one two <./program
+  SUPPLANT_INTERPOSE_LOG=/tmp/log supplant run --follow make
+
+Status: the program's own; 127 when it (or its interpreter) is not found, 126 when it may not or cannot be run, 125 for \
+a wrong command line. Where execve would kill the process, run says why and dies by the same signal.
+
+SUPPLANT_LOG=debug logs the decisions with their numbers, SUPPLANT_LOG=trace every system call of the point of no \
+return too.";
+
+/// Become another program: same process, its exit status.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES, mut_arg("program", needed_unless(&["fd"])))]
+pub(crate) struct RunCommand {
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+    #[command(flatten)]
+    pub(crate) stop: Stop,
+}
 
 /// Becomes the program; the status to exit with where that fails.
 pub(crate) fn run(command_line: &RunCommand) -> i32 {
@@ -21,7 +48,7 @@ pub(crate) fn run(command_line: &RunCommand) -> i32 {
         Ok(command) => command,
         Err(error) => {
             complain("run", &format_args!("{error:#}"));
-            return WRONG_COMMAND_LINE;
+            return status::WRONG_COMMAND_LINE;
         }
     };
     command.stop(command_line.stop.stop);
@@ -36,96 +63,6 @@ pub(crate) fn run(command_line: &RunCommand) -> i32 {
     refuse(&name, &error)
 }
 
-/// What stays different, where that was asked for; and where a layout was asked for, what is missing of it.
-pub(crate) fn tell(name: &str, options: &RunOptions, prepared: &Prepared) {
-    const ADVICE: &str =
-        "what the program maps later will not lie where it did: start it again, or by setarch -R";
-    if options.follow && prepared.interpreter().is_none() {
-        complain(
-            name,
-            &"a static program loads no library: what it starts is not followed",
-        );
-    }
-    let asked = options.placement.layout_from.is_some();
-    if !options.verbose && !asked {
-        return;
-    }
-    for difference in prepared.differences() {
-        if options.verbose {
-            let rule = difference.rule();
-            complain(
-                name,
-                &format_args!("differs from execve: {difference} ({rule})"),
-            );
-        }
-        if asked && difference == Difference::MmapBase {
-            complain(name, &ADVICE);
-        }
-    }
-}
-
-pub(crate) fn surroundings(options: &RunOptions) -> anyhow::Result<()> {
-    logging::start(options.log.as_deref())?;
-    if let Some(directory) = &options.chdir {
-        named(directory, env::set_current_dir(directory))?;
-    }
-    Ok(())
-}
-
-/// The options as a command of the library.
-pub(crate) fn command(options: &RunOptions) -> anyhow::Result<Command> {
-    let (first, rest) = options
-        .program
-        .split_first()
-        .map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
-    let mut command = match (options.fd, first) {
-        (Some(number), _) => Command::from_inherited_fd(number),
-        (None, Some(name)) if name == "-" => Command::from_reader("stdin", &mut io::stdin().lock()),
-        (None, name) => Command::new(name.map_or(OsStr::new(""), OsString::as_os_str)),
-    };
-    if let Some(arg0) = options.argv0.as_ref().or(first) {
-        command.arg0(arg0);
-    }
-    command.args(rest);
-    if options.ignore_environment {
-        command.env_clear();
-    }
-    for name in &options.unset {
-        command.env_remove(name);
-    }
-    command.envs(options.set.iter().map(|(name, value)| (name, value)));
-    if let Some(path) = &options.execfn {
-        command.execfn(path);
-    }
-    if let Some(path) = &options.interpreter {
-        command.interpreter(path);
-    }
-    command
-        .ignore_noexec(options.ignore_noexec)
-        .ignore_set_id(options.ignore_setid)
-        .keep_page(options.keep_page)
-        .inherit_signals(true);
-    options.placement.apply(&mut command)?;
-    if options.follow {
-        follow::follow(&mut command, options)?;
-    }
-    Ok(command)
-}
-
-/// Whether the program comes from standard input.
-pub(crate) fn is_stdin(options: &RunOptions) -> bool {
-    options.fd.is_none() && options.program.first().is_some_and(|name| name == "-")
-}
-
-/// What the error line is about.
-pub(crate) fn name(options: &RunOptions) -> String {
-    match (options.program.first(), options.fd) {
-        (Some(name), _) => name.to_string_lossy().into_owned(),
-        (None, Some(number)) => format!("/dev/fd/{number}"),
-        (None, None) => String::new(),
-    }
-}
-
 fn refuse(name: &str, error: &Error) -> i32 {
     if let Some(signal) = error.signal() {
         let signal_name = nix::sys::signal::Signal::try_from(signal)
@@ -138,14 +75,5 @@ fn refuse(name: &str, error: &Error) -> i32 {
         name,
         &format_args!("{error} ({:?})", Errno::from_raw(errno)),
     );
-    status(errno)
-}
-
-/// The status to exit with, as a shell has it.
-pub(crate) fn status(errno: i32) -> i32 {
-    if errno == libc::ENOENT {
-        NOT_FOUND
-    } else {
-        CANNOT_RUN
-    }
+    status::of_refusal(errno)
 }

@@ -19,7 +19,7 @@ use supplant_loader::Command;
 use supplant_loader::search;
 use supplant_model::arguments::Arguments;
 
-use crate::told::named;
+use crate::errors::named;
 
 /// One thing to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]

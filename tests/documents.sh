@@ -18,7 +18,7 @@ for document in $documents; do
 		[ -e "$folder/$link" ] || complain "$document: $link is not there"
 	done
 	case $document in CHANGELOG.md) continue ;; esac
-	for name in $(grep -oE '[a-z_0-9/]+\.rs\b' "$document" | sort -u); do
+	for name in $(grep -oE '[a-z_0-9/]+\.rs\b' "$document" | sed 's:^/::' | sort -u); do
 		case "
 $sources" in
 		*"/$name"* | *"

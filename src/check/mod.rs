@@ -10,14 +10,11 @@ use serde::Serialize;
 use supplant_inspect::check::{self, Finding, Report, Severity};
 use supplant_model::page::PageSize;
 
+use crate::status::{DOES_NOT_START, NOT_CHECKED, STARTS};
 use crate::text::{Page, print};
 
 /// The version of the JSON form.
 const SCHEMA: u32 = 1;
-
-const STARTS: i32 = 0;
-const DOES_NOT_START: i32 = 1;
-const NOT_CHECKED: i32 = 2;
 
 const EXAMPLES: &str = "\
 Each finding has a name that does not change; --list says what each means. Errors are execve's \

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::complain;
-use crate::told::named;
+use crate::errors::complain;
+use crate::errors::named;
 
-use super::board::Board;
+use super::progress::Progress;
 use super::{CompareOptions, Comparison, DIFFERENT, EQUAL, NOT_COMPARED};
 
 /// Longer than any comparison takes on its own: a process that hangs for another reason.
@@ -43,10 +43,18 @@ pub(super) fn compare(options: &CompareOptions, words: Vec<OsString>) -> i32 {
             return NOT_COMPARED;
         }
     };
-    let board = Mutex::new(Board::new(files.len(), options.json, options.run.verbose));
+    let progress = Mutex::new(Progress::new(
+        files.len(),
+        options.json,
+        options.run.verbose,
+    ));
     let words = words_for_one(words, options.run.program.len(), options.json);
-    all(&files, &words, options, &board);
-    match board.into_inner().map(Board::finish).unwrap_or_default() {
+    all(&files, &words, options, &progress);
+    match progress
+        .into_inner()
+        .map(Progress::finish)
+        .unwrap_or_default()
+    {
         (0, 0) => EQUAL,
         (0, _) => NOT_COMPARED,
         _ => DIFFERENT,
@@ -54,7 +62,12 @@ pub(super) fn compare(options: &CompareOptions, words: Vec<OsString>) -> i32 {
 }
 
 /// Some at a time.
-fn all(files: &[OsString], words: &[OsString], options: &CompareOptions, board: &Mutex<Board>) {
+fn all(
+    files: &[OsString],
+    words: &[OsString],
+    options: &CompareOptions,
+    progress: &Mutex<Progress>,
+) {
     let (next, limit) = (AtomicUsize::new(0), time_limit(options));
     let jobs = options
         .jobs
@@ -64,8 +77,8 @@ fn all(files: &[OsString], words: &[OsString], options: &CompareOptions, board: 
             scope.spawn(|| {
                 while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let result = one(words, file, limit);
-                    if let Ok(mut board) = board.lock() {
-                        board.post(&file.to_string_lossy(), result);
+                    if let Ok(mut progress) = progress.lock() {
+                        progress.post(&file.to_string_lossy(), result);
                     }
                 }
             });

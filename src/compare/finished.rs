@@ -16,15 +16,15 @@ use supplant_inspect::snapshot::noise::Noise;
 use supplant_inspect::snapshot::{Snapshot, Value};
 use supplant_inspect::trace::{Ending, Started, Stopped, Streams, follow};
 
-use crate::complain;
+use crate::errors::complain;
+use crate::errors::named;
 use crate::subject::ending;
-use crate::told::named;
 
-use super::outcome::Outcome;
 use super::output::{self, Output};
 use super::program::Program;
 use super::refusal::known_early_end;
 use super::stopped::{Side, apart};
+use crate::comparison::Outcome;
 
 /// More standard input is not replayed.
 const INPUT_LIMIT: u64 = 1 << 30;

@@ -17,11 +17,11 @@ use supplant_inspect::snapshot::diff::diff;
 use supplant_inspect::snapshot::noise::Noise;
 use supplant_inspect::trace::{Ending, Guest, InGuest, Target, glimpse};
 
-use crate::told::{named, told};
+use crate::errors::{named, told};
 
 use super::other::Other;
-use super::outcome::Outcome;
 use super::stopped::{At, Seen, Side, reach};
+use crate::comparison::Outcome;
 
 /// How often an emulator is asked whether it listens.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -1,14 +1,13 @@
 //! `supplant compare`: the program by the kernel and by us, both stopped at the same point.
 
 mod aside;
-mod board;
 mod each;
 mod finished;
 mod guest;
 mod other;
-mod outcome;
 mod output;
 mod program;
+mod progress;
 mod refusal;
 mod section;
 mod stopped;
@@ -25,14 +24,16 @@ use supplant_inspect::layout::Origin;
 use supplant_inspect::snapshot::Facts;
 use supplant_inspect::trace::{Streams, by_us_with};
 
-use crate::cli::{FOR_OUR_SIDE, RunOptions, needed_unless};
+use crate::errors::complain;
 use crate::layout::compared;
+use crate::load::options::{FOR_OUR_SIDE, RunOptions, needed_unless};
 use crate::subject::{facts, traced};
-use crate::{complain, render, run};
+use crate::{load, render};
 
+use crate::comparison::{Comparison, Outcome};
+use crate::status::{DIFFERENT, EQUAL, NOT_COMPARED};
 use aside::Aside;
 use other::Other;
-pub(crate) use outcome::{Comparison, DIFFERENT, EQUAL, NOT_COMPARED, Outcome};
 use program::Program;
 use refusal::known_refusal;
 pub(crate) use section::section;
@@ -128,7 +129,7 @@ pub(crate) fn compare(options: &CompareOptions, words: Vec<OsString>) -> i32 {
     if !options.one && (options.each || options.files_from.is_some()) {
         return each::compare(options, words);
     }
-    let name = run::name(&options.run);
+    let name = load::name(&options.run);
     let (outcome, right) = match compare_one(options) {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -164,7 +165,7 @@ fn write_html(options: &CompareOptions, comparison: &Comparison) -> anyhow::Resu
 }
 
 fn compare_one(options: &CompareOptions) -> anyhow::Result<(Outcome, &'static str)> {
-    run::surroundings(&options.run)?;
+    load::surroundings(&options.run)?;
     check_streams(options)?;
     let program = Program::new(&options.run)?;
     let _aside = Aside::new().context("standard output")?;
@@ -173,7 +174,7 @@ fn compare_one(options: &CompareOptions) -> anyhow::Result<(Outcome, &'static st
 
 /// Standard streams that are something else here than the program, or its input, that they are to be.
 fn check_streams(options: &CompareOptions) -> anyhow::Result<()> {
-    let is_stdin = run::is_stdin(&options.run);
+    let is_stdin = load::is_stdin(&options.run);
     if is_stdin && options.one {
         bail!("standard input is for one program, not for each of several");
     }
@@ -219,7 +220,7 @@ fn by_both(options: &CompareOptions, program: &Program) -> anyhow::Result<(Outco
         let outcome = outcome(options, program, [&kernel, &right])?;
         return Ok((outcome, right.name));
     }
-    let command = run::command(program.run())?;
+    let command = load::command(program.run())?;
     let by_us = |streams: Option<&Streams>| traced(by_us_with(&command, streams));
     let ours = Side {
         name: "ours",

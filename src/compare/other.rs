@@ -10,8 +10,8 @@ use anyhow::{Context as _, bail};
 use supplant_inspect::trace::{OtherLoader, Started, Streams, Target, by_kernel_with, by_other};
 use supplant_loader::search;
 
+use crate::errors::told;
 use crate::subject::{call, traced};
-use crate::told::told;
 
 /// The option, as errors name it.
 pub(super) const OPTION: &str = "--other";

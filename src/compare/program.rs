@@ -12,10 +12,10 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use supplant_inspect::trace::{Started, Streams, by_kernel_at};
 
-use crate::cli::RunOptions;
-use crate::run;
+use crate::errors::named;
+use crate::load;
+use crate::load::options::RunOptions;
 use crate::subject::{call, start_by_kernel_with, traced};
-use crate::told::named;
 
 /// One program for both sides.
 pub(super) struct Program {
@@ -29,8 +29,8 @@ pub(super) struct Program {
 impl Program {
     /// What the options name. `-` is read to its end, so that both sides, and each run of them, get the same bytes.
     pub(super) fn new(options: &RunOptions) -> anyhow::Result<Self> {
-        let name = run::name(options);
-        let copy = run::is_stdin(options).then(copy_of_stdin).transpose();
+        let name = load::name(options);
+        let copy = load::is_stdin(options).then(copy_of_stdin).transpose();
         let copy = copy.context("standard input")?;
         let mut run = options.clone();
         run.fd = copy.as_ref().map(File::as_raw_fd).or(options.fd);

@@ -14,10 +14,10 @@ use supplant_inspect::trace::{
 use crate::subject::ending;
 
 use super::other::{OPTION, Other};
-use super::outcome::Outcome;
 use super::program::Program;
 use super::refusal::known_early_end;
 use super::section::section;
+use crate::comparison::Outcome;
 
 /// Where both are stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -16,12 +16,12 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
-use crate::cli::{FOR_OUR_SIDE, RunOptions, needed_unless};
-use crate::complain;
+use crate::errors::complain;
+use crate::load::options::{FOR_OUR_SIDE, RunOptions, needed_unless};
 
-use crate::run::{CANNOT_RUN, NOT_FOUND};
+use crate::errors::told;
+use crate::status::{CANNOT_RUN, NOT_FOUND};
 use crate::subject::Subject;
-use crate::told::told;
 
 use start::Begun;
 use target::Target;

@@ -3,10 +3,12 @@
 use nix::errno::Errno;
 use supplant_inspect::trace::{Started, debuggee};
 
-use crate::cli::RunOptions;
-use crate::run::{self, command, surroundings, tell};
+use crate::errors::complain;
+use crate::load::options::RunOptions;
+use crate::load::{self, command, surroundings, tell};
+use crate::status;
+use crate::status::WRONG_COMMAND_LINE;
 use crate::subject::traced;
-use crate::{WRONG_COMMAND_LINE, complain};
 
 use super::target::Target;
 
@@ -38,7 +40,7 @@ pub(super) fn start(options: &RunOptions, only_look: bool) -> anyhow::Result<Res
     };
     // Where it cannot be prepared, starting it says why.
     if let Ok(prepared) = command.prepare() {
-        tell(&run::name(options), options, &prepared);
+        tell(&load::name(options), options, &prepared);
     }
     let stopped = match traced(debuggee(&command))? {
         Started::Stopped(stopped) => stopped,
@@ -60,7 +62,7 @@ fn traced_step(result: Result<(), Errno>) -> anyhow::Result<()> {
 }
 
 fn refuse(options: &RunOptions, started: &Started) -> i32 {
-    let name = run::name(options);
+    let name = load::name(options);
     let (reason, errno) = match started {
         Started::Refused { errno, reason } => (reason.clone(), *errno),
         Started::Killed { signal, reason } => (format!("{reason} (signal {signal})"), 0),
@@ -74,5 +76,5 @@ fn refuse(options: &RunOptions, started: &Started) -> i32 {
             &format_args!("{reason} ({:?})", Errno::from_raw(errno)),
         );
     }
-    run::status(errno)
+    status::of_refusal(errno)
 }

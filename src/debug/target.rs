@@ -13,8 +13,8 @@ use supplant_model::image::{Image, Role};
 use supplant_model::maps::Mapping;
 use supplant_model::plan::Observed;
 
-use crate::layout::look::{process, unescaped};
-use crate::layout_from::of_evidence;
+use crate::load::of_evidence;
+use crate::look::{process, unescaped};
 
 /// What a debugger has to know of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]

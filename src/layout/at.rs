@@ -6,10 +6,10 @@ use supplant_inspect::layout::symbols::nearest;
 use supplant_inspect::layout::words::size;
 use supplant_inspect::layout::{Content, Layout, Region};
 
-use super::look::open;
 use super::picture::title;
 use super::style::{BOLD, DIM, Line, PLAIN, of_permissions, wrap};
 use super::{lines, style};
+use crate::look::open;
 
 /// An address with all that is known of it.
 #[derive(Debug, Serialize)]

@@ -8,10 +8,11 @@ use supplant_inspect::layout::{Layout, Origin, printable};
 use supplant_inspect::snapshot::Snapshot;
 use supplant_inspect::snapshot::diff::{Entry, Report};
 
-use crate::compare::{Comparison, Outcome};
+use crate::comparison::{Comparison, Outcome};
 
+use super::Pictures;
 use super::html::Difference;
-use super::{Pictures, look};
+use crate::look;
 
 /// Rows of the table: a page is for reading, JSON is for all of them.
 const ROWS: usize = 300;

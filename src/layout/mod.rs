@@ -6,7 +6,6 @@ pub(crate) mod compared;
 mod html;
 mod json;
 mod lines;
-pub(crate) mod look;
 mod picture;
 mod style;
 mod svg;
@@ -22,16 +21,14 @@ use clap::Args;
 use supplant_inspect::layout::Layout;
 use supplant_inspect::layout::pair::{Pair, pairs};
 
-use crate::compare::{EQUAL, NOT_COMPARED};
-use crate::complain;
+use crate::errors::complain;
+use crate::errors::{named, told};
+use crate::status::NOTHING_THERE;
+use crate::status::{EQUAL, NOT_COMPARED};
 use crate::subject::{Subject, check_arguments};
-use crate::told::{named, told};
 
-use look::Loader;
+use crate::look::{self, Loader};
 use picture::Form;
-
-/// The status of `--at` where nothing is mapped.
-const NOTHING_THERE: i32 = 1;
 
 const EXAMPLES: &str = "\
 A subject is one of

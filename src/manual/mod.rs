@@ -10,11 +10,11 @@ use clap::{Args, Command, CommandFactory as _, ValueEnum as _};
 use clap_complete::Shell;
 
 use crate::cli::Cli;
-use crate::complain;
-use crate::told::named;
+use crate::errors::complain;
+use crate::errors::named;
+use crate::status::FAILED;
 
 const NAME: &str = "supplant";
-const FAILED: i32 = 1;
 
 /// Write man pages and completions.
 #[derive(Debug, Args)]

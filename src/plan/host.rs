@@ -9,7 +9,7 @@ use supplant_inspect::fresh_randomness;
 use supplant_model::host::Host;
 use supplant_model::machine::Machine;
 
-use crate::told::named;
+use crate::errors::named;
 
 /// More is no host.
 const LIMIT: u64 = 1 << 20;

@@ -18,13 +18,12 @@ use supplant_loader::{Command, Error, search};
 use supplant_model::host::Host;
 
 use crate::check::text as check_text;
-use crate::cli::{RunOptions, Stop, needed_unless};
+use crate::errors::complain;
+use crate::load;
+use crate::load::options::{RunOptions, Stop, needed_unless};
+use crate::status::WRONG_COMMAND_LINE;
+use crate::status::{NOT_PLANNED, PLANNED, REFUSED};
 use crate::text::{BOLD, PLAIN, Page, RED, print, printable};
-use crate::{WRONG_COMMAND_LINE, complain, run};
-
-const PLANNED: i32 = 0;
-const REFUSED: i32 = 1;
-const NOT_PLANNED: i32 = 2;
 
 const EXAMPLES: &str = "\
 Nothing of the program is mapped or run. The options of run that stand before PROGRAM are those of \
@@ -86,10 +85,10 @@ fn try_plan(options: &PlanOptions) -> anyhow::Result<i32> {
         complain("plan", &format_args!("{error:#}"));
         WRONG_COMMAND_LINE
     };
-    if run::is_stdin(&options.run) && options.host.as_deref() == Some(Path::new("-")) {
+    if load::is_stdin(&options.run) && options.host.as_deref() == Some(Path::new("-")) {
         bail!("--host - and a program of -: both are standard input");
     }
-    let command = run::surroundings(&options.run).and_then(|()| run::command(&options.run));
+    let command = load::surroundings(&options.run).and_then(|()| load::command(&options.run));
     let mut command = match command {
         Ok(command) => command,
         Err(error) => return Ok(wrong(error)),
@@ -100,7 +99,7 @@ fn try_plan(options: &PlanOptions) -> anyhow::Result<i32> {
         .as_ref()
         .map(|file| host::read(file))
         .transpose()?;
-    let (name, place) = (run::name(&options.run), place(&options.run));
+    let (name, place) = (load::name(&options.run), place(&options.run));
     let planned = preview_for(&command, host).map_err(|error| Refusal {
         files: elf_files(&place),
         error,
@@ -128,7 +127,7 @@ fn place(options: &RunOptions) -> PathBuf {
     if let Some(number) = options.fd {
         return format!("/proc/self/fd/{number}").into();
     }
-    let Some(name) = options.program.first().filter(|_| !run::is_stdin(options)) else {
+    let Some(name) = options.program.first().filter(|_| !load::is_stdin(options)) else {
         return PathBuf::new();
     };
     let path = std::env::var_os("PATH");

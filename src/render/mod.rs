@@ -6,7 +6,7 @@ mod text;
 
 use std::io::{self, Write};
 
-use crate::compare::Comparison;
+use crate::comparison::Comparison;
 use crate::text::columns;
 
 /// How wide text is where nobody says: printed to a file or a pipe.

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use supplant_inspect::snapshot::diff::{Counts, Entry, Report};
 use supplant_inspect::snapshot::known::Known;
 
-use crate::compare::{Comparison, Outcome};
+use crate::comparison::{Comparison, Outcome};
 
 use super::entry::Columns;
 use super::family::grouped;

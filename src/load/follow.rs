@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use supplant_loader::Command;
 
-use crate::cli::RunOptions;
+use crate::load::options::RunOptions;
 
 const LIBRARY: &str = "libsupplant_interpose.so";
 /// Names the library's file.

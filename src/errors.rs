@@ -1,6 +1,6 @@
-//! Errors of files in words, with the errno's name, and whose they are.
+//! Errors in words: of files, with the errno's name and whose they are; and the one line on standard error.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -17,4 +17,10 @@ pub(crate) fn named<T>(file: impl AsRef<Path>, result: io::Result<T>) -> anyhow:
     result
         .map_err(|error| told(&error))
         .with_context(|| file.as_ref().display().to_string())
+}
+
+/// One line on standard error. Written at once, so that it is not torn apart.
+pub(crate) fn complain(subject: &str, text: &dyn std::fmt::Display) {
+    let line = format!("supplant: {subject}: {text}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
 }

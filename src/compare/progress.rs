@@ -11,7 +11,7 @@ use super::each::Result;
 use super::{Comparison, DIFFERENT, EQUAL, Outcome};
 
 /// Prints results as they come.
-pub(super) struct Board {
+pub(super) struct Progress {
     all: usize,
     json: bool,
     verbose: bool,
@@ -32,7 +32,7 @@ struct Tally {
     keys: BTreeMap<String, BTreeMap<String, usize>>,
 }
 
-impl Board {
+impl Progress {
     pub(super) fn new(all: usize, json: bool, verbose: bool) -> Self {
         Self {
             all,

@@ -5,9 +5,7 @@ use supplant_inspect::snapshot::Snapshot;
 use supplant_inspect::snapshot::diff::Report;
 use supplant_inspect::snapshot::known::Known;
 
-pub(crate) const EQUAL: i32 = 0;
-pub(crate) const DIFFERENT: i32 = 1;
-pub(crate) const NOT_COMPARED: i32 = 2;
+use crate::status::{DIFFERENT, EQUAL, NOT_COMPARED};
 
 /// The version of the JSON form.
 const SCHEMA: u32 = 2;

@@ -6,7 +6,7 @@ use clap::Args;
 use supplant_loader::Command;
 use supplant_model::auxv::tag_by_name;
 
-use crate::layout_from;
+use super::layout_from;
 
 /// What is chosen of the layout; the rest goes where the kernel would put it.
 #[derive(Clone, Debug, Args)]

@@ -17,8 +17,8 @@ use supplant_inspect::trace::{Started, by_us, by_us_after_exec};
 use supplant_loader::Command;
 use supplant_model::core_file::CoreFile;
 
+use crate::errors::{named, told};
 use crate::subject::{self, Subject, call, ending, start_by_kernel, traced};
-use crate::told::{named, told};
 
 /// More than a process may have: 65,530 mappings (`vm.max_map_count`) with paths of usual length.
 const MAPS_LIMIT: u64 = 64 << 20;

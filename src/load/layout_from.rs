@@ -12,9 +12,9 @@ use supplant_model::core_file::CoreFile;
 use supplant_model::machine;
 use supplant_model::plan::{Choices, Observed};
 
-use crate::layout::look;
+use crate::errors::told;
+use crate::look;
 use crate::subject::Subject;
-use crate::told::told;
 
 /// The choices that a subject gives.
 pub(crate) fn choices(text: &OsStr) -> anyhow::Result<Choices> {
