@@ -9,12 +9,12 @@ mod command;
 mod damaged;
 #[path = "check/hostile.rs"]
 mod hostile;
-#[path = "check/looks.rs"]
-mod looks;
 #[path = "check/place.rs"]
 mod place;
 #[path = "check/verdict.rs"]
 mod verdict;
+#[path = "check/warnings.rs"]
+mod warnings;
 
 use libtest_mimic::{Arguments, Trial};
 use nix::sched::{CloneFlags, unshare};
@@ -24,7 +24,7 @@ fn main() {
     let trials = [
         verdict::trials(),
         damaged::trials(),
-        looks::trials(),
+        warnings::trials(),
         place::trials(),
         hostile::trials(),
         command::trials(),

@@ -22,7 +22,7 @@ use crate::sys;
 use crate::this_host;
 
 use super::finding::Finding;
-use super::looks::{BINFMT_MISC, KERNEL_DISAGREES};
+use super::warnings::{BINFMT_MISC, KERNEL_DISAGREES};
 use super::{Check, Headers, Setting, Severity, elsewhere, explain, findings, misc, rights};
 
 /// What execve would do.

@@ -10,7 +10,7 @@ use crate::machine;
 
 use super::finding::Findings;
 use super::headers::Headers;
-use super::looks::{
+use super::warnings::{
     BIG_ENDIAN, E_EHSIZE, E_FLAGS, EI_CLASS as CLASS, EI_DATA as DATA, EI_OSABI as OSABI,
     EI_PAD as PAD, EI_VERSION as VERSION, ENTRY_NOT_EXECUTABLE, FIXED_ADDRESS, THIRTY_TWO_BIT,
 };

@@ -10,7 +10,6 @@ mod finding;
 mod header;
 mod headers;
 mod kinds;
-pub mod looks;
 mod magic;
 pub mod misc;
 mod name;
@@ -22,6 +21,7 @@ mod sections;
 mod segments;
 #[cfg(test)]
 mod tests;
+pub mod warnings;
 
 use crate::image::{PREFIX_SIZE, ReadAt};
 use crate::page::PageSize;

@@ -65,7 +65,7 @@ pub(super) use checks;
 
 /// Every name there is: what refuses, in execve's order, then what deserves a look.
 pub fn all() -> impl Iterator<Item = &'static Check> {
-    let lists = [super::refusals::REFUSALS, super::looks::LOOKS];
+    let lists = [super::refusals::REFUSALS, super::warnings::WARNINGS];
     lists.into_iter().flatten().copied()
 }
 

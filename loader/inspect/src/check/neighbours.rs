@@ -7,8 +7,8 @@ use crate::page::PageSize;
 use super::Check;
 use super::finding::Findings;
 use super::headers::Headers;
-use super::looks::{HOLE, SEGMENTS_OVERLAP, SEGMENTS_SHARE_PAGE, SEGMENTS_UNSORTED};
 use super::segments::{Load, pages};
+use super::warnings::{HOLE, SEGMENTS_OVERLAP, SEGMENTS_SHARE_PAGE, SEGMENTS_UNSORTED};
 
 pub(super) fn look(
     headers: &Headers,

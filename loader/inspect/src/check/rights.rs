@@ -9,7 +9,7 @@ use crate::set_id;
 
 use super::file::Link;
 use super::finding::Finding;
-use super::looks::{FILE_CAPABILITIES, SCRIPT_SET_ID, SET_GROUP_ID, SET_USER_ID};
+use super::warnings::{FILE_CAPABILITIES, SCRIPT_SET_ID, SET_GROUP_ID, SET_USER_ID};
 
 /// About the file that is run in the end.
 pub(super) fn findings(file: &File, status: &FileStat, chain: &[Link]) -> Vec<Finding> {

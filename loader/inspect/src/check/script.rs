@@ -7,7 +7,7 @@ use crate::image::PREFIX_SIZE;
 use crate::script::ScriptLine;
 
 use super::finding::Findings;
-use super::looks::{CARRIAGE_RETURN, SCRIPT_CUT, SCRIPT_ONE_ARGUMENT, SCRIPT_RELATIVE};
+use super::warnings::{CARRIAGE_RETURN, SCRIPT_CUT, SCRIPT_ONE_ARGUMENT, SCRIPT_RELATIVE};
 
 pub(super) fn look(prefix: &[u8; PREFIX_SIZE], size: u64, findings: &mut Findings<'_>) {
     let Ok(Some(line)) = ScriptLine::parse(prefix) else {

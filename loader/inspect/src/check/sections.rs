@@ -9,7 +9,7 @@ use crate::error::Field;
 
 use super::finding::Findings;
 use super::headers::Headers;
-use super::looks::{
+use super::warnings::{
     NO_SECTIONS, SECTION_DISAGREES, SECTION_NOT_LOADED, SECTIONS_DAMAGED, TRAILING_DATA,
 };
 

@@ -10,7 +10,7 @@ use crate::page::PageSize;
 
 use super::finding::Findings;
 use super::headers::Headers;
-use super::looks::{
+use super::warnings::{
     ALIGN, ALIGN_NOT_CONGRUENT, BEYOND_FILE, BSS_READ_ONLY, EMPTY_SEGMENT, LOW_ADDRESS,
     NO_LOAD_SEGMENT, NO_PERMISSIONS, PAGE_SIZE, WRITABLE_EXECUTABLE,
 };

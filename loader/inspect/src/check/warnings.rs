@@ -2,7 +2,7 @@
 
 use super::name::checks;
 
-checks! { LOOKS:
+checks! { WARNINGS:
     // The ELF header.
     EI_CLASS = Warning "ei-class", "H-8", "",
         "EI_CLASS is not 2 (64-bit): the kernel does not look at it, other programs do", "";
