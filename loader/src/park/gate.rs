@@ -16,19 +16,14 @@ use crate::now::sys::{self, SignalAction};
 
 use super::LastWork;
 use super::leader::Report;
+use super::state::{Direction, State};
 use super::turn::Turn;
 
 /// The one that the GNU C library keeps for setuid(2) of all threads and lets nobody block; it tells its own from others.
 pub(super) const SIGNAL: i32 = 33;
 
-/// Where a thread that comes goes: one of the constants below, and from bit 2 on which gate it is. A thread that waits at
-/// one that was opened must not take the next one for it: it may see that only when that is closed already.
-static STATE: AtomicU32 = AtomicU32::new(BACK);
-const BACK: u32 = 0;
-const CLOSED: u32 = 1;
-const OUT: u32 = 2;
-const WHICH: u32 = !3;
-const NEXT: u32 = 4;
+/// See [`State`].
+static STATE: AtomicU32 = AtomicU32::new(State::FIRST.bits());
 /// How many have come since the gate was closed.
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
 /// Their thread ids, each with the gate that it came to in the upper half: `ROOM` places. One who comes late to a gate that
@@ -85,7 +80,8 @@ pub(crate) fn original_action(signal: i32, found: SignalAction) -> SignalAction 
 /// A closed gate. Dropping it opens it.
 #[derive(Debug)]
 pub(super) struct Gate {
-    which: u32,
+    /// As it was closed.
+    state: State,
     /// `None` where the handler stays: it was there already, for signals that were sent in vain and may come at any time.
     old: Option<SignalAction>,
     /// Threads that were sent the signal, as the last places that can be had: they share the room with those who came.
@@ -119,11 +115,10 @@ impl Gate {
             place.store(0, Ordering::Release);
         }
         REPORT.clear();
-        let last = STATE.load(Ordering::Acquire) & WHICH;
-        let which = last.wrapping_add(NEXT);
-        STATE.store(which | CLOSED, Ordering::Release);
+        let state = state().next();
+        STATE.store(state.bits(), Ordering::Release);
         Ok(Self {
-            which,
+            state,
             old,
             called: 0,
             _turn: turn,
@@ -134,14 +129,14 @@ impl Gate {
     pub(super) fn has(&self, thread: i32) -> bool {
         let arrived = ARRIVED.load(Ordering::Acquire) as usize;
         let mut arrived = places().iter().take(arrived);
-        let here = at(self.which, thread);
+        let here = self.state.place(thread);
         arrived.any(|place| place.load(Ordering::Acquire) == here)
     }
 
     /// Whether it was sent the signal.
     fn is_called(&self, thread: i32) -> bool {
         let mut called = places().iter().rev().take(self.called);
-        let called_here = at(self.which, thread);
+        let called_here = self.state.place(thread);
         called.any(|place| place.load(Ordering::Acquire) == called_here)
     }
 
@@ -161,7 +156,7 @@ impl Gate {
         if sys::queue_signal(thread, SIGNAL, &info) == Err(Errno::EAGAIN) {
             return Ok(false);
         }
-        place.store(at(self.which, thread), Ordering::Release);
+        place.store(self.state.place(thread), Ordering::Release);
         self.called += 1;
         Ok(true)
     }
@@ -188,7 +183,7 @@ impl Gate {
 
     /// Opens it towards the end.
     pub(super) fn let_out(&self) {
-        open(OUT);
+        open(Direction::Out);
     }
 
     /// Opens it towards the end, leaves `work` to the first thread, for when all others are gone, and ends this one. Its
@@ -210,7 +205,7 @@ impl Drop for Gate {
         let called = places().iter().rev().take(self.called);
         let came = |place: &AtomicU64| self.has(place.load(Ordering::Acquire) as i32);
         let all_came = called.into_iter().all(came);
-        open(BACK);
+        open(Direction::Back);
         // While the signal may still come to somebody, the handler stays; it does nothing then.
         if let Some(old) = self.old.filter(|_| all_came) {
             // SAFETY: the action that was there before.
@@ -219,9 +214,12 @@ impl Drop for Gate {
     }
 }
 
-fn open(towards: u32) {
-    let which = STATE.load(Ordering::Acquire) & WHICH;
-    STATE.store(which | towards, Ordering::Release);
+fn state() -> State {
+    State::from_bits(STATE.load(Ordering::Acquire))
+}
+
+fn open(direction: Direction) {
+    STATE.store(state().opened(direction).bits(), Ordering::Release);
     sys::futex_wake(&STATE);
 }
 
@@ -252,17 +250,17 @@ extern "C" fn stop_here(signal: i32, info: *const libc::siginfo_t, context: usiz
     }
     let thread = call(libc::SYS_gettid, [0; 6]) as i32;
     loop {
-        let gate = STATE.load(Ordering::Acquire);
-        match gate & !WHICH {
-            CLOSED => wait_at(gate, thread),
-            OUT => go_out(thread),
-            _ => return,
+        let gate = state();
+        match gate.direction() {
+            Direction::Closed => wait_at(gate, thread),
+            Direction::Out => go_out(thread),
+            Direction::Back => return,
         }
     }
 }
 
 /// Until this gate opens. The next one may be closed by then; that is another one to come to.
-fn wait_at(gate: u32, thread: i32) {
+fn wait_at(gate: State, thread: i32) {
     if thread == call(libc::SYS_getpid, [0; 6]) as i32 {
         let feature_size = RSEQ_FEATURE_SIZE.load(Ordering::Acquire);
         REPORT.set(Report::of_this_thread(feature_size));
@@ -270,17 +268,12 @@ fn wait_at(gate: u32, thread: i32) {
     let index = ARRIVED.fetch_add(1, Ordering::AcqRel) as usize;
     // The place is filled after the count is raised: until then it holds 0, which is nobody.
     if let Some(place) = places().get(index) {
-        place.store(at(gate & WHICH, thread), Ordering::Release);
+        place.store(gate.place(thread), Ordering::Release);
     }
     futex(&ARRIVED, libc::FUTEX_WAKE, u32::MAX >> 1);
-    while STATE.load(Ordering::Acquire) == gate {
-        futex(&STATE, libc::FUTEX_WAIT, gate);
+    while state() == gate {
+        futex(&STATE, libc::FUTEX_WAIT, gate.bits());
     }
-}
-
-/// What stands in the list for a thread at a gate.
-fn at(which: u32, thread: i32) -> u64 {
-    u64::from(which) << 32 | u64::from(thread as u32)
 }
 
 /// A signal that is not ours goes to who handled it before.

@@ -13,6 +13,7 @@
 
 mod gate;
 mod leader;
+mod state;
 mod tracer;
 mod turn;
 
