@@ -11,7 +11,7 @@ use super::support::alike::program;
 use super::support::refused::{NOBODY, chown, file, forking, set_ids};
 use super::support::system::{apply, drop_capabilities, filter_argument, prctl, system_call};
 use super::support::trials::ignore;
-use super::support::{Call, Ending, check, scratch};
+use super::support::{Call, Ending, check, is_root, scratch};
 use super::{TELL, both, execs, expect_started, needs_root, outputs, start_alike, telling};
 
 pub(crate) fn a_child_has_the_user_and_the_groups() {
@@ -361,15 +361,22 @@ pub(crate) fn an_effective_id_alone_is_not_ones_own() {
 }
 
 pub(crate) fn a_hook_sets_the_signal_at_the_parents_end() {
-    needs_root();
     let attributes = program("attributes");
-    for signal in [None, Some(0), Some(libc::SIGUSR1)] {
+    let own = nix::unistd::geteuid().as_raw();
+    // Who stays the same keeps what was set before.
+    let (user, kept) = if is_root() { (NOBODY, 0) } else { (own, 12) };
+    for (user, kept, signal) in [
+        (user, kept, None),
+        (user, kept, Some(0)),
+        (user, kept, Some(libc::SIGUSR1)),
+        (own, 12, None),
+    ] {
         let attributes = attributes.clone();
         let call = Call::new("hook").setup(|| prctl(libc::PR_SET_PDEATHSIG, [12]));
         let [std, ours] = [false, true].map(|by_us| {
             let attributes = attributes.clone();
             call.in_child(move || {
-                let (mut std, mut ours) = both!(&attributes, uid(NOBODY));
+                let (mut std, mut ours) = both!(&attributes, uid(user));
                 let hook = move || match signal {
                     Some(signal) => prctl(libc::PR_SET_PDEATHSIG, [signal as u64]),
                     None => Ok(()),
@@ -390,7 +397,7 @@ pub(crate) fn a_hook_sets_the_signal_at_the_parents_end() {
             let line = text.lines().find(|line| line.starts_with("pdeathsig"));
             line.map(str::to_owned)
         };
-        let expected = format!("pdeathsig {}", signal.unwrap_or(0));
+        let expected = format!("pdeathsig {}", signal.unwrap_or(kept));
         assert_eq!(line(&std), Some(expected), "{std:?}");
         assert_eq!(line(&ours), line(&std));
     }

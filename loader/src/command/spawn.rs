@@ -21,6 +21,7 @@ use std::{io, mem};
 
 use memmap2::MmapMut;
 use nix::errno::Errno;
+use nix::unistd::{getegid, geteuid};
 
 use crate::command::streams::Streams;
 use crate::commit::Commit;
@@ -189,8 +190,8 @@ fn in_place(mut prepared: Prepared, before: &mut [Box<Before>]) -> io::Result<Er
 /// Goes where the hooks expect to be. Dropping what this returns goes back.
 fn enter(prepared: &mut Prepared) -> Result<Place, CommitFault> {
     let place = Place::keep(&prepared.settled)?;
-    let settled = &mut prepared.settled;
-    if settled.changes_ids() {
+    let (new, settled) = (prepared.host.ids, &mut prepared.settled);
+    if (new.euid, new.egid) != (geteuid().as_raw(), getegid().as_raw()) {
         // As a change of ids does it, before the hooks of std.
         sys::set_death_signal(0);
     }

@@ -207,20 +207,16 @@ impl Settled {
         Ok(())
     }
 
-    /// Whether a change of ids takes the signal at the parent's end away.
-    pub(crate) fn changes_ids(&self) -> bool {
-        self.change.group_ids.is_some() || self.change.user_ids.is_some()
-    }
-
     /// Keeps the signal at the parent's end, as a hook may have set it, over the change of ids.
     pub(crate) fn keep_death_signal(&mut self) {
-        if self.changes_ids() {
+        if self.changes_user() {
             self.change.death_signal = sys::death_signal();
         }
     }
 
     pub(crate) fn changes_user(&self) -> bool {
-        self.change.groups.is_some() || self.changes_ids()
+        let change = &self.change;
+        change.groups.is_some() || change.group_ids.is_some() || change.user_ids.is_some()
     }
 
     /// Does all of it to this process, as `std` does. Allocates nothing.
