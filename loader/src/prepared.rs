@@ -8,6 +8,7 @@ use crate::command::Command;
 use crate::commit::{self, Commit, Ending};
 use crate::difference::Difference;
 use crate::error::{CommitFault, Error};
+use crate::handover::Planned;
 use crate::host::Host;
 use crate::open::Opened;
 use crate::plan::{Choices, Plan};
@@ -36,16 +37,12 @@ pub struct Prepared {
 #[cfg(feature = "internals")]
 #[derive(Clone, Copy, Debug)]
 pub struct Parts<'a> {
-    /// The machine and the process.
-    pub host: &'a Host,
     /// What was asked for.
     pub choices: &'a Choices,
     /// The files.
     pub opened: &'a Opened,
-    /// Where everything goes.
-    pub plan: &'a Plan,
-    /// The bytes of the new stack.
-    pub stack: &'a InitialStack,
+    /// On which host, where everything goes, and the new stack.
+    pub planned: Planned<'a>,
 }
 
 impl Prepared {
@@ -114,11 +111,9 @@ impl Prepared {
     #[doc(hidden)]
     pub fn parts(&self) -> Parts<'_> {
         Parts {
-            host: &self.host,
             choices: &self.choices,
             opened: &self.opened,
-            plan: &self.plan,
-            stack: &self.stack,
+            planned: self.planned(),
         }
     }
 
@@ -134,6 +129,14 @@ impl Prepared {
         let mut commit = self.ready_to_commit()?;
         let ready = commit.ready()?;
         Ok(commit.rows(&ready))
+    }
+
+    pub(crate) fn planned(&self) -> Planned<'_> {
+        Planned {
+            host: &self.host,
+            plan: &self.plan,
+            stack: &self.stack,
+        }
     }
 
     /// What will be different from an execve(2) of the same program.

@@ -7,13 +7,12 @@ use std::os::unix::fs::MetadataExt as _;
 use crate::arch;
 use crate::difference::Difference;
 use crate::error::Cause;
-use crate::handover;
-use crate::host::Host;
+use crate::handover::{self, Planned};
 use crate::host::personality::ADDR_NO_RANDOMIZE;
 use crate::now::status;
 use crate::now::sys;
 use crate::open::OpenFile;
-use crate::plan::{LaterMappings, Operation, Plan};
+use crate::plan::{LaterMappings, Operation};
 use crate::prepared::Prepared;
 
 use super::Ending;
@@ -21,18 +20,14 @@ use super::Ending;
 /// What the table cannot make as execve does.
 pub(crate) fn differences(prepared: &Prepared) -> Vec<Difference> {
     let Prepared {
-        host,
-        plan,
-        stack,
-        opened,
-        ..
+        host, plan, opened, ..
     } = prepared;
     let mut differences = vec![Difference::Unnoticed];
     let set_mm_map = sys::has_set_mm_map();
     if !set_mm_map {
         differences.push(Difference::Layout);
     }
-    if set_mm_map && !handover::layout_is_legal(host, plan, stack) {
+    if set_mm_map && !handover::layout_is_legal(prepared.planned()) {
         differences.push(Difference::Bounds);
     }
     let mut status = status::current().unwrap_or_default();
@@ -48,7 +43,7 @@ pub(crate) fn differences(prepared: &Prepared) -> Vec<Difference> {
     if status.lacks_what_execve_gives_back(securebits as u32, no_new_privs) {
         differences.push(Difference::Capabilities);
     }
-    let vanishes = last_call(host, plan, prepared.ending).is_some();
+    let vanishes = last_call(prepared.planned(), prepared.ending).is_some();
     differences.push(if vanishes {
         Difference::LastJump
     } else {
@@ -66,16 +61,18 @@ pub(crate) fn differences(prepared: &Prepared) -> Vec<Difference> {
 }
 
 /// Where the last munmap is issued, if it may be and can be. Its return address needs the word below the stack pointer.
-pub(super) fn last_call(host: &Host, plan: &Plan, ending: Ending) -> Option<u64> {
+pub(super) fn last_call(planned: Planned<'_>, ending: Ending) -> Option<u64> {
+    let plan = planned.plan;
     let no_word_below = plan.stack.range.start == plan.stack.frame.sp;
     if ending.keep_page || no_word_below || plan.covers_stack_pointer() {
         return None;
     }
-    syscall_return(host, plan)
+    syscall_return(planned)
 }
 
 /// Where in the vDSO, as it will be, the last munmap can be issued.
-fn syscall_return(host: &Host, plan: &Plan) -> Option<u64> {
+fn syscall_return(planned: Planned<'_>) -> Option<u64> {
+    let Planned { host, plan, .. } = planned;
     let vdso = plan.vdso.as_ref()?;
     let code = host
         .mappings
@@ -92,7 +89,8 @@ fn syscall_return(host: &Host, plan: &Plan) -> Option<u64> {
 }
 
 /// execve makes these mappings before the new memory can have any policy; userspace asks like everybody.
-pub(super) fn check_mdwe(host: &Host, plan: &Plan) -> Result<(), Cause> {
+pub(super) fn check_mdwe(planned: Planned<'_>) -> Result<(), Cause> {
+    let Planned { host, plan, .. } = planned;
     if !host.mdwe {
         return Ok(());
     }
@@ -111,7 +109,8 @@ pub(super) fn check_mdwe(host: &Host, plan: &Plan) -> Result<(), Cause> {
 }
 
 /// The runner counts against the limit together with the new program.
-pub(super) fn check_address_space(host: &Host, plan: &Plan, runner: u64) -> Result<(), Cause> {
+pub(super) fn check_address_space(planned: Planned<'_>, runner: u64) -> Result<(), Cause> {
+    let Planned { host, plan, .. } = planned;
     if plan.memory_size().saturating_add(runner) > host.address_space_limit.current {
         return Err(Cause::System {
             call: "mmap of the runner",

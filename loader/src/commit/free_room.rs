@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::error::CommitFault;
-use crate::host::Host;
+use crate::handover::Planned;
 use crate::maps::Line;
 use crate::now::procfs::lines;
 use crate::plan::Plan;
@@ -15,11 +15,11 @@ use crate::plan::Plan;
 ///
 /// Errors: there is none; /proc cannot be read.
 pub(crate) fn find(
-    host: &Host,
-    plan: &Plan,
+    planned: Planned<'_>,
     size: u64,
     buffer: &mut [u8],
 ) -> Result<Range<u64>, CommitFault> {
+    let Planned { host, plan, .. } = planned;
     let end = host.page_size.floor(host.machine.stack_top() / 16 * 15);
     let within = host.lowest_hint..end;
     let (mut found, mut previous) = (None, 0);

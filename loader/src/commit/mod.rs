@@ -90,23 +90,25 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         let Prepared {
             host,
             plan,
-            stack,
             opened,
             ending,
             settled,
             ..
         } = &*load;
-        check_mdwe(host, plan)?;
+        check_mdwe(load.planned())?;
         stage::probe(plan, opened, host.page_size)?;
         let process = Process::with_room(status::current()?.descriptors, sys::has_close_range());
-        let (rows, data) = handover::room(plan, stack, &process);
+        let (rows, data) = handover::room(load.planned(), &process);
         let table = Table::with_room(rows, data + settled.change.size());
-        check_address_space(host, plan, handover::runner_size(&table, host.page_size)?)?;
+        check_address_space(
+            load.planned(),
+            handover::runner_size(&table, host.page_size)?,
+        )?;
         let room = host.page_size.get() as usize + table.room();
         Ok(Self {
             logs,
             set_mm_map: sys::has_set_mm_map(),
-            gadget: last_call(host, plan, *ending),
+            gadget: last_call(load.planned(), *ending),
             process,
             table,
             last: Table::with_room(1, 0),
@@ -198,7 +200,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         let runner = handover::runner_size(&self.table, host.page_size)?;
         let vdso = handover::vdso_size(plan);
         let stack = plan.stack.range.end - plan.stack.range.start;
-        let place = free_room::find(host, plan, runner + vdso + stack, &mut self.buffer)?;
+        let place = free_room::find(load.planned(), runner + vdso + stack, &mut self.buffer)?;
         let vdso_hop = place.start + runner;
         let return_address = self.gadget.map(|_| plan.entry());
         Ok(Scene {
@@ -238,8 +240,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             inherited: opened.inherited(),
             ..Places::of(program, interpreter, &opened.comm)
         };
-        let (host, plan, stack) = (&load.host, &load.plan, &load.stack);
-        handover::fill(&mut self.table, host, plan, stack, &self.process, &places);
+        handover::fill(&mut self.table, load.planned(), &self.process, &places);
         if self.table.is_full() {
             return Err(CommitFault::Changing);
         }

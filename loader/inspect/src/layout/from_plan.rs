@@ -9,6 +9,7 @@ use crate::host::{Host, Randomize};
 use crate::image::Permissions;
 use crate::maps::Mapping;
 use supplant_loader::internals::Parts;
+use supplant_model::handover::Planned;
 
 use crate::Prepared;
 use crate::open::OpenFile;
@@ -26,12 +27,9 @@ use super::evidence::{Evidence, Notes, Origin, Snag, printable};
 /// There is nothing to map, which a plan does not let happen: it has a stack.
 pub fn of_prepared(prepared: &Prepared, subject: &str) -> Result<Evidence, Snag> {
     let Parts {
-        host,
-        opened,
-        plan,
-        stack,
-        ..
+        opened, planned, ..
     } = prepared.parts();
+    let Planned { host, plan, stack } = planned;
     let files = [Some(&*opened.program), opened.interpreter.as_deref()];
     let names = files.map(|file| file.map(name).unwrap_or_default());
     let mut evidence = of_plan(subject, plan, stack, host, &names)?;

@@ -12,7 +12,7 @@ use crate::Difference;
 use crate::arguments::Arguments;
 use crate::check::Headers;
 use crate::error::Error;
-use crate::handover;
+use crate::handover::{self, Planned};
 use crate::host::Host;
 use crate::layout::{from_plan, printable};
 use crate::maps::Mapping;
@@ -77,12 +77,11 @@ impl Preview {
         handover: Result<Rows, Error>,
     ) -> Self {
         let Parts {
-            host,
             choices,
             opened,
-            plan,
-            stack,
+            planned,
         } = prepared.parts();
+        let Planned { host, plan, stack } = planned;
         let program = ElfFile::new(&opened.program);
         let interpreter = opened.interpreter.as_deref().map(ElfFile::new);
         let paths = [Some(&program), interpreter.as_ref()];
@@ -142,14 +141,10 @@ pub fn preview(prepared: &Prepared) -> Preview {
 pub fn preview_on(command: &Command, host: Host) -> Result<Preview, Error> {
     let prepared = command.prepare_on(host)?;
     let Parts {
-        host,
-        plan,
-        stack,
-        opened,
-        ..
+        opened, planned, ..
     } = prepared.parts();
     let has_interpreter = opened.interpreter.is_some();
-    let rows = handover::table_elsewhere(host, plan, stack, has_interpreter, &opened.comm);
+    let rows = handover::table_elsewhere(planned, has_interpreter, &opened.comm);
     let rows = rows.map(|(table, last)| Rows { table, last });
     Ok(Preview::new(
         &prepared,

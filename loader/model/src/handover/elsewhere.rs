@@ -6,14 +6,12 @@ use std::ops::Range;
 
 use crate::error::Cause;
 use crate::host::Host;
-use crate::plan::Plan;
 use crate::process::Process;
 use crate::space::AddressSpace;
-use crate::stack::InitialStack;
 use crate::status::Status;
 use crate::table::{Row, Table, call};
 
-use super::{Places, fill, room, runner_size, vdso_size};
+use super::{Places, Planned, fill, room, runner_size, vdso_size};
 
 /// The rows and the last system call.
 ///
@@ -21,20 +19,19 @@ use super::{Places, fill, room, runner_size, vdso_size};
 ///
 /// There is no room for the runner.
 pub fn table_elsewhere(
-    host: &Host,
-    plan: &Plan,
-    stack: &InitialStack,
+    planned: Planned<'_>,
     has_interpreter: bool,
     comm: &[u8],
 ) -> Result<(Table, Row), Cause> {
+    let Planned { host, plan, .. } = planned;
     // The first descriptors after the standard ones, in the order in which they are opened.
     const PROGRAM: i32 = 3;
     let process = process(host);
-    let (rows, data) = room(plan, stack, &process);
+    let (rows, data) = room(planned, &process);
     let mut table = Table::with_room(rows, data);
     let size = runner_size(&table, host.page_size)?;
     let stack_size = plan.stack.range.end - plan.stack.range.start;
-    let place = hole(host, plan, size + vdso_size(plan) + stack_size)?;
+    let place = hole(planned, size + vdso_size(plan) + stack_size)?;
     let interpreter = has_interpreter.then_some(PROGRAM + 1);
     let runner = interpreter.unwrap_or(PROGRAM) + 1;
     let places = Places {
@@ -47,14 +44,15 @@ pub fn table_elsewhere(
         set_exe: true,
         ..Places::of(PROGRAM, interpreter, comm)
     };
-    fill(&mut table, host, plan, stack, &process, &places);
+    fill(&mut table, planned, &process, &places);
     let arguments = [places.runner.start.into(), size.into()];
     let last = Row::must(call::MUNMAP, &arguments, "the loader's own memory");
     Ok((table, last))
 }
 
 /// A range that is free in the process as in the new program, below the stacks of both.
-fn hole(host: &Host, plan: &Plan, size: u64) -> Result<Range<u64>, Cause> {
+fn hole(planned: Planned<'_>, size: u64) -> Result<Range<u64>, Cause> {
+    let Planned { host, plan, .. } = planned;
     let mut taken = AddressSpace::default();
     let old = host.mappings.iter().map(|mapping| mapping.range.clone());
     old.chain(plan.ranges())

@@ -1,19 +1,11 @@
 //! What the kernel notes of a program: its address ranges, auxiliary vector and executable.
 
-use crate::host::Host;
-use crate::plan::Plan;
-use crate::stack::InitialStack;
 use crate::table::{Table, call};
 
-use super::Places;
+use super::{Places, Planned};
 
-pub(super) fn set_layout(
-    table: &mut Table,
-    host: &Host,
-    plan: &Plan,
-    stack: &InitialStack,
-    places: &Places<'_>,
-) {
+pub(super) fn set_layout(table: &mut Table, planned: Planned<'_>, places: &Places<'_>) {
+    let Planned { host, stack, .. } = planned;
     if !places.set_mm_map {
         return;
     }
@@ -21,7 +13,7 @@ pub(super) fn set_layout(
     let auxv_size = stack.auxv_bytes().len() as u64;
     // What the kernel has noted of the vector of this process it has room for.
     let certain = auxv_size.min(host.auxv.size());
-    let addresses = legal_layout(host, plan, stack);
+    let addresses = legal_layout(planned);
     let mut set = |auxv_size: u64, exe: u32, reason| {
         // struct prctl_mm_map: eleven addresses, the vector's, its size and the descriptor.
         let mut map = [0; 13];
@@ -56,7 +48,8 @@ pub(super) fn set_layout(
 }
 
 /// Whether the kernel takes the addresses as they are.
-pub fn layout_is_legal(host: &Host, plan: &Plan, stack: &InitialStack) -> bool {
+pub fn layout_is_legal(planned: Planned<'_>) -> bool {
+    let plan = planned.plan;
     let bounds = &plan.bounds;
     let wanted = [
         bounds.start_code,
@@ -65,12 +58,13 @@ pub fn layout_is_legal(host: &Host, plan: &Plan, stack: &InitialStack) -> bool {
         bounds.end_data,
         plan.brk,
     ];
-    legal_layout(host, plan, stack)[..5] == wanted
+    legal_layout(planned)[..5] == wanted
 }
 
 /// The eleven addresses of `struct prctl_mm_map`, each moved to the nearest value that the kernel accepts: one that it
 /// does not would refuse all. Linux: `validate_prctl_map_addr` in kernel/sys.c.
-fn legal_layout(host: &Host, plan: &Plan, stack: &InitialStack) -> [u64; 11] {
+fn legal_layout(planned: Planned<'_>) -> [u64; 11] {
+    let Planned { host, plan, stack } = planned;
     let legal = |address: u64| address.clamp(host.lowest_hint, host.task_size - 1);
     let bounds = &plan.bounds;
     let end_code = legal(bounds.end_code).max(host.lowest_hint + 1);

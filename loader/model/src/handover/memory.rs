@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use crate::host::Host;
 use crate::host::personality::READ_IMPLIES_EXEC;
 use crate::image::Permissions;
 use crate::plan::{File, Operation, Plan, VdsoPlan};
@@ -10,16 +9,16 @@ use crate::process::Process;
 use crate::stack::InitialStack;
 use crate::table::{Argument, Reason, Row, Table, call};
 
-use super::Places;
+use super::{Places, Planned};
 
 /// Everything but what is still needed, in as few ranges as there are.
 pub(super) fn unmap_old(
     table: &mut Table,
-    host: &Host,
-    plan: &Plan,
+    planned: Planned<'_>,
     process: &Process,
     places: &Places<'_>,
 ) {
+    let Planned { host, plan, .. } = planned;
     if let Some(start) = process.old_brk {
         table.may(
             call::BRK,
@@ -83,7 +82,8 @@ fn move_mapping(table: &mut Table, from: u64, size: u64, to: u64, reason: &'stat
     );
 }
 
-pub(super) fn place_stack(table: &mut Table, host: &Host, plan: &Plan, places: &Places<'_>) {
+pub(super) fn place_stack(table: &mut Table, planned: Planned<'_>, places: &Places<'_>) {
+    let Planned { host, plan, .. } = planned;
     let size = places.stack.end - places.stack.start;
     move_mapping(
         table,

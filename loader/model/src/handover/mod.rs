@@ -36,6 +36,17 @@ use crate::table::{Table, call};
 pub use elsewhere::table_elsewhere;
 pub use layout::layout_is_legal;
 
+/// A load that is planned: on which host, where everything goes, and the new stack's bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned<'a> {
+    /// The machine and the process that it was planned for.
+    pub host: &'a Host,
+    /// Where everything goes.
+    pub plan: &'a Plan,
+    /// The bytes of the new stack.
+    pub stack: &'a InitialStack,
+}
+
 /// Addresses and descriptors of what was staged.
 #[derive(Clone, Debug)]
 pub struct Places<'a> {
@@ -105,7 +116,8 @@ pub fn vdso_size(plan: &Plan) -> u64 {
 }
 
 /// How many rows and bytes of data a table has at the most for such a plan and process.
-pub fn room(plan: &Plan, stack: &InitialStack, process: &Process) -> (usize, usize) {
+pub fn room(planned: Planned<'_>, process: &Process) -> (usize, usize) {
+    let Planned { plan, stack, .. } = planned;
     const OTHERS: usize = 64;
     const OTHER_DATA: usize = 4096;
     let vdso = plan.vdso.as_ref().map_or(0, |vdso| 2 * vdso.pieces.len());
@@ -116,14 +128,8 @@ pub fn room(plan: &Plan, stack: &InitialStack, process: &Process) -> (usize, usi
 }
 
 /// Fills the table. Allocates nothing, if it has [`room`].
-pub fn fill(
-    table: &mut Table,
-    host: &Host,
-    plan: &Plan,
-    stack: &InitialStack,
-    process: &Process,
-    places: &Places<'_>,
-) {
+pub fn fill(table: &mut Table, planned: Planned<'_>, process: &Process, places: &Places<'_>) {
+    let Planned { host, plan, stack } = planned;
     table.clear();
     drop_signal_state(table, process);
     drop_thread_state(table, process);
@@ -135,17 +141,17 @@ pub fn fill(
         );
     }
     close_on_exec(table, process);
-    memory::unmap_old(table, host, plan, process, places);
+    memory::unmap_old(table, planned, process, places);
     if let Some(vdso) = &plan.vdso {
         memory::move_vdso(table, vdso, places.vdso_hop);
     }
-    memory::place_stack(table, host, plan, places);
+    memory::place_stack(table, planned, places);
     memory::map_image(table, plan, places);
     memory::reserve(table, plan);
     if plan.covers_stack_pointer() {
         memory::write_stack_again(table, stack, places);
     }
-    layout::set_layout(table, host, plan, stack, places);
+    layout::set_layout(table, planned, places);
     close_own(table, places);
     if let Some(inheritance) = &process.inheritance {
         identity::inherit(table, inheritance);

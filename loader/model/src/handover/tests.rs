@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 
-use super::{Places, fill, room};
+use super::{Places, Planned, fill, room};
 use crate::arguments::Arguments;
 use crate::error::Subject;
 use crate::host::{Host, Randomize, Randomness, fixture};
@@ -145,9 +145,14 @@ fn build(host: &Host, plan: &Plan) -> Table {
         [1; 16],
     );
     let process = Process::default();
-    let (rows, data) = room(plan, &stack, &process);
+    let planned = Planned {
+        host,
+        plan,
+        stack: &stack,
+    };
+    let (rows, data) = room(planned, &process);
     let mut table = Table::with_room(rows, data);
-    fill(&mut table, host, plan, &stack, &process, &places(plan));
+    fill(&mut table, planned, &process, &places(plan));
     assert!(!table.is_full());
     table
 }
