@@ -126,7 +126,7 @@ impl Borders {
         let stack = regions.iter().find(|region| region.role == Role::Stack);
         Self {
             mmap_end: if grows_up {
-                programs & !0xfff
+                programs & !(evidence.page_size() - 1)
             } else {
                 u64::MAX
             },

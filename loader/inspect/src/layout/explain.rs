@@ -137,7 +137,7 @@ fn total_size(file: &File) -> u64 {
     let start = file
         .binary
         .loads()
-        .map(|header| header.vaddr & !0xfff)
+        .map(|header| file.page.floor(header.vaddr))
         .min();
     let end = file.binary.loads().map(super::Header::memory_end).max();
     end.unwrap_or(0).saturating_sub(start.unwrap_or(0))

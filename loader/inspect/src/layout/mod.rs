@@ -30,6 +30,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use crate::image::Permissions;
+use crate::page::PageSize;
 
 pub use anchors::Anchor;
 pub use bands::{Band, Gap, Item, height};
@@ -70,6 +71,9 @@ pub struct File {
     /// What is added to the addresses in the file, modulo 2^64.
     #[serde(with = "crate::snapshot::hex")]
     pub bias: u64,
+    /// In which it is mapped.
+    #[serde(skip)]
+    pub page: PageSize,
 }
 
 /// Whose a file is.
@@ -213,7 +217,7 @@ impl File {
     /// The address of its lowest segment's first page.
     pub fn start(&self) -> u64 {
         let lowest = self.binary.loads().map(|header| header.vaddr).min();
-        lowest.unwrap_or(0).wrapping_add(self.bias) & !0xfff
+        self.page.floor(lowest.unwrap_or(0).wrapping_add(self.bias))
     }
 }
 

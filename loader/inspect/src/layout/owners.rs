@@ -111,6 +111,7 @@ impl Finder {
             binary: binary.clone(),
             owner: Owner::Library,
             bias,
+            page: self.page,
         });
         Some(found(index, header))
     }
@@ -189,8 +190,11 @@ fn name_owners(evidence: &Evidence, files: &mut [File]) {
 fn holder(files: &[File], address: u64) -> Option<usize> {
     files.iter().position(|file| {
         file.binary.loads().any(|header| {
-            let start = header.vaddr.wrapping_add(file.bias) & !0xfff;
-            address.wrapping_sub(start) < header.memory_size.saturating_add(header.vaddr & 0xfff)
+            let start = file.page.floor(header.vaddr.wrapping_add(file.bias));
+            let size = header
+                .memory_size
+                .saturating_add(file.page.offset(header.vaddr));
+            address.wrapping_sub(start) < size
         })
     })
 }
