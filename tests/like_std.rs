@@ -138,6 +138,15 @@ fn both_have_the_same_getters() {
 
 type Pair = (std::process::Command, Command);
 
+/// Becomes the program, by std's exec or by ours.
+fn exec_one((mut std, mut ours): Pair, by_us: bool) -> io::Error {
+    if by_us {
+        ours.exec().into()
+    } else {
+        std.exec()
+    }
+}
+
 /// Starts a child and then execs, by std and by ours, each in a process of its own that is set up as `call` says: both have
 /// the same outcome, which is returned.
 fn start_alike(call: &Call, make: impl Fn() -> Pair + Clone + Send + Sync + 'static) -> Outcome {
@@ -154,12 +163,7 @@ fn start_alike(call: &Call, make: impl Fn() -> Pair + Clone + Send + Sync + 'sta
             };
             let status = status.map_err(|error| error.raw_os_error());
             tell(&format!("{status:?}\n")).expect("it is a pipe");
-            let (mut std, mut ours) = make();
-            if by_us {
-                ours.exec().into()
-            } else {
-                std.exec()
-            }
+            exec_one(make(), by_us)
         })
     });
     assert_eq!(ours, std);

@@ -14,7 +14,9 @@ use supplant_loader::Command;
 use super::support::refused::{NOBODY, chown, file};
 use super::support::system::{forbid, prctl};
 use super::support::{Call, Ending, is_root, scratch};
-use super::{TELL, both, descriptors, execs, expect_started, outputs, start_alike, telling};
+use super::{
+    TELL, both, descriptors, exec_one, execs, expect_started, outputs, start_alike, telling,
+};
 
 pub(crate) fn exec_sets_all_that_std_sets() {
     let [std, ours] = execs(|by_us| {
@@ -30,11 +32,7 @@ pub(crate) fn exec_sets_all_that_std_sets() {
         unsafe { std.pre_exec(telling) };
         // SAFETY: as above.
         unsafe { ours.pre_exec(telling) };
-        if by_us {
-            ours.exec().into()
-        } else {
-            std.exec()
-        }
+        exec_one((std, ours), by_us)
     });
     assert_eq!(
         (std.ending, &std.stderr),
@@ -120,11 +118,7 @@ pub(crate) fn closed_streams_are_set_and_closed_again() {
         unsafe { refused.pre_exec(|| Err(io::Error::from_raw_os_error(libc::EXDEV))) };
         assert_eq!(refused.exec().raw_os_error(), libc::EXDEV);
         assert_eq!(descriptors(), before);
-        if by_us {
-            ours.exec().into()
-        } else {
-            std.exec()
-        }
+        exec_one((std, ours), by_us)
     });
     assert_eq!(std.ending, Ending::Exited(0), "{std:?}");
     assert_eq!(ours, std);
@@ -189,12 +183,8 @@ pub(crate) fn without_another_process_or_unshare() {
             .unprivileged()
             .limit(Resource::RLIMIT_NPROC, 0);
         call.in_child(move || {
-            let (mut std, mut ours) = both!("pwd", current_dir("/usr"));
-            if by_us {
-                ours.exec().into()
-            } else {
-                std.exec()
-            }
+            let (std, ours) = both!("pwd", current_dir("/usr"));
+            exec_one((std, ours), by_us)
         })
     });
     assert_eq!(std.ending, Ending::Exited(0), "{std:?}");

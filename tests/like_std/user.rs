@@ -12,7 +12,9 @@ use super::support::refused::{NOBODY, chown, file, forking, set_ids};
 use super::support::system::{apply, drop_capabilities, filter_argument, prctl, system_call};
 use super::support::trials::ignore;
 use super::support::{Call, Ending, check, is_root, scratch};
-use super::{TELL, both, execs, expect_started, needs_root, outputs, start_alike, telling};
+use super::{
+    TELL, both, exec_one, execs, expect_started, needs_root, outputs, start_alike, telling,
+};
 
 pub(crate) fn a_child_has_the_user_and_the_groups() {
     needs_root();
@@ -149,18 +151,14 @@ pub(crate) fn hooks_run_as_the_new_user_in_the_new_directory() {
 pub(crate) fn exec_as_another_user() {
     needs_root();
     let [std, ours] = execs(|by_us| {
-        let (mut std, mut ours) = both!(
+        let (std, ours) = both!(
             "sh",
             args(["-c", TELL]),
             uid(NOBODY),
             gid(NOBODY),
             current_dir("/")
         );
-        if by_us {
-            ours.exec().into()
-        } else {
-            std.exec()
-        }
+        exec_one((std, ours), by_us)
     });
     assert_eq!(std.ending, Ending::Exited(0), "{std:?}");
     assert_eq!(ours, std);
@@ -302,12 +300,8 @@ pub(crate) fn nobody_is_born_before_the_program() {
     let [std, ours] = execs(|by_us| {
         std::thread::spawn(std::thread::park);
         system_call(libc::SYS_unshare, [NEW_PID]).expect("root may");
-        let (mut std, mut ours) = both!("sh", args(["-c", "/bin/echo a; /bin/echo b"]));
-        if by_us {
-            ours.exec().into()
-        } else {
-            std.exec()
-        }
+        let (std, ours) = both!("sh", args(["-c", "/bin/echo a; /bin/echo b"]));
+        exec_one((std, ours), by_us)
     });
     assert_eq!(
         std.stdout, b"a\n",
@@ -385,11 +379,7 @@ pub(crate) fn a_hook_sets_the_signal_at_the_parents_end() {
                 unsafe { std.pre_exec(hook) };
                 // SAFETY: as above.
                 unsafe { ours.pre_exec(hook) };
-                if by_us {
-                    ours.exec().into()
-                } else {
-                    std.exec()
-                }
+                exec_one((std, ours), by_us)
             })
         });
         let line = |outcome: &super::Outcome| {
