@@ -47,6 +47,8 @@ trials![
     user::parallel_starts_leave_the_process_dumpable,
     user::another_thread_changes_its_groups_meanwhile,
     user::groups_that_may_not_be_given_up,
+    user::who_starts_another_stays_the_same,
+    user::groups_that_another_thread_sets_are_not_lost,
     user::nobody_is_born_before_the_program,
     user::another_user_of_what_is_open,
     user::without_a_system_call_for_the_auxiliary_vector,

@@ -131,6 +131,7 @@ impl Command {
         let name = OsStr::from_bytes(opened.arguments.execfn.to_bytes()).to_owned();
         Self {
             setting: prepared.setting.clone(),
+            leniency: prepared.opened.leniency,
             choices: prepared.choices.clone(),
             ending: prepared.ending,
             ..Self::with_target(&name, Target::Opened(opened))

@@ -150,6 +150,8 @@ impl Prepared {
     /// Until they are set, `argv[0]` is the program's name, there are no other arguments, and the environment is this
     /// process's. The files that were opened are kept open, close-on-exec, as long as there is a command.
     ///
+    /// For another user program and interpreter are looked at again, but not the scripts that led to them.
+    ///
     /// ```
     /// let prepared = supplant_loader::Command::new("echo").prepare()?;
     /// for word in ["one", "two"] {

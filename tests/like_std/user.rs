@@ -281,6 +281,59 @@ pub(crate) fn groups_that_may_not_be_given_up() {
     assert_eq!(refused.ending, Ending::Refused(libc::EINVAL), "{refused:?}");
 }
 
+/// Whoever starts as whom, and whether that is allowed or not: this process is who it was.
+pub(crate) fn who_starts_another_stays_the_same() {
+    needs_root();
+    let own = || fs::read_to_string("/proc/thread-self/status").map(|status| ids_of(&status));
+    let ids = [0, 7, 8];
+    let states = ids
+        .iter()
+        .flat_map(|real| ids.map(|effective| [*real, effective]));
+    for [real, effective] in states {
+        for saved in ids {
+            let outcome = Call::new("state").in_child(move || {
+                set_ids([real, effective, saved], [0; 3]).expect("root may");
+                let before = own().expect("it is there");
+                for user in [0, 7, NOBODY] {
+                    let _ = Command::new("true").uid(user).status();
+                    let _ = Command::new("/nonexistent").uid(user).gid(7).exec();
+                    assert_eq!(own().expect("it is there"), before, "as {user}");
+                }
+                io::Error::from_raw_os_error(libc::EXDEV)
+            });
+            let expected = Ending::Refused(libc::EXDEV);
+            assert_eq!(
+                outcome.ending, expected,
+                "{real} {effective} {saved}: {outcome:?}"
+            );
+        }
+    }
+}
+
+/// What another thread sets for all reaches the one that is another user for a moment.
+pub(crate) fn groups_that_another_thread_sets_are_not_lost() {
+    needs_root();
+    let outcome = Call::new("groups").in_child(|| {
+        for group in 5000..5200_u32 {
+            std::thread::scope(|scope| {
+                // SAFETY: one number.
+                scope.spawn(move || check(unsafe { libc::setgroups(1, &raw const group) }));
+                Command::new("true")
+                    .uid(NOBODY)
+                    .prepare()
+                    .expect("root may");
+            });
+            let status = fs::read_to_string("/proc/thread-self/status").expect("it is there");
+            assert!(
+                status.contains(&format!("\nGroups:\t{group} \n")),
+                "{group}: {status}"
+            );
+        }
+        io::Error::from_raw_os_error(libc::EXDEV)
+    });
+    assert_eq!(outcome.ending, Ending::Refused(libc::EXDEV), "{outcome:?}");
+}
+
 /// The first child of a new PID namespace ends it for all that come after.
 pub(crate) fn nobody_is_born_before_the_program() {
     const NEW_PID: u64 = libc::CLONE_NEWPID as u64;

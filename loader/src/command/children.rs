@@ -94,8 +94,9 @@ impl Command {
     /// The user of the new program, by its number. Who may do so (`CAP_SETUID`) gives up all supplementary groups with it,
     /// unless [`groups`](Self::groups) are set. The program is opened with that user's rights, which this thread has
     /// for the moment. Meanwhile signals that have handlers wait, and the process may not be dumped, nor may a child that
-    /// another thread forks just then. A process with three different user ids that may not set them cannot become its
-    /// real user (`EPERM`): it could not come back.
+    /// another thread forks just then. Where this thread could not come back it is refused (`EPERM`): with three different
+    /// user ids that it may not set, from an ordinary user to user 0, or where ids and groups have no numbers in the user
+    /// namespace.
     pub fn uid(&mut self, id: u32) -> &mut Self {
         self.setting.uid = Some(id);
         self

@@ -49,9 +49,12 @@ fn without_effect(call: Call) -> Option<([u64; 6], i32)> {
     /// personality(2) only tells then.
     const TELL: u64 = 0xffff_ffff;
     const MASK_SIZE: u64 = 8;
+    const ANONYMOUS: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
     Some(match call {
-        // No bytes; an area that is not the one that is registered.
-        call::MMAP | call::RSEQ => ([0; 6], libc::EINVAL),
+        // No bytes.
+        call::MMAP => ([0, 0, 0, ANONYMOUS, NONE, 0], libc::EINVAL),
+        // An area that is not the one that is registered.
+        call::RSEQ => ([0; 6], libc::EINVAL),
         // Not the beginning of a page.
         call::MUNMAP | call::MREMAP | call::MPROTECT => ([UNALIGNED, 0, 0, 0, 0, 0], libc::EINVAL),
         // No such descriptor.

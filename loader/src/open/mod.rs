@@ -90,6 +90,8 @@ pub struct Opened {
     pub space: ArgumentSpace,
     /// The new program's name in /proc/PID/comm.
     pub comm: Vec<u8>,
+    /// What was passed over.
+    pub(crate) leniency: Leniency,
     /// The source where it is a memory file of the loader's.
     memory: Option<Arc<File>>,
     /// The source where it is a descriptor that the caller gave away: a script's interpreter opens it by its number.
@@ -234,6 +236,7 @@ pub(crate) fn follow(
         arguments,
         space,
         comm,
+        leniency: opening.leniency,
         memory,
         _given: given,
     })

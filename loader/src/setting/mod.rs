@@ -113,13 +113,13 @@ impl Setting {
         settled.change.group_ids = match self.gid {
             Some(id) if status.has_capability(CAP_SETGID) => Some([id; 3]),
             Some(id) if [ids.gid, status.saved_gid].contains(&id) => Some([SAME, id, id]),
-            Some(id) => return Err(refused_id("setgid", sys::set_group_ids, id).into()),
+            Some(id) => return Err(refused_id("setgid", sys::set_group_ids, id, ids.egid).into()),
             None => None,
         };
         settled.change.user_ids = match self.uid {
             Some(id) if status.has_capability(CAP_SETUID) => Some([id; 3]),
             Some(id) if [ids.uid, status.saved_uid].contains(&id) => Some([SAME, id, id]),
-            Some(id) => return Err(refused_id("setuid", sys::set_user_ids, id).into()),
+            Some(id) => return Err(refused_id("setuid", sys::set_user_ids, id, ids.euid).into()),
             None => None,
         };
         for (call, id) in [("setgid", self.gid), ("setuid", self.uid)] {
@@ -141,14 +141,18 @@ impl Setting {
     }
 }
 
-/// What the kernel has against an id that is neither the real nor the saved one, of who may not set others: it is none
-/// (`EINVAL`), or not one's own, also where it is the effective one, which the call that is asked would set.
-fn refused_id(call: &'static str, ask: fn([u32; 3]) -> Result<(), Errno>, id: u32) -> CommitFault {
-    let answer = match id {
-        SAME => Err(Errno::EINVAL),
-        id => ask([SAME, id, SAME]),
-    };
-    refused(call)(answer.err().unwrap_or(Errno::EPERM))
+/// What setuid(2) and setgid(2) say to an id that is neither the real nor the saved one, of who may not set others.
+fn refused_id(
+    call: &'static str,
+    ask: fn([u32; 3]) -> Result<(), Errno>,
+    id: u32,
+    effective: u32,
+) -> CommitFault {
+    match Visit::begin() {
+        _ if id == SAME => refused(call)(Errno::EINVAL),
+        Ok(visit) => refused(call)(visit.ask(ask, id, effective)),
+        Err(fault) => fault,
+    }
 }
 
 impl Settled {

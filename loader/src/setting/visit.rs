@@ -4,16 +4,21 @@
 //! outlives a process that is killed while it waits. A thread would run signal handlers as that user, and the C library ends a
 //! process whose threads cannot all follow a change of ids. So it is this thread, and while it lasts:
 //!
-//! - Real and saved ids stay, so that rights come back by them. Where the effective id is neither, it is saved meanwhile.
+//! - Real and saved ids stay, so that rights come back by them. Where the effective id would be lost, it is saved meanwhile. Where
+//!   there would be no way back, it is refused before anything changes.
 //! - Signals that have handlers wait, the C library's own among them. SIGSYS does not: a filter may send it for any call.
+//! - Only the new user's capabilities are in effect.
 //! - What the kernel changes along with effective ids is put back: capabilities, ids for files, the signal at the parent's end,
 //!   whether the process may be dumped.
+
+use std::cell::Cell;
 
 use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, getgroups, getppid};
 
 use crate::error::CommitFault;
 use crate::identity::{IdentityChange, SAME};
+use crate::now::procfs::number;
 use crate::now::status;
 use crate::now::sys;
 use crate::status::Status;
@@ -24,29 +29,77 @@ use super::{CAP_SETGID, CAP_SETUID, Groups, refused};
 /// Dropping it ends the visit.
 pub(super) struct Visit {
     status: Status,
-    groups: Vec<[u8; 4]>,
+    groups: Vec<u32>,
     death_signal: Option<u64>,
     parent: Pid,
-    signal_mask: u64,
+    changed: Cell<bool>,
     _dumpable: Dumpable,
+    // Last: until then nobody else acts on this thread.
+    _waiting: Waiting,
+}
+
+/// While it lives, signals that have handlers wait.
+struct Waiting {
+    mask: u64,
+}
+
+impl Waiting {
+    fn begin() -> Result<Self, CommitFault> {
+        let mask = sys::block_signals(handled_signals()).map_err(refused("rt_sigprocmask"))?;
+        Ok(Self { mask })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        sys::set_signal_mask(self.mask);
+    }
 }
 
 impl Visit {
     /// Nothing is changed yet, but signals wait.
     pub(super) fn begin() -> Result<Self, CommitFault> {
-        let status = status::current()?;
+        let waiting = Waiting::begin()?;
+        // Only now: what another thread sets for all reaches this one by a signal.
         let groups = getgroups().map_err(refused("getgroups"))?;
         Ok(Self {
-            status,
-            groups: groups
-                .into_iter()
-                .map(|group| Gid::as_raw(group).to_ne_bytes())
-                .collect(),
+            status: status::current()?,
+            groups: groups.into_iter().map(Gid::as_raw).collect(),
             death_signal: sys::death_signal(),
             parent: getppid(),
-            signal_mask: sys::block_signals(handled_signals()),
+            changed: Cell::new(false),
             _dumpable: Dumpable::keep(),
+            _waiting: waiting,
         })
+    }
+
+    /// Whether what changes can be had again: what has no number here cannot, nor can a foreign id for files.
+    fn check_way_back(&self, change: &IdentityChange) -> Result<(), CommitFault> {
+        let foreign = |id: u32, own: [u32; 3], capability| {
+            !own.contains(&id) && !self.status.has_capability(capability)
+        };
+        let (user, group) = (self.status.fs_uid, self.status.fs_gid);
+        let users = [self.user_ids().as_slice(), &[user]].concat();
+        if change.user_ids.is_some()
+            && (users_without_number(&users) || foreign(user, self.user_ids(), CAP_SETUID))
+        {
+            let is_none = change
+                .user_ids
+                .is_some_and(|ids| users_without_number(&ids[1..2]));
+            let errno = if is_none { Errno::EINVAL } else { Errno::EPERM };
+            return Err(refused("setuid")(errno));
+        }
+        let groups = [self.group_ids().as_slice(), &[group]].concat();
+        if change.group_ids.is_some()
+            && (groups_without_number(&groups) || foreign(group, self.group_ids(), CAP_SETGID))
+        {
+            let is_none = change
+                .group_ids
+                .is_some_and(|ids| groups_without_number(&ids[1..2]));
+            let errno = if is_none { Errno::EINVAL } else { Errno::EPERM };
+            return Err(refused("setgid")(errno));
+        }
+        Ok(())
     }
 
     /// As the new user. std: who may not give up groups that nobody named keeps them, though of all rights.
@@ -57,31 +110,60 @@ impl Visit {
         change: &IdentityChange,
         may_keep_groups: bool,
     ) -> Result<Groups, CommitFault> {
+        self.check_way_back(change)?;
+        self.changed.set(true);
         let groups = match change.groups.as_deref() {
             None => Groups::Kept,
             Some(groups) => self.set_groups(groups, may_keep_groups)?,
         };
         if let Some([_, id, _]) = change.group_ids {
             let may = self.status.has_capability(CAP_SETGID);
-            set(sys::set_group_ids, self.group_ids(), id, may).map_err(refused("setgid"))?;
+            let ids = effective(self.group_ids(), id, may, false);
+            ids.and_then(sys::set_group_ids)
+                .map_err(refused("setgid"))?;
         }
         if let Some([_, id, _]) = change.user_ids {
             let may = self.status.has_capability(CAP_SETUID);
-            set(sys::set_user_ids, self.user_ids(), id, may).map_err(refused("setuid"))?;
+            let ids = effective(self.user_ids(), id, may, has_fixup());
+            ids.and_then(sys::set_user_ids).map_err(refused("setuid"))?;
+            self.set_rights(change)?;
         }
         Ok(groups)
     }
 
-    /// Setting those that there are tells whether they may be set, and whether they can be had again.
     fn set_groups(&self, groups: &[[u8; 4]], may_keep: bool) -> Result<Groups, CommitFault> {
-        let answer = match sys::set_groups(&self.groups) {
+        let answer = match sys::may_set_groups() {
             Err(Errno::EPERM) if may_keep => return Ok(Groups::Kept),
-            // They have no numbers in this user namespace. None at all may be set, at the end.
-            Err(Errno::EINVAL) if groups.is_empty() => Ok(()),
-            Err(Errno::EINVAL) => Err(Errno::EPERM),
+            Ok(()) if groups_without_number(&self.groups) => Err(Errno::EPERM),
             answer => answer.and_then(|()| sys::set_groups(groups)),
         };
         answer.map(|()| Groups::Set).map_err(refused("setgroups"))
+    }
+
+    /// The capabilities that are in effect for the new user: with effective ids alone some of the old user's would stay.
+    fn set_rights(&self, change: &IdentityChange) -> Result<(), CommitFault> {
+        let securebits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0);
+        let mut new = self.status.clone();
+        new.settle(change, securebits as u32);
+        let Status {
+            permitted,
+            inheritable,
+            ..
+        } = self.status;
+        sys::set_capabilities(new.effective & permitted, permitted, inheritable)
+            .map_err(refused("capset"))
+    }
+
+    /// What the kernel has against an id that is not to be had: it is none (`EINVAL`), or not one's own. `old` is the effective
+    /// one, which could be set, and is not asked for.
+    pub(super) fn ask(&self, call: fn([u32; 3]) -> Result<(), Errno>, id: u32, old: u32) -> Errno {
+        if id == old {
+            return Errno::EPERM;
+        }
+        let answer = call([SAME, id, SAME]);
+        // Somebody gave this thread the right meanwhile.
+        self.changed.set(answer.is_ok());
+        answer.err().unwrap_or(Errno::EPERM)
     }
 
     fn user_ids(&self) -> [u32; 3] {
@@ -111,7 +193,8 @@ impl Visit {
         let _ = sys::set_user_ids(stays(self.user_ids()));
         let _ = rights();
         let _ = sys::set_group_ids(stays(self.group_ids()));
-        let _ = sys::set_groups(&self.groups);
+        let groups: Vec<_> = self.groups.iter().map(|id| id.to_ne_bytes()).collect();
+        let _ = sys::set_groups(&groups);
         sys::set_ids_for_files(fs_uid, fs_gid);
         let _ = rights();
     }
@@ -130,35 +213,62 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        self.go_back();
-        self.watch_parent_again();
-        sys::set_signal_mask(self.signal_mask);
+        if self.changed.get() {
+            self.go_back();
+            self.watch_parent_again();
+        }
     }
 }
 
-/// Makes `id` the effective one, if the present one can be had again: it may have no number in this user namespace.
-fn set(
-    call: fn([u32; 3]) -> Result<(), Errno>,
-    old: [u32; 3],
-    id: u32,
-    may: bool,
-) -> Result<(), Errno> {
-    let ids = effective(old, id, may)?;
-    call([SAME, old[1], SAME])?;
-    call(ids)
-}
-
-/// What to set so that `id` is the effective one and `old` (real, effective, saved) can be had again: without the right to set
-/// any, only what is among the three can.
-fn effective(old: [u32; 3], id: u32, may: bool) -> Result<[u32; 3], Errno> {
+/// What to set so that `id` is the effective one and `old` (real, effective, saved) can be had again.
+///
+/// Without the right to set any, only what is among the three can. Of users, 0 has to stay among them where it is: with the last
+/// one all capabilities go, and they would go with one that came and went.
+fn effective(old: [u32; 3], id: u32, may: bool, has_fixup: bool) -> Result<[u32; 3], Errno> {
     let [real, effective, saved] = old;
-    if [real, saved].contains(&effective) {
+    let has_root = old.contains(&0);
+    if has_fixup && id == 0 && !has_root {
+        return Err(Errno::EPERM);
+    }
+    let keeps_root = |ids: [u32; 3]| !has_fixup || !has_root || ids.contains(&0);
+    if keeps_root([real, id, saved]) && (may || [real, saved].contains(&effective)) {
         return Ok([SAME, id, SAME]);
     }
-    if may || [real, id].contains(&saved) {
+    if keeps_root([real, id, effective]) && (may || [real, id].contains(&saved)) {
         return Ok([SAME, id, effective]);
     }
     Err(Errno::EPERM)
+}
+
+/// Whether capabilities come and go with user 0, as they usually do.
+fn has_fixup() -> bool {
+    const SECBIT_NO_SETUID_FIXUP: i32 = 1 << 2;
+    let bits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0);
+    bits & SECBIT_NO_SETUID_FIXUP == 0
+}
+
+fn users_without_number(ids: &[u32]) -> bool {
+    without_number(
+        ids,
+        "/proc/sys/kernel/overflowuid",
+        "/proc/thread-self/uid_map",
+    )
+}
+
+fn groups_without_number(ids: &[u32]) -> bool {
+    without_number(
+        ids,
+        "/proc/sys/kernel/overflowgid",
+        "/proc/thread-self/gid_map",
+    )
+}
+
+/// Whether one of these stands for what has no number in this user namespace.
+fn without_number(ids: &[u32], overflow: &str, map: &str) -> bool {
+    const USUAL: u32 = 65534;
+    let overflow = number(overflow).unwrap_or(USUAL);
+    let everything = |text: String| text.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
+    ids.contains(&overflow) && !std::fs::read_to_string(map).is_ok_and(everything)
 }
 
 /// As a mask. The others do not run anything here.
@@ -182,12 +292,16 @@ mod tests {
     fn there_is_a_way_back_or_it_is_refused() {
         for (old, id, may, expected) in [
             ([0, 0, 0], 7, true, Ok([SAME, 7, SAME])),
-            ([0, 1, 0], 7, true, Ok([SAME, 7, 1])),
+            ([0, 1, 0], 7, true, Ok([SAME, 7, SAME])),
+            ([1, 0, 1], 7, true, Ok([SAME, 7, 0])),
+            ([1, 2, 0], 7, true, Ok([SAME, 7, SAME])),
+            ([1, 2, 0], 1, false, Err(Errno::EPERM)),
+            ([1, 1, 1], 0, true, Err(Errno::EPERM)),
             ([5, 6, 5], 5, false, Ok([SAME, 5, 6])),
             ([5, 6, 7], 7, false, Ok([SAME, 7, 6])),
             ([5, 6, 7], 5, false, Err(Errno::EPERM)),
         ] {
-            assert_eq!(effective(old, id, may), expected, "{old:?} {id}");
+            assert_eq!(effective(old, id, may, true), expected, "{old:?} {id}");
         }
     }
 }

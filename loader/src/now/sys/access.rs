@@ -1,4 +1,4 @@
-//! Whether a file may be used in some way, and its link in /proc. Allocates nothing.
+//! Whether a file may be used in some way, and its link in /proc.
 #![allow(
     unsafe_code,
     reason = "a raw system call, which passes only a terminated path"
@@ -10,7 +10,8 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::unistd::{AccessFlags, faccessat, getegid, geteuid, getgid, getuid};
+use nix::sys::stat::fstat;
+use nix::unistd::{AccessFlags, Gid, faccessat, getegid, geteuid, getgid, getgroups, getuid};
 
 /// Whether this thread may use the file so: execute it, or for a directory go there.
 pub(crate) fn check_access(place: BorrowedFd<'_>, access: AccessFlags) -> Result<(), Errno> {
@@ -26,6 +27,7 @@ pub(crate) fn check_access(place: BorrowedFd<'_>, access: AccessFlags) -> Result
         Err(Errno::EPERM) if getuid() == geteuid() && getgid() == getegid() => {
             access_by_real_ids(DescriptorPath::of(place).as_c_str(), access)
         }
+        Err(Errno::EPERM) => access_by_mode(place, access),
         answer => answer,
     }
 }
@@ -42,6 +44,29 @@ fn access_by_real_ids(path: &CStr, access: AccessFlags) -> Result<(), Errno> {
         )
     };
     Errno::result(result).map(drop)
+}
+
+/// As the C library does without that call: by the mode alone, for the effective ids.
+fn access_by_mode(place: BorrowedFd<'_>, access: AccessFlags) -> Result<(), Errno> {
+    let status = fstat(place)?;
+    let groups = getgroups()?;
+    let is_group = |id: &Gid| id.as_raw() == status.st_gid;
+    let wanted = access.bits() as u32 & 0o7;
+    let allowed = if geteuid().is_root() {
+        // Root may read everything, and execute what anybody may.
+        0o6 | status.st_mode | status.st_mode >> 3 | status.st_mode >> 6
+    } else if geteuid().as_raw() == status.st_uid {
+        status.st_mode >> 6
+    } else if is_group(&getegid()) || groups.iter().any(is_group) {
+        status.st_mode >> 3
+    } else {
+        status.st_mode
+    };
+    if wanted & !allowed == 0 {
+        Ok(())
+    } else {
+        Err(Errno::EACCES)
+    }
 }
 
 /// A descriptor's link in /proc. Allocates nothing.

@@ -22,6 +22,16 @@ pub(crate) fn set_groups(groups: &[[u8; 4]]) -> Result<(), Errno> {
     result(unsafe { system_call(libc::SYS_setgroups, arguments) })
 }
 
+/// Whether this thread may set its supplementary groups at all. Sets none: they are too many.
+pub(crate) fn may_set_groups() -> Result<(), Errno> {
+    const TOO_MANY: u64 = 1 << 20;
+    // SAFETY: the number is looked at before the address.
+    match result(unsafe { system_call(libc::SYS_setgroups, [TOO_MANY, 0, 0, 0, 0, 0]) }) {
+        Err(Errno::EINVAL) => Ok(()),
+        answer => answer,
+    }
+}
+
 /// Sets real, effective and saved group of this thread.
 pub(crate) fn set_group_ids(ids: [u32; 3]) -> Result<(), Errno> {
     set_ids(libc::SYS_setresgid, ids)

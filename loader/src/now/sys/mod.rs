@@ -248,10 +248,10 @@ pub(crate) fn set_signal_mask(mask: u64) -> u64 {
 }
 
 /// Blocks these signals too; returns the old set.
-pub(crate) fn block_signals(mask: u64) -> u64 {
+pub(crate) fn block_signals(mask: u64) -> Result<u64, Errno> {
     let mut old = 0_u64;
     // SAFETY: both sets are 8 bytes, as the kernel's are.
-    unsafe {
+    let result = unsafe {
         libc::syscall(
             libc::SYS_rt_sigprocmask,
             libc::SIG_BLOCK,
@@ -260,7 +260,7 @@ pub(crate) fn block_signals(mask: u64) -> u64 {
             8,
         )
     };
-    old
+    Errno::result(result).map(|_| old)
 }
 
 /// The same file at a number that is no standard stream's. Where one of these is closed, what is opened takes its number, and
