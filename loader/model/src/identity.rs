@@ -5,6 +5,18 @@ use crate::host::Ids;
 /// An id that stays as it is, in setresuid(2) and setresgid(2).
 pub const SAME: u32 = u32::MAX;
 
+/// The header of capset(2), of this thread.
+pub const CAPABILITY_HEADER: [u32; 2] = [0x2008_0522, 0];
+
+/// What capset(2) reads after that header: of each mask the low half, then of each the high one.
+pub fn capability_sets(effective: u64, permitted: u64, inheritable: u64) -> [[u32; 3]; 2] {
+    let sets = [effective, permitted, inheritable];
+    [
+        sets.map(|set| set as u32),
+        sets.map(|set| (set >> 32) as u32),
+    ]
+}
+
 /// What the table changes about the process besides its program. What is `None` stays.
 #[derive(Clone, Debug, Default)]
 pub struct IdentityChange {

@@ -17,7 +17,7 @@ use crate::machine::Machine;
 pub(crate) use last_jump::find_syscall_return;
 pub(crate) use reset::reset_process;
 pub(crate) use without_libc::{
-    call_in_child, divert_to_exit, go_on_at, system_call, with_restorer,
+    divert_to_exit, go_on_at, system_call, system_call_in_child, with_restorer,
 };
 
 mod last_jump;

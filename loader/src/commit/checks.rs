@@ -32,15 +32,15 @@ pub(crate) fn differences(prepared: &Prepared) -> Vec<Difference> {
     }
     let mut status = status::current().unwrap_or_default();
     let may_set = set_mm_map && status.may_set_exe();
-    let securebits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0);
-    status.settle(&prepared.settled.change, securebits as u32);
+    let securebits = sys::securebits();
+    status.settle(&prepared.settled.change, securebits);
     if !is_running(&opened.program)
         && (!may_set || opened.interpreter.as_deref().is_some_and(is_running))
     {
         differences.push(Difference::Executable);
     }
     let no_new_privs = sys::prctl_get(libc::PR_GET_NO_NEW_PRIVS) != Ok(0);
-    if status.lacks_what_execve_gives_back(securebits as u32, no_new_privs) {
+    if status.lacks_what_execve_gives_back(securebits, no_new_privs) {
         differences.push(Difference::Capabilities);
     }
     let vanishes = last_call(prepared.planned(), prepared.ending).is_some();

@@ -74,7 +74,7 @@ impl Quiet {
         dispositions(process);
         closing(process, staying, buffer)?;
         self.look_at_thread(process, host, buffer)?;
-        process.securebits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0) as u32;
+        process.securebits = sys::securebits();
         process.keep_capabilities = sys::prctl_get(libc::PR_GET_KEEPCAPS) == Ok(1);
         process.suid_dumpable = suid_dumpable();
         process.old_brk = if set_mm_map {

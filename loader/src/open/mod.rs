@@ -24,8 +24,7 @@ use crate::arguments::{ArgumentSpace, Arguments};
 use crate::error::{Cause, Error, Subject, interpreter};
 use crate::host::{Host, Ids};
 use crate::image::{Image, PREFIX_SIZE, ReadAt, Role};
-use crate::now::sys;
-use crate::now::sys::beyond_streams;
+use crate::now::sys::{self, beyond_streams};
 use crate::open::memory_file::memory_file;
 use crate::open::source::{Name, Source};
 use crate::plan::Loadable;
@@ -399,7 +398,7 @@ pub fn open_for_reading(
     };
     let by_place = |waiting: OFlag| {
         open(
-            sys::DescriptorPath::of(place.as_fd()).as_c_str(),
+            sys::descriptor_link(place.as_raw_fd()).as_c_str(),
             flags | waiting | OFlag::O_CLOEXEC,
             Mode::empty(),
         )

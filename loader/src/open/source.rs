@@ -101,7 +101,7 @@ fn open_descriptor(number: RawFd, opening: Opening<'_>) -> Result<File, Cause> {
             errno: Errno::EBADF,
         });
     }
-    let path = CString::new(format!("/proc/self/fd/{number}")).unwrap_or_default();
+    let path = sys::descriptor_link(number);
     open_executable(Name::new(libc::AT_FDCWD, &path), opening)
 }
 

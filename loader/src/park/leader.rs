@@ -17,7 +17,7 @@ use crate::process::{Inheritance, Rseq};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
     pub(crate) rseq: Result<Option<Rseq>, Errno>,
-    securebits: i64,
+    securebits: u32,
 }
 
 impl Report {

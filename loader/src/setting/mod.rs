@@ -171,8 +171,7 @@ impl Settled {
             return Ok(host);
         }
         let mut status = status::current()?;
-        let securebits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0);
-        status.settle(&self.change, securebits as u32);
+        status.settle(&self.change, sys::securebits());
         Ok(Host {
             ids: status.ids.unwrap_or(host.ids),
             mmap_min_addr: now::mmap_min_addr(&status, host.page_size),

@@ -29,7 +29,7 @@ use super::{CAP_SETGID, CAP_SETUID, Groups, refused};
 /// Dropping it ends the visit.
 pub(super) struct Visit {
     status: Status,
-    groups: Vec<u32>,
+    supplementary: Vec<u32>,
     death_signal: Option<u64>,
     parent: Pid,
     changed: Cell<bool>,
@@ -64,42 +64,13 @@ impl Visit {
         let groups = getgroups().map_err(refused("getgroups"))?;
         Ok(Self {
             status: status::current()?,
-            groups: groups.into_iter().map(Gid::as_raw).collect(),
+            supplementary: groups.into_iter().map(Gid::as_raw).collect(),
             death_signal: sys::death_signal(),
             parent: getppid(),
             changed: Cell::new(false),
             _dumpable: Dumpable::keep(),
             _waiting: waiting,
         })
-    }
-
-    /// Whether what changes can be had again: what has no number here cannot, nor can a foreign id for files.
-    fn check_way_back(&self, change: &IdentityChange) -> Result<(), CommitFault> {
-        let foreign = |id: u32, own: [u32; 3], capability| {
-            !own.contains(&id) && !self.status.has_capability(capability)
-        };
-        let (user, group) = (self.status.fs_uid, self.status.fs_gid);
-        let users = [self.user_ids().as_slice(), &[user]].concat();
-        if change.user_ids.is_some()
-            && (users_without_number(&users) || foreign(user, self.user_ids(), CAP_SETUID))
-        {
-            let is_none = change
-                .user_ids
-                .is_some_and(|ids| users_without_number(&ids[1..2]));
-            let errno = if is_none { Errno::EINVAL } else { Errno::EPERM };
-            return Err(refused("setuid")(errno));
-        }
-        let groups = [self.group_ids().as_slice(), &[group]].concat();
-        if change.group_ids.is_some()
-            && (groups_without_number(&groups) || foreign(group, self.group_ids(), CAP_SETGID))
-        {
-            let is_none = change
-                .group_ids
-                .is_some_and(|ids| groups_without_number(&ids[1..2]));
-            let errno = if is_none { Errno::EINVAL } else { Errno::EPERM };
-            return Err(refused("setgid")(errno));
-        }
-        Ok(())
     }
 
     /// As the new user. std: who may not give up groups that nobody named keeps them, though of all rights.
@@ -110,22 +81,23 @@ impl Visit {
         change: &IdentityChange,
         may_keep_groups: bool,
     ) -> Result<Groups, CommitFault> {
-        self.check_way_back(change)?;
+        let (own_users, own_groups) = (self.users(), self.groups());
+        change
+            .user_ids
+            .map_or(Ok(()), |ids| own_users.check_way_back(ids[1]))?;
+        change
+            .group_ids
+            .map_or(Ok(()), |ids| own_groups.check_way_back(ids[1]))?;
         self.changed.set(true);
         let groups = match change.groups.as_deref() {
             None => Groups::Kept,
             Some(groups) => self.set_groups(groups, may_keep_groups)?,
         };
         if let Some([_, id, _]) = change.group_ids {
-            let may = self.status.has_capability(CAP_SETGID);
-            let ids = effective(self.group_ids(), id, may, false);
-            ids.and_then(sys::set_group_ids)
-                .map_err(refused("setgid"))?;
+            own_groups.become_one(id, sys::set_group_ids, false)?;
         }
         if let Some([_, id, _]) = change.user_ids {
-            let may = self.status.has_capability(CAP_SETUID);
-            let ids = effective(self.user_ids(), id, may, has_fixup());
-            ids.and_then(sys::set_user_ids).map_err(refused("setuid"))?;
+            own_users.become_one(id, sys::set_user_ids, has_fixup())?;
             self.set_rights(change)?;
         }
         Ok(groups)
@@ -134,7 +106,7 @@ impl Visit {
     fn set_groups(&self, groups: &[[u8; 4]], may_keep: bool) -> Result<Groups, CommitFault> {
         let answer = match sys::may_set_groups() {
             Err(Errno::EPERM) if may_keep => return Ok(Groups::Kept),
-            Ok(()) if groups_without_number(&self.groups) => Err(Errno::EPERM),
+            Ok(()) if self.groups().lack_numbers(&self.supplementary) => Err(Errno::EPERM),
             answer => answer.and_then(|()| sys::set_groups(groups)),
         };
         answer.map(|()| Groups::Set).map_err(refused("setgroups"))
@@ -142,9 +114,8 @@ impl Visit {
 
     /// The capabilities that are in effect for the new user: with effective ids alone some of the old user's would stay.
     fn set_rights(&self, change: &IdentityChange) -> Result<(), CommitFault> {
-        let securebits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0);
         let mut new = self.status.clone();
-        new.settle(change, securebits as u32);
+        new.settle(change, sys::securebits());
         let Status {
             permitted,
             inheritable,
@@ -166,14 +137,28 @@ impl Visit {
         answer.err().unwrap_or(Errno::EPERM)
     }
 
-    fn user_ids(&self) -> [u32; 3] {
-        let ids = self.status.ids.unwrap_or_default();
-        [ids.uid, ids.euid, self.status.saved_uid]
+    fn users(&self) -> Own {
+        let (status, ids) = (&self.status, self.status.ids.unwrap_or_default());
+        Own {
+            call: "setuid",
+            ids: [ids.uid, ids.euid, status.saved_uid],
+            for_files: status.fs_uid,
+            may_set_any: status.has_capability(CAP_SETUID),
+            overflow: "/proc/sys/kernel/overflowuid",
+            map: "/proc/thread-self/uid_map",
+        }
     }
 
-    fn group_ids(&self) -> [u32; 3] {
-        let ids = self.status.ids.unwrap_or_default();
-        [ids.gid, ids.egid, self.status.saved_gid]
+    fn groups(&self) -> Own {
+        let (status, ids) = (&self.status, self.status.ids.unwrap_or_default());
+        Own {
+            call: "setgid",
+            ids: [ids.gid, ids.egid, status.saved_gid],
+            for_files: status.fs_gid,
+            may_set_any: status.has_capability(CAP_SETGID),
+            overflow: "/proc/sys/kernel/overflowgid",
+            map: "/proc/thread-self/gid_map",
+        }
     }
 
     /// The order matters: rights come back by the user, the rest by these rights. What is refused was not changed: it was found
@@ -190,10 +175,14 @@ impl Visit {
         let rights = || sys::set_capabilities(effective, permitted, inheritable);
         let stays = |[_, effective, saved]: [u32; 3]| [SAME, effective, saved];
         let _ = rights();
-        let _ = sys::set_user_ids(stays(self.user_ids()));
+        let _ = sys::set_user_ids(stays(self.users().ids));
         let _ = rights();
-        let _ = sys::set_group_ids(stays(self.group_ids()));
-        let groups: Vec<_> = self.groups.iter().map(|id| id.to_ne_bytes()).collect();
+        let _ = sys::set_group_ids(stays(self.groups().ids));
+        let groups: Vec<_> = self
+            .supplementary
+            .iter()
+            .map(|id| id.to_ne_bytes())
+            .collect();
         let _ = sys::set_groups(&groups);
         sys::set_ids_for_files(fs_uid, fs_gid);
         let _ = rights();
@@ -242,33 +231,56 @@ fn effective(old: [u32; 3], id: u32, may: bool, has_fixup: bool) -> Result<[u32;
 
 /// Whether capabilities come and go with user 0, as they usually do.
 fn has_fixup() -> bool {
-    const SECBIT_NO_SETUID_FIXUP: i32 = 1 << 2;
-    let bits = sys::prctl_get(libc::PR_GET_SECUREBITS).unwrap_or(0);
-    bits & SECBIT_NO_SETUID_FIXUP == 0
+    const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
+    sys::securebits() & SECBIT_NO_SETUID_FIXUP == 0
 }
 
-fn users_without_number(ids: &[u32]) -> bool {
-    without_number(
-        ids,
-        "/proc/sys/kernel/overflowuid",
-        "/proc/thread-self/uid_map",
-    )
+/// The user ids, or the group ids, that a thread has.
+struct Own {
+    /// The call that sets one.
+    call: &'static str,
+    /// Real, effective, saved.
+    ids: [u32; 3],
+    for_files: u32,
+    may_set_any: bool,
+    /// The file with the number of what has none in this user namespace.
+    overflow: &'static str,
+    /// The file that says which have one.
+    map: &'static str,
 }
 
-fn groups_without_number(ids: &[u32]) -> bool {
-    without_number(
-        ids,
-        "/proc/sys/kernel/overflowgid",
-        "/proc/thread-self/gid_map",
-    )
-}
+impl Own {
+    /// Whether these can be had again: what has no number here cannot, nor can a foreign id for files.
+    fn check_way_back(&self, id: u32) -> Result<(), CommitFault> {
+        let is_foreign = !self.may_set_any && !self.ids.contains(&self.for_files);
+        if !is_foreign && !self.lack_numbers(&self.ids) && !self.lack_numbers(&[self.for_files]) {
+            return Ok(());
+        }
+        let errno = if self.lack_numbers(&[id]) {
+            Errno::EINVAL
+        } else {
+            Errno::EPERM
+        };
+        Err(refused(self.call)(errno))
+    }
 
-/// Whether one of these stands for what has no number in this user namespace.
-fn without_number(ids: &[u32], overflow: &str, map: &str) -> bool {
-    const USUAL: u32 = 65534;
-    let overflow = number(overflow).unwrap_or(USUAL);
-    let everything = |text: String| text.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
-    ids.contains(&overflow) && !std::fs::read_to_string(map).is_ok_and(everything)
+    fn become_one(
+        &self,
+        id: u32,
+        set: fn([u32; 3]) -> Result<(), Errno>,
+        has_fixup: bool,
+    ) -> Result<(), CommitFault> {
+        let ids = effective(self.ids, id, self.may_set_any, has_fixup);
+        ids.and_then(set).map_err(refused(self.call))
+    }
+
+    /// Whether one of these stands for what has no number.
+    fn lack_numbers(&self, ids: &[u32]) -> bool {
+        const USUAL: u32 = 65534;
+        let overflow = number(self.overflow).unwrap_or(USUAL);
+        let everything = |text: String| text.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
+        ids.contains(&overflow) && !std::fs::read_to_string(self.map).is_ok_and(everything)
+    }
 }
 
 /// As a mask. The others do not run anything here.

@@ -1,7 +1,7 @@
 //! Who the new program is: ids, capabilities, and its name.
 
 use crate::host::{Host, SECURE_STACK_LIMIT};
-use crate::identity::IdentityChange;
+use crate::identity::{CAPABILITY_HEADER, IdentityChange, capability_sets};
 use crate::process::{Inheritance, Process};
 use crate::table::{Argument, Table, call};
 
@@ -82,7 +82,6 @@ pub(super) fn become_user(table: &mut Table, change: &IdentityChange) {
 
 /// Saved and file-system ids become the effective ones; capabilities that execve would take away go.
 pub(super) fn set_credentials(table: &mut Table, process: &Process) {
-    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
     let status = &process.status;
     let ids = status.ids.unwrap_or_default();
     // The effective id is named too: with the saved one alone Linux leaves the file system's as it was.
@@ -103,15 +102,10 @@ pub(super) fn set_credentials(table: &mut Table, process: &Process) {
     }
     let (permitted, effective) = process.capabilities_after();
     if (permitted, effective) != (status.permitted, status.effective) {
-        let header = table.data(
-            [LINUX_CAPABILITY_VERSION_3, 0]
-                .map(u32::to_ne_bytes)
-                .as_flattened(),
-        );
-        let halves = [effective, permitted, status.inheritable];
-        let low = halves.map(|set| (set as u32).to_ne_bytes());
-        let high = halves.map(|set| ((set >> 32) as u32).to_ne_bytes());
-        let sets = table.data([low, high].as_flattened().as_flattened());
+        let header = table.data(CAPABILITY_HEADER.map(u32::to_ne_bytes).as_flattened());
+        let sets = capability_sets(effective, permitted, status.inheritable);
+        let sets = sets.map(|half| half.map(u32::to_ne_bytes));
+        let sets = table.data(sets.as_flattened().as_flattened());
         table.must(
             call::CAPSET,
             &[header, sets],

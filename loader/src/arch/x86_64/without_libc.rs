@@ -39,55 +39,59 @@ pub(crate) unsafe fn system_call(number: i64, arguments: [u64; 6]) -> i64 {
     result
 }
 
-/// Calls `function` in a child that shares memory and descriptors with this process, and nothing else: it has ids, a working
-/// directory and a process id of its own. Returns when the child is gone.
-///
-/// Errors: those of clone(2).
+/// The same, made by a child that shares memory and descriptors with this process, and is gone when this returns. Where no
+/// child can be made the answer is that there is no such call (`ENOSYS`).
 ///
 /// # Safety
 ///
-/// All signals are blocked, and `function` returns. The child has the stack and the C library's thread of its parent, which
-/// waits.
-pub(crate) unsafe fn call_in_child(
-    function: extern "C" fn(usize),
-    argument: usize,
-) -> Result<(), Errno> {
+/// As [`system_call`], and all signals are blocked: the child has the stack of its parent, which waits.
+pub(crate) unsafe fn system_call_in_child(number: i64, arguments: [u64; 6]) -> i64 {
+    let mut words = [number as u64; 7];
+    words[1..].copy_from_slice(&arguments);
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES;
     let child: i64;
-    // SAFETY: the child never leaves these instructions; what it does to the stack is below all that its parent has there.
-    // The parent, to whom the kernel gives its registers back, goes on when the child is gone.
+    // SAFETY: the child runs the instructions up to its exit, which write to `words` only; the parent goes on when it is
+    // gone.
     unsafe {
         asm!(
             "syscall",
             "test rax, rax",
             "jnz 2f",
-            "mov rdi, r13",
-            "call r12",
-            "mov eax, {exit}",
+            // The child: the call, its answer in the place of the number, and the end.
+            "mov rax, [r12]",
+            "mov rdi, [r12 + 8]",
+            "mov rsi, [r12 + 16]",
+            "mov rdx, [r12 + 24]",
+            "mov r10, [r12 + 32]",
+            "mov r8, [r12 + 40]",
+            "mov r9, [r12 + 48]",
+            "syscall",
+            "mov [r12], rax",
+            "mov eax, 60",
             "xor edi, edi",
             "syscall",
             "2:",
-            exit = const libc::SYS_exit,
             inlateout("rax") libc::SYS_clone => child,
-            in("r12") function,
-            in("r13") argument,
+            in("r12") words.as_mut_ptr(),
             inlateout("rdi") i64::from(flags) => _,
             inlateout("rsi") 0_u64 => _,
             inlateout("rdx") 0_u64 => _,
             inlateout("r10") 0_u64 => _,
             inlateout("r8") 0_u64 => _,
+            lateout("r9") _,
             lateout("rcx") _,
             lateout("r11") _,
+            options(nostack)
         );
     }
     if child < 0 {
-        return Err(Errno::from_raw(-child as i32));
+        return -i64::from(libc::ENOSYS);
     }
     // SAFETY: waits for that child, which tells nobody else; no pointer is passed.
     while unsafe { libc::waitpid(child as i32, std::ptr::null_mut(), libc::__WALL) } < 0
         && Errno::last() == Errno::EINTR
     {}
-    Ok(())
+    words[0] as i64
 }
 
 /// Goes on in `function` with another stack, for good.

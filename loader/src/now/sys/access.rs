@@ -4,9 +4,8 @@
     reason = "a raw system call, which passes only a terminated path"
 )]
 
-use std::ffi::CStr;
-use std::io::Write as _;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
@@ -19,13 +18,12 @@ pub(crate) fn check_access(place: BorrowedFd<'_>, access: AccessFlags) -> Result
     match faccessat(place, c"", access, flags) {
         // faccessat2 is as old as Linux 5.8.
         Err(Errno::EINVAL | Errno::ENOSYS) => {
-            let path = DescriptorPath::of(place);
-            let flags = AtFlags::AT_EACCESS;
-            faccessat(AT_FDCWD, path.as_c_str(), access, flags)
+            let link = descriptor_link(place.as_raw_fd());
+            faccessat(AT_FDCWD, link.as_c_str(), access, AtFlags::AT_EACCESS)
         }
         // Filters that do not know it say so; the older call goes by the real ids.
         Err(Errno::EPERM) if getuid() == geteuid() && getgid() == getegid() => {
-            access_by_real_ids(DescriptorPath::of(place).as_c_str(), access)
+            access_by_real_ids(&descriptor_link(place.as_raw_fd()), access)
         }
         Err(Errno::EPERM) => access_by_mode(place, access),
         answer => answer,
@@ -69,20 +67,7 @@ fn access_by_mode(place: BorrowedFd<'_>, access: AccessFlags) -> Result<(), Errn
     }
 }
 
-/// A descriptor's link in /proc. Allocates nothing.
-pub(crate) struct DescriptorPath([u8; 32]);
-
-impl DescriptorPath {
-    pub(crate) fn of(descriptor: BorrowedFd<'_>) -> Self {
-        let mut path = [0; 32];
-        let number = descriptor.as_raw_fd();
-        // Room for any number, and for the NUL.
-        let written = write!(&mut path[..31], "/proc/self/fd/{number}");
-        debug_assert!(written.is_ok());
-        Self(path)
-    }
-
-    pub(crate) fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
-    }
+/// A descriptor's link in /proc.
+pub(crate) fn descriptor_link(number: RawFd) -> CString {
+    CString::new(format!("/proc/self/fd/{number}")).unwrap_or_default()
 }

@@ -7,6 +7,7 @@
 use nix::errno::Errno;
 
 use crate::arch::system_call;
+use crate::identity::{CAPABILITY_HEADER, capability_sets};
 
 /// Sets the supplementary groups of this thread.
 pub(crate) fn set_groups(groups: &[[u8; 4]]) -> Result<(), Errno> {
@@ -56,17 +57,11 @@ pub(crate) fn set_capabilities(
     permitted: u64,
     inheritable: u64,
 ) -> Result<(), Errno> {
-    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-    let header = [LINUX_CAPABILITY_VERSION_3, 0];
-    let sets = [effective, permitted, inheritable];
-    let halves = [
-        sets.map(|set| set as u32),
-        sets.map(|set| (set >> 32) as u32),
-    ];
-    let arguments = [header.as_ptr().addr() as u64, halves.as_ptr().addr() as u64];
-    let [header, halves] = arguments;
+    let sets = capability_sets(effective, permitted, inheritable);
+    let [header, sets] = [CAPABILITY_HEADER.as_ptr().addr(), sets.as_ptr().addr()];
+    let arguments = [header as u64, sets as u64, 0, 0, 0, 0];
     // SAFETY: the kernel reads a header of two words and, in this version, two times three words.
-    result(unsafe { system_call(libc::SYS_capset, [header, halves, 0, 0, 0, 0]) })
+    result(unsafe { system_call(libc::SYS_capset, arguments) })
 }
 
 fn set_ids(number: i64, ids: [u32; 3]) -> Result<(), Errno> {

@@ -158,11 +158,11 @@ pub(crate) fn open_at(directory: RawFd, path: &CStr, flags: OFlag) -> Result<Own
 }
 
 /// Asks the kernel whether it would execute this file, without doing so (Linux 6.14; `EINVAL` before). It says what
-/// nobody else can: whether the file is open for writing, and what a security module thinks. Allocates nothing.
+/// nobody else can: whether the file is open for writing, and what a security module thinks.
 pub(crate) fn execute_check(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    let (argv, envp) = ([c"supplant".as_ptr(), ptr::null()], [ptr::null()]);
+    let no_strings: [&CStr; 0] = [];
     let (directory, flags) = (file.as_raw_fd(), libc::AT_EMPTY_PATH);
-    execute_check_raw(directory, c"", &argv, &envp, flags)
+    execute_check_at(directory, c"", &[c"supplant"], &no_strings, flags)
 }
 
 /// The same for a call as it stands, with the flags of execveat(2).
@@ -178,17 +178,6 @@ pub fn execute_check_at(
     flags: c_int,
 ) -> Result<(), Errno> {
     let (argv, envp) = (pointers(argv), pointers(envp));
-    execute_check_raw(directory, path, &argv, &envp, flags)
-}
-
-/// The same with null-terminated arrays. Allocates nothing.
-fn execute_check_raw(
-    directory: RawFd,
-    path: &CStr,
-    argv: &[*const libc::c_char],
-    envp: &[*const libc::c_char],
-    flags: c_int,
-) -> Result<(), Errno> {
     let arguments = [
         directory as u64,
         path.as_ptr().addr() as u64,
@@ -198,7 +187,8 @@ fn execute_check_raw(
         0,
     ];
     // SAFETY: strings and arrays are valid and terminated; a kernel that does not know the flag refuses the call.
-    let ask = || unsafe { arch::system_call(libc::SYS_execveat, arguments) };
+    let ask =
+        |call: unsafe fn(i64, [u64; 6]) -> i64| unsafe { call(libc::SYS_execveat, arguments) };
     let answer = if thread_count() > 1 {
         // The first process of a new PID namespace ends it when it ends.
         if children_have_another_namespace() {
@@ -206,9 +196,12 @@ fn execute_check_raw(
         }
         // While a process asks this, none of its threads can start another one (EAGAIN); a child that shares the memory
         // and the descriptors, but not the working directory, can ask instead.
-        in_child(ask).map_err(|_| Errno::ENOSYS)?
+        let mask = set_signal_mask(u64::MAX);
+        let answer = ask(arch::system_call_in_child);
+        set_signal_mask(mask);
+        answer
     } else {
-        ask()
+        ask(arch::system_call)
     };
     match answer {
         0 => Ok(()),

@@ -5,7 +5,6 @@
     reason = "raw system calls; each passes only pointers to its own locals"
 )]
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
@@ -13,10 +12,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 
-use crate::arch::{self, system_call};
+use crate::arch::system_call;
 use crate::auxv::AT_RSEQ_FEATURE_SIZE;
 
-use super::{SignalAction, set_signal_mask};
+use super::SignalAction;
 
 /// The calling thread's id.
 pub(crate) fn thread_id() -> i32 {
@@ -83,45 +82,6 @@ pub(crate) fn signal_this_thread(signal: i32) {
     unsafe { system_call(libc::SYS_tgkill, [process, thread, signal as u64, 0, 0, 0]) };
 }
 
-/// Makes system calls in a child that shares memory and descriptors with this process, while this thread waits: what changes
-/// there are the child's own ids, groups and working directory. The C library does not know of it, so that nobody asks it to
-/// follow what other threads do. All signals wait until it is gone.
-///
-/// `work` allocates nothing and takes no lock: allocators may ask which process they are in, or rely on the rseq area, which
-/// is not the child's.
-///
-/// Errors: those of clone(2); `ECHILD` where the child was killed.
-pub(crate) fn in_child<T>(work: impl FnOnce() -> T) -> Result<T, Errno> {
-    struct Job<T, F> {
-        work: Option<F>,
-        result: Option<std::thread::Result<T>>,
-    }
-    extern "C" fn run<T, F: FnOnce() -> T>(job: usize) {
-        let job = ptr::with_exposed_provenance_mut::<Job<T, F>>(job);
-        // SAFETY: its owner waits.
-        let job = unsafe { &mut *job };
-        let work = job.work.take().map(AssertUnwindSafe);
-        job.result = work.map(|work| catch_unwind(work));
-    }
-    fn runner<T, F: FnOnce() -> T>(_: &Job<T, F>) -> extern "C" fn(usize) {
-        run::<T, F>
-    }
-    let mut job = Job {
-        work: Some(work),
-        result: None,
-    };
-    let function = runner(&job);
-    let mask = set_signal_mask(u64::MAX);
-    // SAFETY: all signals are blocked, and no panic leaves `run`.
-    let called = unsafe { arch::call_in_child(function, (&raw mut job).expose_provenance()) };
-    set_signal_mask(mask);
-    called?;
-    match job.result.ok_or(Errno::ECHILD)? {
-        Ok(result) => Ok(result),
-        Err(payload) => resume_unwind(payload),
-    }
-}
-
 /// Sleeps for a moment.
 pub(crate) fn doze() {
     let moment = [0, 50_000_u64];
@@ -174,11 +134,12 @@ pub(crate) unsafe fn set_signal_action(signal: i32, action: SignalAction) -> Res
     Errno::result(result).map(drop)
 }
 
-/// The calling thread's secure bits; callable in a signal handler.
-pub(crate) fn securebits() -> i64 {
+/// The calling thread's secure bits, none where they may not be asked for; callable in a signal handler.
+pub(crate) fn securebits() -> u32 {
     let option = libc::PR_GET_SECUREBITS as u64;
     // SAFETY: takes no pointer.
-    unsafe { system_call(libc::SYS_prctl, [option, 0, 0, 0, 0, 0]) }
+    let bits = unsafe { system_call(libc::SYS_prctl, [option, 0, 0, 0, 0, 0]) };
+    bits.max(0) as u32
 }
 
 /// The features of rseq(2) that the kernel writes, in bytes; 0 where it does not say.
