@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use supplant_loader::Command;
-use supplant_model::error::Cause;
+use supplant_model::error::{Cause, ProcessFault};
 use support::alike::{program, script};
 use support::scratch;
 use support::system::{apply, filter};
@@ -143,7 +143,10 @@ fn what_the_child_finds_comes_back_whole() {
         .spawn()
         .expect_err("its rseq area cannot be given up");
     assert!(
-        matches!(error.cause(), Cause::UnknownRseq { .. }),
+        matches!(
+            error.cause(),
+            Cause::Process(ProcessFault::UnknownRseq { .. })
+        ),
         "{error}"
     );
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::Resource;
 use nix::sys::signal::SigSet;
 use supplant_loader::Command;
-use supplant_model::error::Cause;
+use supplant_model::error::{Cause, ProcessFault};
 use support::alike::{alike, forked, program, told};
 use support::system::{address, block, forbid, prctl, set_action, system_call};
 use support::{Call, Ending};
@@ -188,7 +188,10 @@ fn a_thread_that_differs_from_the_first_one_is_refused() {
     let ending = forked(|| {
         let differing: [fn() -> io::Result<()>; 2] = [restrict, leave_the_directory];
         for before in differing {
-            if !matches!(refused_in_thread(before), Some(Cause::Leader { .. })) {
+            if !matches!(
+                refused_in_thread(before),
+                Some(Cause::Process(ProcessFault::Leader { .. }))
+            ) {
                 return 1;
             }
         }
@@ -203,7 +206,10 @@ fn where_the_first_thread_has_ended_the_program_is_refused() {
         thread::spawn(|| {
             thread::sleep(Duration::from_millis(50));
             let error = Command::new(program("arguments")).exec();
-            let named = matches!(error.cause(), Cause::Leader { what: "ended" });
+            let named = matches!(
+                error.cause(),
+                Cause::Process(ProcessFault::Leader { what: "ended" })
+            );
             // SAFETY: ends the process.
             unsafe { libc::_exit(if named { 7 } else { 1 }) };
         });
@@ -349,7 +355,12 @@ fn a_thread_that_no_signal_reached_in_time_lives_on() {
         // The first time it does not come in time; the second time it does, and has one more signal waiting.
         for late in [true, false] {
             let error = Command::new(program("arguments")).exec();
-            if late != matches!(error.cause(), Cause::ThreadDoesNotStop) {
+            if late
+                != matches!(
+                    error.cause(),
+                    Cause::Process(ProcessFault::ThreadDoesNotStop)
+                )
+            {
                 return 2;
             }
         }

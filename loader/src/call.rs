@@ -8,7 +8,7 @@ use nix::unistd::{getegid, geteuid, getgid, getuid};
 
 use crate::arguments::{ArgumentSpace, Strings};
 use crate::commit::Ending;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, OpenFault};
 use crate::host::Ids;
 use crate::now::sys::{self, AT_EXECVE_CHECK};
 use crate::now::this_host;
@@ -89,8 +89,10 @@ impl Call {
         // Before anything is found out about the process: a search in PATH makes many calls that end here.
         let file = source.open(Opening::by(ids()))?;
         let host = this_host()?;
-        let strings = ArgumentSpace::copy(source.name(), argv, envp, host.argument_limits())?;
-        let opened = open::follow(&source, file, strings, None, Opening::by(host.ids), &host)?;
+        let limits = host.argument_limits();
+        let (arguments, space) = ArgumentSpace::copy(source.name(), argv, envp, limits)?;
+        let opening = Opening::by(host.ids);
+        let opened = open::follow(&source, file, arguments, space, opening, &host)?;
         let ending = Ending {
             inherit_signals: true,
             ..Ending::default()
@@ -106,14 +108,14 @@ impl Call {
         if let Ok((strings, _)) = &strings
             && let Some(answer) = self.check_by_kernel(&strings.argv, &strings.envp)
         {
-            return answer;
+            return Ok(answer?);
         }
         source.open(Opening::by(ids()))?;
-        strings.map(drop)
+        Ok(strings.map(drop)?)
     }
 
     /// `None` where it cannot be asked.
-    fn check_by_kernel(&self, argv: &[CString], envp: &[CString]) -> Option<Result<(), Cause>> {
+    fn check_by_kernel(&self, argv: &[CString], envp: &[CString]) -> Option<Result<(), OpenFault>> {
         if sys::prctl_get(libc::PR_GET_SECCOMP) != Ok(0) {
             return None;
         }
@@ -121,24 +123,24 @@ impl Call {
             Ok(()) => Some(Ok(())),
             // The flag is as old as Linux 6.14.
             Err(Errno::EINVAL | Errno::ENOSYS) => None,
-            Err(Errno::ETXTBSY) => Some(Err(Cause::Busy)),
-            Err(errno) => Some(Err(Cause::Refused { errno })),
+            Err(Errno::ETXTBSY) => Some(Err(OpenFault::Busy)),
+            Err(errno) => Some(Err(OpenFault::Refused { errno })),
         }
     }
 
     /// The checks before the lookup. Linux: `getname_flags` in fs/namei.c, then `do_open_execat` in fs/exec.c.
-    fn source(&self) -> Result<Source<'static>, Cause> {
+    fn source(&self) -> Result<Source<'static>, OpenFault> {
         let empty = self.path.is_empty();
         if empty && self.flags & libc::AT_EMPTY_PATH == 0 {
             let errno = Errno::ENOENT;
-            return Err(Cause::Path { errno });
+            return Err(OpenFault::Path { errno });
         }
         if self.path.as_bytes_with_nul().len() > PATH_SIZE {
             let errno = Errno::ENAMETOOLONG;
-            return Err(Cause::Path { errno });
+            return Err(OpenFault::Path { errno });
         }
         if self.flags & !FLAGS != 0 {
-            return Err(Cause::Flags { flags: self.flags });
+            return Err(OpenFault::Flags { flags: self.flags });
         }
         if !empty {
             return Ok(Source::At {
@@ -148,7 +150,7 @@ impl Call {
             });
         }
         if self.directory == libc::AT_FDCWD {
-            return Err(Cause::NotRegular {
+            return Err(OpenFault::NotRegular {
                 file_type: "the working directory",
             });
         }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::arguments::Arguments;
 use crate::commit::Ending;
-use crate::error::{Cause, Error};
+use crate::error::{ArgumentsFault, Cause, Error, OpenFault};
 use crate::host::Host;
 use crate::open::memory_file::memory_file;
 use crate::open::search;
@@ -279,6 +279,7 @@ impl Command {
             leniency: self.leniency,
             settled,
             ids: host.ids,
+            interpreter: None,
         };
         match &self.target {
             Target::Path => self.search(&envp, opening, &host),
@@ -289,7 +290,7 @@ impl Command {
                 self.prepare_source(&Source::Owned(descriptor), None, envp, opening, host)
             }
             Target::Memory(file) => {
-                let file = file.as_ref().map_err(Cause::read)?;
+                let file = file.as_ref().map_err(OpenFault::read)?;
                 let name = Some(&*self.program);
                 self.prepare_source(&Source::Memory(file), name, envp, opening, host)
             }
@@ -317,7 +318,7 @@ impl Command {
         let mut best: Option<Error> = None;
         for candidate in search::candidates(&self.program, path.as_deref()) {
             let source = Source::Path(
-                search::c_string(&candidate).ok_or(Cause::NulByte { what: "the path" })?,
+                search::c_string(&candidate).ok_or(ArgumentsFault::NulByte { what: "the path" })?,
             );
             match self.prepare_source(&source, None, envp.to_vec(), opening, host.clone()) {
                 Err(error) if search::goes_on(error.raw_os_error()) && error.signal().is_none() => {
@@ -330,9 +331,9 @@ impl Command {
             }
         }
         Err(best.unwrap_or_else(|| {
-            Cause::Path {
+            Cause::Open(OpenFault::Path {
                 errno: nix::errno::Errno::ENOENT,
-            }
+            })
             .into()
         }))
     }
@@ -346,7 +347,8 @@ impl Command {
         host: Host,
     ) -> Result<Prepared, Error> {
         let name = source.name();
-        let string = |text: &OsStr, what| search::c_string(text).ok_or(Cause::NulByte { what });
+        let string =
+            |text: &OsStr, what| search::c_string(text).ok_or(ArgumentsFault::NulByte { what });
         let argv0 = match (default_arg0, &self.target) {
             (Some(default), _) => string(default, "an argument")?,
             (None, Target::Path) => string(&self.program, "an argument")?,
@@ -358,7 +360,11 @@ impl Command {
             .map(|path| string(path, "the interpreter"))
             .transpose()?;
         let arguments = self.arguments(argv0, name, envp)?;
-        let opened = open_program(source, arguments, interpreter.as_deref(), opening, &host)?;
+        let opening = Opening {
+            interpreter: interpreter.as_deref(),
+            ..opening
+        };
+        let opened = open_program(source, arguments, opening, &host)?;
         Prepared::new(opened, host, &self.choices, self.ending)
     }
 
@@ -369,7 +375,8 @@ impl Command {
         name: CString,
         envp: Vec<CString>,
     ) -> Result<Arguments, Cause> {
-        let string = |text: &OsStr, what| search::c_string(text).ok_or(Cause::NulByte { what });
+        let string =
+            |text: &OsStr, what| search::c_string(text).ok_or(ArgumentsFault::NulByte { what });
         let chosen = |text: &Option<OsString>, what| text.as_ref().map(|text| string(text, what));
         let mut argv = vec![chosen(&self.arg0, "an argument").unwrap_or(Ok(argv0))?];
         for arg in &self.args {
@@ -391,7 +398,7 @@ fn descriptor_name(number: RawFd) -> OsString {
 fn rank(error: &Error) -> u8 {
     match (error.raw_os_error(), error.cause(), error.subject()) {
         (libc::EACCES, ..) => 2,
-        (_, Cause::Path { .. }, crate::error::Subject::Program) => 0,
+        (_, Cause::Open(OpenFault::Path { .. }), crate::error::Subject::Program) => 0,
         _ => 1,
     }
 }

@@ -93,7 +93,8 @@ pub mod internals {
 
     /// Opening files as execve does.
     pub mod open {
-        pub use crate::open::{OpenFile, Opened, check_type, open_for_reading};
+        pub use crate::open::executable::{check_type, open_for_reading};
+        pub use crate::open::{OpenFile, Opened};
     }
 
     /// Files whose bits would change who runs them.
@@ -108,6 +109,6 @@ pub mod internals {
 
     /// The names of files.
     pub mod source {
-        pub use crate::open::source::Name;
+        pub use crate::open::executable::Name;
     }
 }

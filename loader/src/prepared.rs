@@ -7,7 +7,7 @@ use crate::auxv;
 use crate::command::Command;
 use crate::commit::{self, Commit, Ending};
 use crate::difference::Difference;
-use crate::error::{CommitFault, Error};
+use crate::error::{CommitFault, Error, ProcessFault};
 use crate::handover::Planned;
 use crate::host::Host;
 use crate::open::Opened;
@@ -180,7 +180,7 @@ impl Prepared {
         self.settled.rehearse()?;
         for _ in 1..TRIES {
             match self.ready_to_commit()?.run() {
-                Err(CommitFault::Changing) => (),
+                Err(CommitFault::Process(ProcessFault::Changing)) => (),
                 result => return result.map_err(Error::from),
             }
         }

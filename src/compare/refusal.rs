@@ -7,7 +7,7 @@ use std::io::Read as _;
 use supplant_inspect::snapshot::Facts;
 use supplant_inspect::snapshot::known::Known;
 use supplant_loader::Command;
-use supplant_model::error::Cause;
+use supplant_model::error::{Cause, HeaderFault, OpenFault};
 
 const EM_386: u16 = 3;
 /// More of a file is not searched.
@@ -17,12 +17,14 @@ const SEARCHED: u64 = 64 << 20;
 pub(super) fn known_refusal(command: &Command) -> Option<Known> {
     let error = command.prepare().err()?;
     let (rule, reason) = match error.cause() {
-        Cause::SetId { .. } => ("P-27", "only the kernel can change who a process runs as"),
-        Cause::Machine { found: EM_386, .. } => (
+        Cause::Open(OpenFault::SetId { .. }) => {
+            ("P-27", "only the kernel can change who a process runs as")
+        }
+        Cause::Header(HeaderFault::Machine { found: EM_386, .. }) => (
             "H-3",
             "32-bit programs are loaded by another part of the kernel, which is not followed",
         ),
-        Cause::Unreadable { .. } => (
+        Cause::Open(OpenFault::Unreadable { .. }) => (
             "P-30",
             "a file that may be executed and not read cannot be loaded by a program",
         ),

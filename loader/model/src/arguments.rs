@@ -2,11 +2,14 @@
 //!
 //! Linux: `bprm_stack_limits`, `copy_strings` and `get_arg_page` in fs/exec.c.
 
+mod fault;
+
 use std::ffi::{CStr, CString};
 
-use crate::error::Cause;
 use crate::page::PageSize;
 use crate::script::ScriptLine;
+
+pub use fault::ArgumentsFault;
 
 /// What strings may always take, in bytes (`ARG_MAX`; does not depend on the page size).
 const ALWAYS_ALLOWED: u64 = 128 * 1024;
@@ -51,7 +54,7 @@ pub trait Strings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadAddress;
 
-impl From<BadAddress> for Cause {
+impl From<BadAddress> for ArgumentsFault {
     fn from(_: BadAddress) -> Self {
         Self::BadAddress {
             what: "an argument",
@@ -129,7 +132,7 @@ impl ArgumentSpace {
     /// # Errors
     ///
     /// `E2BIG` for one string too long, all too large together, or more than the stack may hold.
-    pub fn new(arguments: &mut Arguments, limits: Limits) -> Result<Self, Cause> {
+    pub fn new(arguments: &mut Arguments, limits: Limits) -> Result<Self, ArgumentsFault> {
         let mut space = Self::with_pointers(arguments.argv.len(), arguments.envp.len(), limits)?;
         space.push(&arguments.execfn)?;
         for string in arguments
@@ -154,7 +157,7 @@ impl ArgumentSpace {
         mut argv: impl Strings,
         mut envp: impl Strings,
         limits: Limits,
-    ) -> Result<(Arguments, Self), Cause> {
+    ) -> Result<(Arguments, Self), ArgumentsFault> {
         let (argv_count, envp_count) = (argv.count()?, envp.count()?);
         let mut space = Self::with_pointers(argv_count, envp_count, limits)?;
         space.push(&execfn)?;
@@ -165,11 +168,11 @@ impl ArgumentSpace {
         Ok((arguments, space))
     }
 
-    fn with_pointers(argv: usize, envp: usize, limits: Limits) -> Result<Self, Cause> {
+    fn with_pointers(argv: usize, envp: usize, limits: Limits) -> Result<Self, ArgumentsFault> {
         let pointers = argv.max(1).saturating_add(envp) as u64;
         let pointers = pointers.saturating_mul(POINTER_SIZE);
         if argv.max(envp) > ENTRIES || pointers >= limits.total() {
-            return Err(Cause::ArgumentsTooLarge {
+            return Err(ArgumentsFault::TooLarge {
                 size: pointers,
                 limit: limits.total(),
             });
@@ -182,7 +185,11 @@ impl ArgumentSpace {
         })
     }
 
-    fn pull(&mut self, strings: &mut impl Strings, count: usize) -> Result<Vec<CString>, Cause> {
+    fn pull(
+        &mut self,
+        strings: &mut impl Strings,
+        count: usize,
+    ) -> Result<Vec<CString>, ArgumentsFault> {
         let mut list = Vec::with_capacity(count);
         for index in (0..count).rev() {
             let string = strings.string(index, self.limits.string())?;
@@ -193,7 +200,7 @@ impl ArgumentSpace {
         Ok(list)
     }
 
-    fn fill_empty(&mut self, argv: &mut Vec<CString>) -> Result<(), Cause> {
+    fn fill_empty(&mut self, argv: &mut Vec<CString>) -> Result<(), ArgumentsFault> {
         if argv.is_empty() {
             self.push(c"")?;
             argv.push(CString::default());
@@ -212,7 +219,7 @@ impl ArgumentSpace {
         argv: &mut Vec<CString>,
         line: &ScriptLine,
         script: &CStr,
-    ) -> Result<(), Cause> {
+    ) -> Result<(), ArgumentsFault> {
         let first = argv
             .first()
             .map_or(0, |string| string.as_bytes_with_nul().len() as u64);
@@ -233,16 +240,16 @@ impl ArgumentSpace {
         self.limits.page_size.ceil(size).unwrap_or(size)
     }
 
-    fn push(&mut self, string: &CStr) -> Result<(), Cause> {
+    fn push(&mut self, string: &CStr) -> Result<(), ArgumentsFault> {
         let size = string.count_bytes() as u64 + 1;
         let limit = self.limits.string();
         if size > limit {
-            return Err(Cause::StringTooLong { size, limit });
+            return Err(ArgumentsFault::StringTooLong { size, limit });
         }
         self.strings += size;
         let (size, limit) = (self.strings + self.pointers, self.limits.total());
         if size > limit {
-            return Err(Cause::ArgumentsTooLarge { size, limit });
+            return Err(ArgumentsFault::TooLarge { size, limit });
         }
         self.most = self.most.max(self.strings);
         let (size, limit) = (
@@ -250,7 +257,7 @@ impl ArgumentSpace {
             self.limits.stack.min(self.limits.address_space),
         );
         if size > self.limits.page_size.get() && size > limit {
-            return Err(Cause::ArgumentsExceedStack { size, limit });
+            return Err(ArgumentsFault::ExceedStack { size, limit });
         }
         Ok(())
     }
@@ -260,7 +267,7 @@ impl ArgumentSpace {
 mod tests {
     use super::*;
 
-    fn space(stack: u64, argv: &[usize], envp: &[usize]) -> Result<ArgumentSpace, Cause> {
+    fn space(stack: u64, argv: &[usize], envp: &[usize]) -> Result<ArgumentSpace, ArgumentsFault> {
         let strings = |sizes: &[usize]| {
             sizes
                 .iter()
@@ -286,7 +293,7 @@ mod tests {
     #[test]
     fn a_string_of_131071_bytes_fits_and_one_more_does_not() {
         assert!(space(8 << 20, &[131_071], &[]).is_ok());
-        let error = Cause::StringTooLong {
+        let error = ArgumentsFault::StringTooLong {
             size: 131_073,
             limit: 131_072,
         };

@@ -4,6 +4,9 @@
 //! Linux: `load_elf_binary` and `load_elf_phdrs` in fs/binfmt_elf.c. What the kernel leaves unchecked (`EI_CLASS`,
 //! `EI_DATA`, `e_version`, `e_ehsize`, every section field, `p_paddr`) is left unchecked here.
 
+mod fault;
+mod field;
+
 use std::ffi::CString;
 use std::io;
 
@@ -12,9 +15,10 @@ use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_
 use goblin::elf64::header::{Header, SIZEOF_EHDR};
 use goblin::elf64::program_header::{ProgramHeader, SIZEOF_PHDR};
 
-pub use crate::error::Role;
-use crate::error::{Cause, P_FILESZ, P_OFFSET};
 use crate::machine::Machine;
+pub use fault::{HeaderFault, Role};
+pub use field::Field;
+pub(crate) use field::{P_FILESZ, P_OFFSET, P_VADDR};
 
 /// How many bytes at the start of a file execve looks at to find out what it is (`BINPRM_BUF_SIZE`).
 pub const PREFIX_SIZE: usize = 256;
@@ -194,7 +198,7 @@ impl Image {
         file: &(impl ReadAt + ?Sized),
         machine: Machine,
         role: Role,
-    ) -> Result<Self, Cause> {
+    ) -> Result<Self, HeaderFault> {
         let header = read_header(file, role)?;
         let kind = check_header(&header, machine, role)?;
         let headers = read_program_headers(file, &header, role)?;
@@ -245,16 +249,16 @@ pub fn header_in(bytes: [u8; SIZEOF_EHDR]) -> Header {
 }
 
 /// A program's header is taken from the zero-filled prefix, an interpreter's must be there in full.
-fn read_header(file: &(impl ReadAt + ?Sized), role: Role) -> Result<Header, Cause> {
+fn read_header(file: &(impl ReadAt + ?Sized), role: Role) -> Result<Header, HeaderFault> {
     let mut bytes = [0; SIZEOF_EHDR];
     let count = file
         .read_at(&mut bytes, 0)
-        .map_err(|error| Cause::read(&error))?;
+        .map_err(|error| HeaderFault::read(&error))?;
     if role == Role::Interpreter && count < SIZEOF_EHDR {
-        return Err(Cause::HeaderTruncated { size: count });
+        return Err(HeaderFault::Truncated { size: count });
     }
     if &bytes[..4] != ELFMAG {
-        return Err(Cause::NoMagic {
+        return Err(HeaderFault::NoMagic {
             found: [bytes[0], bytes[1], bytes[2], bytes[3]],
             role,
         });
@@ -262,30 +266,34 @@ fn read_header(file: &(impl ReadAt + ?Sized), role: Role) -> Result<Header, Caus
     Ok(header_in(bytes))
 }
 
-fn check_header(header: &Header, machine: Machine, role: Role) -> Result<Option<Kind>, Cause> {
+fn check_header(
+    header: &Header,
+    machine: Machine,
+    role: Role,
+) -> Result<Option<Kind>, HeaderFault> {
     let kind = match header.e_type {
         ET_EXEC => Some(Kind::Exec),
         ET_DYN => Some(Kind::Dyn),
         // Linux looks at an interpreter's type only when it maps it, too late for an errno.
         _ if role == Role::Interpreter => None,
-        found => return Err(Cause::Type { found }),
+        found => return Err(HeaderFault::Type { found }),
     };
     if header.e_machine != machine.number() {
-        return Err(Cause::Machine {
+        return Err(HeaderFault::Machine {
             found: header.e_machine,
             expected: machine.number(),
             role,
         });
     }
     if usize::from(header.e_phentsize) != SIZEOF_PHDR {
-        return Err(Cause::ProgramHeaderSize {
+        return Err(HeaderFault::ProgramHeaderSize {
             found: header.e_phentsize,
             role,
         });
     }
     let size = usize::from(header.e_phnum) * SIZEOF_PHDR;
     if size == 0 || size > PROGRAM_HEADERS_LIMIT {
-        return Err(Cause::ProgramHeaderCount {
+        return Err(HeaderFault::ProgramHeaderCount {
             found: header.e_phnum,
             role,
         });
@@ -297,12 +305,12 @@ fn read_program_headers(
     file: &(impl ReadAt + ?Sized),
     header: &Header,
     role: Role,
-) -> Result<Vec<ProgramHeader>, Cause> {
+) -> Result<Vec<ProgramHeader>, HeaderFault> {
     let mut bytes = vec![0; usize::from(header.e_phnum) * SIZEOF_PHDR];
     let count = file.read_at(&mut bytes, header.e_phoff).unwrap_or(0);
     if count < bytes.len() {
         let (offset, size) = (header.e_phoff, bytes.len());
-        return Err(Cause::ProgramHeadersTruncated {
+        return Err(HeaderFault::ProgramHeadersTruncated {
             offset,
             size,
             found: count,
@@ -317,20 +325,20 @@ fn interpreter_path(
     file: &(impl ReadAt + ?Sized),
     header: &Header,
     headers: &[ProgramHeader],
-) -> Result<Option<CString>, Cause> {
+) -> Result<Option<CString>, HeaderFault> {
     let Some(index) = headers.iter().position(|header| header.p_type == PT_INTERP) else {
         return Ok(None);
     };
     let (offset, size) = (headers[index].p_offset, headers[index].p_filesz);
     let at = |field: u64| header_offset(header, index).wrapping_add(field);
     if !(2..=INTERPRETER_PATH_LIMIT).contains(&size) {
-        return Err(Cause::InterpreterPathSize {
+        return Err(HeaderFault::InterpreterPathSize {
             at: at(P_FILESZ),
             found: size,
         });
     }
     if i64::try_from(offset).is_err() {
-        return Err(Cause::InterpreterPathOffset {
+        return Err(HeaderFault::InterpreterPathOffset {
             at: at(P_OFFSET),
             found: offset,
         });
@@ -338,16 +346,16 @@ fn interpreter_path(
     let mut path = vec![0; size as usize];
     let found = file
         .read_at(&mut path, offset)
-        .map_err(|error| Cause::read(&error))?;
+        .map_err(|error| HeaderFault::read(&error))?;
     if found < path.len() {
-        return Err(Cause::InterpreterPathTruncated {
+        return Err(HeaderFault::InterpreterPathTruncated {
             offset,
             size,
             found,
         });
     }
     if path.last() != Some(&0) {
-        return Err(Cause::InterpreterPathUnterminated { offset, size });
+        return Err(HeaderFault::InterpreterPathUnterminated { offset, size });
     }
     let end = path
         .iter()

@@ -5,8 +5,49 @@
 
 use std::ffi::CString;
 
-use crate::error::Cause;
-use crate::image::PREFIX_SIZE;
+use nix::errno::Errno;
+
+use crate::image::{Field, PREFIX_SIZE};
+
+/// What is wrong with a script, with the numbers that prove it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScriptFault {
+    /// `#!` with nothing but blanks after it (`ENOEXEC`).
+    #[error("no interpreter after #!")]
+    NoInterpreter,
+    /// The interpreter's path is not seen to end (`ENOEXEC`).
+    #[error("the path after #! does not end within {limit} bytes")]
+    LineTooLong {
+        /// How many bytes are looked at.
+        limit: usize,
+    },
+    /// Scripts that name scripts, too deep (`ELOOP`).
+    #[error("more than {limit} interpreters in a row")]
+    TooDeep {
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// The script came by a descriptor that will be closed, so that its interpreter could not open it (`ENOENT`).
+    #[error("a script on a close-on-exec descriptor: its interpreter could not open it")]
+    Inaccessible,
+}
+
+impl ScriptFault {
+    pub(crate) fn errno(&self) -> Errno {
+        match self {
+            Self::NoInterpreter | Self::LineTooLong { .. } => Errno::ENOEXEC,
+            Self::TooDeep { .. } => Errno::ELOOP,
+            Self::Inaccessible => Errno::ENOENT,
+        }
+    }
+
+    pub(crate) fn field(&self) -> Option<Field> {
+        match self {
+            Self::NoInterpreter | Self::LineTooLong { .. } => Some(Field::new("#!", 0, 2)),
+            Self::TooDeep { .. } | Self::Inaccessible => None,
+        }
+    }
+}
 
 /// How often a program may be replaced by its interpreter; one more is `ELOOP`.
 pub const REWRITE_LIMIT: usize = 5;
@@ -26,12 +67,12 @@ impl ScriptLine {
     /// # Errors
     ///
     /// `ENOEXEC`: no interpreter on the line, or the line's end is so far that its path may be cut off.
-    pub fn parse(prefix: &[u8; PREFIX_SIZE]) -> Result<Option<Self>, Cause> {
+    pub fn parse(prefix: &[u8; PREFIX_SIZE]) -> Result<Option<Self>, ScriptFault> {
         if !prefix.starts_with(b"#!") {
             return Ok(None);
         }
         let line = trim_end(&prefix[..line_end(prefix)?]);
-        let start = skip_blanks(line, 2).ok_or(Cause::ScriptWithoutInterpreter)?;
+        let start = skip_blanks(line, 2).ok_or(ScriptFault::NoInterpreter)?;
         let end = path_end(line, start).unwrap_or(line.len());
         let argument = match line.get(end) {
             Some(&(b' ' | b'\t')) => skip_blanks(line, end).map(|from| until_nul(&line[from..])),
@@ -46,14 +87,14 @@ impl ScriptLine {
 
 /// The index one past the line. Without a newline the last byte of the prefix is given up, and the path must be seen to
 /// end before it.
-fn line_end(prefix: &[u8; PREFIX_SIZE]) -> Result<usize, Cause> {
+fn line_end(prefix: &[u8; PREFIX_SIZE]) -> Result<usize, ScriptFault> {
     if let Some(newline) = prefix.iter().position(|&byte| byte == b'\n') {
         return Ok(newline);
     }
     let last = PREFIX_SIZE - 1;
     // The kernel's searches include the byte at their end.
-    let path = skip_blanks(prefix, 2).ok_or(Cause::ScriptWithoutInterpreter)?;
-    path_end(prefix, path).ok_or(Cause::ScriptLineTooLong { limit: last })?;
+    let path = skip_blanks(prefix, 2).ok_or(ScriptFault::NoInterpreter)?;
+    path_end(prefix, path).ok_or(ScriptFault::LineTooLong { limit: last })?;
     Ok(last)
 }
 
@@ -101,7 +142,7 @@ mod tests {
 
     fn parse(text: &[u8]) -> Parsed {
         let text_of = |string: CString| string.into_string().expect("the tests write ASCII");
-        let line = ScriptLine::parse(&prefix(text)).map_err(|cause| cause.raw_os_error())?;
+        let line = ScriptLine::parse(&prefix(text)).map_err(|fault| fault.errno() as i32)?;
         Ok(line.map(|line| (text_of(line.interpreter), line.argument.map(text_of))))
     }
 

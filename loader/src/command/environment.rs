@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::Command;
-use crate::error::Cause;
+use crate::error::ArgumentsFault;
 use crate::now::sys;
 use crate::open::search;
 
@@ -19,7 +19,7 @@ impl Command {
     }
 
     /// Untouched, the environment keeps its order and whatever it holds; changes go to the end.
-    pub(super) fn environment(&self) -> Result<Vec<CString>, Cause> {
+    pub(super) fn environment(&self) -> Result<Vec<CString>, ArgumentsFault> {
         let mut strings = if self.clear_env {
             Vec::new()
         } else {
@@ -31,7 +31,7 @@ impl Command {
             let string = [name.as_os_str(), OsStr::new("="), value]
                 .into_iter()
                 .collect::<OsString>();
-            strings.push(search::c_string(&string).ok_or(Cause::NulByte {
+            strings.push(search::c_string(&string).ok_or(ArgumentsFault::NulByte {
                 what: "an environment variable",
             })?);
         }

@@ -25,7 +25,7 @@ use nix::unistd::{getegid, geteuid};
 
 use crate::command::streams::Streams;
 use crate::commit::Commit;
-use crate::error::{Cause, CommitFault, Error};
+use crate::error::{Cause, CommitFault, Error, RefusedCall};
 use crate::now::sys::{self, SignalAction};
 use crate::open::memory_file::empty_memory_file;
 use crate::prepared::Prepared;
@@ -214,7 +214,7 @@ impl Loaded<'_> {
                 Way::InPlace(_) => None,
             });
             answer.map_or_else(
-                || Cause::call("starting a child", &error).into(),
+                || Cause::Child(RefusedCall::of("starting a child", &error)).into(),
                 Error::from,
             )
         })
@@ -224,7 +224,7 @@ impl Loaded<'_> {
     pub(crate) fn exec(self, command: &mut Command) -> Error {
         let streams = match Streams::keep() {
             Ok(streams) => streams,
-            Err(error) => return Cause::call("dup", &error).into(),
+            Err(error) => return Cause::Child(RefusedCall::of("dup", &error)).into(),
         };
         let error = command.exec();
         drop(streams);
@@ -238,7 +238,7 @@ impl Loaded<'_> {
         // As std tells the parent of a child.
         let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EINVAL));
         let call = "before the exec";
-        Cause::System { call, errno }.into()
+        Cause::Child(RefusedCall::new(call, errno)).into()
     }
 }
 
@@ -264,12 +264,12 @@ struct Slot {
 impl Answer {
     fn new() -> Result<Self, Cause> {
         const NAME: &str = "memfd_create";
-        let file =
-            empty_memory_file(c"supplant").map_err(|errno| Cause::System { call: NAME, errno })?;
+        let file = empty_memory_file(c"supplant")
+            .map_err(|errno| Cause::Child(RefusedCall::new(NAME, errno)))?;
         let sized = file.set_len(size_of::<Slot>() as u64);
         // SAFETY: a file of our own that nobody else has, and nobody cuts short.
         let page = sized.and_then(|()| unsafe { MmapMut::map_mut(&file) });
-        let page = page.map_err(|error| Cause::call(NAME, &error))?;
+        let page = page.map_err(|error| Cause::Child(RefusedCall::of(NAME, &error)))?;
         Ok(Self { page })
     }
 

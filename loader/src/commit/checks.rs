@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use crate::arch;
 use crate::difference::Difference;
-use crate::error::Cause;
+use crate::error::ProcessFault;
 use crate::handover::{self, Planned};
 use crate::host::personality::ADDR_NO_RANDOMIZE;
 use crate::now::status;
@@ -89,19 +89,19 @@ fn syscall_return(planned: Planned<'_>) -> Option<u64> {
 }
 
 /// execve makes these mappings before the new memory can have any policy; userspace asks like everybody.
-pub(super) fn check_mdwe(planned: Planned<'_>) -> Result<(), Cause> {
+pub(super) fn check_mdwe(planned: Planned<'_>) -> Result<(), ProcessFault> {
     let Planned { host, plan, .. } = planned;
     if !host.mdwe {
         return Ok(());
     }
     if plan.stack.executable {
-        return Err(Cause::DeniedByMdwe {
+        return Err(ProcessFault::DeniedByMdwe {
             what: "an executable stack",
         });
     }
     let executable_bss = |operation: &Operation| matches!(operation, Operation::MapAnonymous { permissions, .. } if permissions.execute && permissions.write);
     if plan.operations.iter().any(executable_bss) {
-        return Err(Cause::DeniedByMdwe {
+        return Err(ProcessFault::DeniedByMdwe {
             what: "an executable bss",
         });
     }
@@ -109,13 +109,12 @@ pub(super) fn check_mdwe(planned: Planned<'_>) -> Result<(), Cause> {
 }
 
 /// The runner counts against the limit together with the new program.
-pub(super) fn check_address_space(planned: Planned<'_>, runner: u64) -> Result<(), Cause> {
+pub(super) fn check_address_space(planned: Planned<'_>, runner: u64) -> Result<(), ProcessFault> {
     let Planned { host, plan, .. } = planned;
-    if plan.memory_size().saturating_add(runner) > host.address_space_limit.current {
-        return Err(Cause::System {
-            call: "mmap of the runner",
-            errno: nix::errno::Errno::ENOMEM,
-        });
+    let needed = plan.memory_size().saturating_add(runner);
+    let limit = host.address_space_limit.current;
+    if needed > limit {
+        return Err(ProcessFault::RunnerMemory { needed, limit });
     }
     Ok(())
 }

@@ -8,7 +8,7 @@
 use nix::errno::Errno;
 
 use crate::arch::system_call;
-use crate::error::CommitFault;
+use crate::error::ProcessFault;
 use crate::table::{Call, Policy, Table, call};
 
 /// Makes each call that has to succeed once, such that it changes nothing. Allocates nothing.
@@ -17,7 +17,7 @@ use crate::table::{Call, Policy, Table, call};
 /// set ids. One that kills does so here.
 ///
 /// Errors: the filter's.
-pub(super) fn check_calls(table: &Table) -> Result<(), CommitFault> {
+pub(super) fn check_calls(table: &Table) -> Result<(), ProcessFault> {
     let rows = table.rows();
     for (index, row) in rows.iter().enumerate() {
         let is_first = rows[..index].iter().all(|before| before.call != row.call);
@@ -28,7 +28,7 @@ pub(super) fn check_calls(table: &Table) -> Result<(), CommitFault> {
     Ok(())
 }
 
-fn check(call: Call) -> Result<(), CommitFault> {
+fn check(call: Call) -> Result<(), ProcessFault> {
     let Some((arguments, expected)) = without_effect(call) else {
         return Ok(());
     };
@@ -39,7 +39,7 @@ fn check(call: Call) -> Result<(), CommitFault> {
         return Ok(());
     }
     let call = call.name;
-    Err(CommitFault::System { call, errno })
+    Err(ProcessFault::call(call, errno))
 }
 
 /// Arguments by which a call only asks, or is refused by the kernel, and with which errno.

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::error::CommitFault;
+use crate::error::{CommitFault, HostFault, LoadFault};
 use crate::handover::Planned;
 use crate::maps::Line;
 use crate::now::procfs::lines;
@@ -33,12 +33,9 @@ pub(crate) fn find(
             previous = line.range.end;
         }
     })
-    .map_err(|errno| CommitFault::System {
-        call: "/proc/thread-self/maps",
-        errno,
-    })?;
+    .map_err(|errno| HostFault::call("/proc/thread-self/maps", errno))?;
     look(previous..end);
-    found.ok_or(CommitFault::NoRoom { size })
+    found.ok_or(CommitFault::Load(LoadFault::NoRoom { size }))
 }
 
 /// The highest place in `gap` where the new program has nothing.

@@ -18,7 +18,7 @@ use std::ops::{Deref, Range};
 use std::os::fd::{AsRawFd as _, RawFd};
 
 use crate::arch::{self, Slots};
-use crate::error::{CommitFault, Error};
+use crate::error::{CommitFault, Error, ProcessFault};
 use crate::handover::{self, Places};
 use crate::now::status;
 use crate::now::sys;
@@ -242,7 +242,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         };
         handover::fill(&mut self.table, load.planned(), &self.process, &places);
         if self.table.is_full() {
-            return Err(CommitFault::Changing);
+            return Err(ProcessFault::Changing.into());
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::auxv::AT_RSEQ_FEATURE_SIZE;
 use crate::commit::rseq;
-use crate::error::CommitFault;
+use crate::error::{CommitFault, HostFault, ProcessFault};
 use crate::host::Host;
 use crate::maps::Line;
 use crate::now::procfs::{decimal, lines, number, numbers};
@@ -37,7 +37,7 @@ impl Quiet {
     pub(crate) fn new(buffer: &mut [u8]) -> Result<Self, CommitFault> {
         let turn = Turn::take();
         if sys::thread_id() != sys::own_process_id() && leader_has_ended(buffer) {
-            return Err(CommitFault::Leader { what: "ended" });
+            return Err(ProcessFault::Leader { what: "ended" }.into());
         }
         let threads = sys::thread_count();
         reserve(threads);
@@ -101,7 +101,7 @@ impl Quiet {
             process.inheritance = Some(inheritance());
             report.map_or(Ok(None), |report| report.rseq)
         };
-        process.rseq = rseq.map_err(|errno| CommitFault::UnknownRseq { errno })?;
+        process.rseq = rseq.map_err(|errno| ProcessFault::UnknownRseq { errno })?;
         Ok(())
     }
 
@@ -144,7 +144,7 @@ fn check_memory_is_own(has_threads: bool) -> Result<(), CommitFault> {
         !sys::memory_is_own(Duration::from_millis(20))
     };
     if shared {
-        Err(CommitFault::SharedMemory)
+        Err(ProcessFault::SharedMemory.into())
     } else {
         Ok(())
     }
@@ -165,15 +165,12 @@ fn look_at_memory(page: PageSize, buffer: &mut [u8]) -> Result<bool, CommitFault
             sealed = Some(line.range);
         }
     });
-    read.map_err(|errno| CommitFault::System {
-        call: "/proc/thread-self/maps",
-        errno,
-    })?;
+    read.map_err(|errno| HostFault::call("/proc/thread-self/maps", errno))?;
     match sealed {
-        Some(range) => Err(CommitFault::Sealed {
+        Some(range) => Err(CommitFault::Process(ProcessFault::Sealed {
             start: range.start,
             end: range.end,
-        }),
+        })),
         None => Ok(asynchronous_io),
     }
 }
@@ -226,12 +223,9 @@ fn closing(
             _ => full = true,
         }
     });
-    listed.map_err(|errno| CommitFault::System {
-        call: "/proc/thread-self/fd",
-        errno,
-    })?;
+    listed.map_err(|errno| HostFault::call("/proc/thread-self/fd", errno))?;
     if full {
-        Err(CommitFault::Changing)
+        Err(ProcessFault::Changing.into())
     } else {
         Ok(())
     }

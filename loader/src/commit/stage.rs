@@ -13,7 +13,7 @@ use std::ptr;
 
 use nix::errno::Errno;
 
-use crate::error::{Cause, CommitFault, Error};
+use crate::error::{Cause, CommitFault, Error, OpenFault, ProcessFault};
 use crate::image::Permissions;
 use crate::now::sys;
 use crate::open::memory_file::empty_memory_file;
@@ -50,9 +50,8 @@ pub(crate) fn stack(
     };
     // Exactly these flags make what the kernel makes: MAP_STACK would forbid huge pages, MAP_NORESERVE accounting.
     let flags = libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN;
-    let staged = map_at(&at, permissions, flags, None).map_err(|errno| CommitFault::System {
-        call: "mmap of the new stack",
-        errno,
+    let staged = map_at(&at, permissions, flags, None).map_err(|errno| {
+        CommitFault::Process(ProcessFault::call("mmap of the new stack", errno))
     })?;
     let at = |address: u64| address - plan.stack.range.start + staged.range.start;
     let frame = &stack.frame;
@@ -97,19 +96,21 @@ impl RunnerFile {
             file,
             is_memory: false,
         })
-        .map_err(|error| CommitFault::System {
-            call: "memfd_create",
-            errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
+        .map_err(|error| {
+            CommitFault::Process(ProcessFault::call(
+                "memfd_create",
+                Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
+            ))
         })
     }
 
     /// Where the stack's tables have to be read from the file, it must be one that can hold them.
     pub(crate) fn check_has_data(&self, plan: &Plan) -> Result<(), CommitFault> {
         if plan.covers_stack_pointer() && !self.is_memory {
-            return Err(CommitFault::System {
-                call: "memfd_create",
-                errno: Errno::EACCES,
-            });
+            return Err(CommitFault::Process(ProcessFault::call(
+                "memfd_create",
+                Errno::EACCES,
+            )));
         }
         Ok(())
     }
@@ -132,10 +133,7 @@ impl RunnerFile {
         page: PageSize,
     ) -> Result<Staged, CommitFault> {
         let size = range.end - range.start;
-        let refused = |errno| CommitFault::System {
-            call: "mmap of the runner",
-            errno,
-        };
+        let refused = |errno| CommitFault::Process(ProcessFault::call("mmap of the runner", errno));
         if self.is_memory {
             let written = self
                 .file
@@ -238,11 +236,11 @@ fn probe_page(
         )
     };
     match Errno::result(found as isize) {
-        Err(Errno::ENODEV) => Err(Cause::NotMappable),
-        Err(errno) => Err(Cause::System {
-            call: "mmap of a segment",
+        Err(Errno::ENODEV) => Err(Cause::Open(OpenFault::NotMappable)),
+        Err(errno) => Err(Cause::Process(ProcessFault::call(
+            "mmap of a segment",
             errno,
-        }),
+        ))),
         Ok(_) => {
             // SAFETY: unmaps it again.
             unsafe { libc::munmap(found, size) };

@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use crate::arch;
 use crate::auxv::{AT_EGID, AT_EUID, AT_GID, AT_PAGESZ, AT_UID, Auxv};
-use crate::error::Cause;
+use crate::error::HostFault;
 use crate::maps::{self, Mapping};
 use crate::now::procfs::{number, read};
 use crate::page::PageSize;
@@ -27,16 +27,16 @@ const CAP_SYS_RAWIO: u32 = 17;
 /// # Errors
 ///
 /// /proc is not mounted or does not read as expected; getrandom(2) fails.
-pub fn this_host() -> Result<Host, Cause> {
+pub fn this_host() -> Result<Host, HostFault> {
     let auxv = sys::auxv().or_else(|_| read("/proc/thread-self/auxv"))?;
     let auxv = Auxv::from_bytes(&auxv);
     let page_size = auxv
         .get(AT_PAGESZ)
         .and_then(PageSize::new)
-        .ok_or(Cause::Proc {
+        .ok_or(HostFault::Unexpected {
             path: "/proc/thread-self/auxv",
         })?;
-    let mappings = maps::parse(&read("/proc/thread-self/maps")?).ok_or(Cause::Proc {
+    let mappings = maps::parse(&read("/proc/thread-self/maps")?).ok_or(HostFault::Unexpected {
         path: "/proc/thread-self/maps",
     })?;
     let status = status::current()?;
@@ -86,12 +86,9 @@ pub fn this_host() -> Result<Host, Cause> {
 /// # Errors
 ///
 /// Those of getrandom(2).
-pub fn fresh_randomness() -> Result<Randomness, Cause> {
+pub fn fresh_randomness() -> Result<Randomness, HostFault> {
     let mut bytes = [0; randomness::SIZE];
-    sys::getrandom(&mut bytes).map_err(|errno| Cause::System {
-        call: "getrandom",
-        errno,
-    })?;
+    sys::getrandom(&mut bytes).map_err(|errno| HostFault::call("getrandom", errno))?;
     Ok(Randomness::from_bytes(&bytes))
 }
 
@@ -110,11 +107,9 @@ fn least_address(page_size: PageSize) -> u64 {
     page_size.ceil(address).unwrap_or(address)
 }
 
-fn limit(resource: Resource) -> Result<Limit, Cause> {
-    let (current, maximum) = getrlimit(resource).map_err(|errno| Cause::System {
-        call: "getrlimit",
-        errno,
-    })?;
+fn limit(resource: Resource) -> Result<Limit, HostFault> {
+    let (current, maximum) =
+        getrlimit(resource).map_err(|errno| HostFault::call("getrlimit", errno))?;
     Ok(Limit { current, maximum })
 }
 
@@ -159,13 +154,12 @@ fn mmap_area(
     mappings: &[Mapping],
     personality: u32,
     page_size: PageSize,
-) -> Result<MmapArea, Cause> {
+) -> Result<MmapArea, HostFault> {
     let probe = memmap2::MmapOptions::new()
         .len(page_size.get() as usize)
         .map_anon()
-        .map_err(|error| Cause::System {
-            call: "mmap",
-            errno: Errno::from_raw(error.raw_os_error().unwrap_or(0)),
+        .map_err(|error| {
+            HostFault::call("mmap", Errno::from_raw(error.raw_os_error().unwrap_or(0)))
         })?;
     let probe = probe.as_ptr().addr() as u64;
     let stack = mappings.iter().find(|mapping| mapping.name == b"[stack]");

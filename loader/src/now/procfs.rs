@@ -15,16 +15,16 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
-use crate::error::Cause;
+use crate::error::HostFault;
 pub(crate) use crate::status::decimal;
 
 const USUAL_SIZE: usize = 16 * 1024;
 
 /// A whole file under /proc.
-pub(crate) fn read(path: &'static str) -> Result<Vec<u8>, Cause> {
+pub(crate) fn read(path: &'static str) -> Result<Vec<u8>, HostFault> {
     read_file(path, USUAL_SIZE).map_err(|error| {
         let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
-        Cause::System { call: path, errno }
+        HostFault::call(path, errno)
     })
 }
 

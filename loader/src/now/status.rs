@@ -4,16 +4,14 @@ use std::ffi::CStr;
 
 use nix::errno::Errno;
 
-use crate::error::CommitFault;
+use crate::error::HostFault;
 use crate::now::procfs::lines;
 use crate::status::Status;
 
 /// The calling thread's. Allocates nothing.
-pub(crate) fn current() -> Result<Status, CommitFault> {
-    of(c"/proc/thread-self/status").map_err(|errno| CommitFault::System {
-        call: "/proc/thread-self/status",
-        errno,
-    })
+pub(crate) fn current() -> Result<Status, HostFault> {
+    of(c"/proc/thread-self/status")
+        .map_err(|errno| HostFault::call("/proc/thread-self/status", errno))
 }
 
 /// That of the thread whose file this is. Allocates nothing.

@@ -2,6 +2,7 @@
 //!
 //! Linux: `do_open_execat` and `exec_binprm` in fs/exec.c, `may_open` in fs/namei.c.
 
+pub(crate) mod executable;
 pub(crate) mod memory_file;
 pub mod search;
 pub(crate) mod set_id;
@@ -14,50 +15,21 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
-use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::sys::stat::fstat;
 use nix::unistd::AccessFlags;
 
 use crate::arguments::{ArgumentSpace, Arguments};
-use crate::error::{Cause, Error, Subject, interpreter};
-use crate::host::{Host, Ids};
+use crate::error::{Cause, Error, OpenFault, RefusedCall, ScriptFault, Subject, interpreter};
+use crate::host::Host;
 use crate::image::{Image, PREFIX_SIZE, ReadAt, Role};
-use crate::now::sys::{self, beyond_streams};
-use crate::open::memory_file::memory_file;
-use crate::open::source::{Name, Source};
+use crate::now::sys::{self};
+use crate::open::source::Source;
 use crate::plan::Loadable;
 use crate::script::{REWRITE_LIMIT, ScriptLine};
-use crate::setting::Settled;
 
-/// Which of execve's refusals are passed over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Leniency {
-    pub(crate) noexec: bool,
-    pub(crate) set_id: bool,
-}
-
-/// How files are opened.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Opening<'a> {
-    pub(crate) leniency: Leniency,
-    /// Of the one who opens them.
-    pub(crate) ids: Ids,
-    /// Who that is, and where relative paths lead from.
-    pub(crate) settled: &'a Settled,
-}
-
-impl Opening<'static> {
-    /// As the kernel does it for this process, which has these ids.
-    pub(crate) fn by(ids: Ids) -> Self {
-        Self {
-            leniency: Leniency::default(),
-            ids,
-            settled: &Settled::NONE,
-        }
-    }
-}
+use executable::base_name;
+pub(crate) use executable::{Leniency, Opening};
+use executable::{Name, open_executable};
 
 /// A file that is ready to be mapped.
 #[derive(Debug)]
@@ -119,18 +91,16 @@ impl Opened {
     /// Errors: as when they were opened.
     pub(crate) fn check_again(&self, opening: Opening<'_>) -> Result<(), Error> {
         let check = |file: &OpenFile| -> Result<(), Cause> {
-            let status = fstat(&file.file).map_err(|errno| Cause::System {
-                call: "fstat",
-                errno,
-            })?;
+            let status = fstat(&file.file)
+                .map_err(|errno| OpenFault::Call(RefusedCall::new("fstat", errno)))?;
             let mode = status.st_mode & 0o7777;
             let may = |access| {
                 opening
                     .settled
                     .as_user(|| sys::check_access(file.file.as_fd(), access))
             };
-            may(AccessFlags::X_OK)?.map_err(|_| Cause::NotExecutable { mode })?;
-            may(AccessFlags::R_OK)?.map_err(|_| Cause::Unreadable { mode })?;
+            may(AccessFlags::X_OK)?.map_err(|_| OpenFault::NotExecutable { mode })?;
+            may(AccessFlags::R_OK)?.map_err(|_| OpenFault::Unreadable { mode })?;
             if file.set_id {
                 set_id::check(&status, opening.ids)?;
             }
@@ -164,33 +134,24 @@ impl Opened {
     }
 }
 
-/// Opens a program, follows its `#!` lines to an ELF file, and opens that one's interpreter: `other_interpreter`, where
-/// one is given, in place of the one that it names.
+/// Opens a program, follows its `#!` lines to an ELF file, and opens that one's interpreter.
 pub(crate) fn open_program(
     source: &Source<'_>,
     mut arguments: Arguments,
-    other_interpreter: Option<&CStr>,
     opening: Opening<'_>,
     host: &Host,
 ) -> Result<Opened, Error> {
     let file = source.open(opening)?;
     let space = ArgumentSpace::new(&mut arguments, host.argument_limits())?;
-    follow(
-        source,
-        file,
-        (arguments, space),
-        other_interpreter,
-        opening,
-        host,
-    )
+    follow(source, file, arguments, space, opening, host)
 }
 
 /// The rest of that, for a program that is open already and whose strings are counted.
 pub(crate) fn follow(
     source: &Source<'_>,
     mut file: File,
-    (mut arguments, mut space): (Arguments, ArgumentSpace),
-    other_interpreter: Option<&CStr>,
+    mut arguments: Arguments,
+    mut space: ArgumentSpace,
     opening: Opening<'_>,
     host: &Host,
 ) -> Result<Opened, Error> {
@@ -199,7 +160,7 @@ pub(crate) fn follow(
     let mut rewrites = Vec::new();
     while let Some(line) = script_line(&file).map_err(|cause| Error::new(subject.clone(), cause))? {
         if rewrites.is_empty() && source.closes_on_exec() {
-            return Err(Cause::ScriptInaccessible.into());
+            return Err(ScriptFault::Inaccessible.into());
         }
         space.rewrite(&mut arguments.argv, &line, &script)?;
         subject = interpreter(&line.interpreter);
@@ -210,7 +171,7 @@ pub(crate) fn follow(
         if rewrites.len() > REWRITE_LIMIT {
             return Err(Error::new(
                 subject,
-                Cause::ScriptsTooDeep {
+                ScriptFault::TooDeep {
                     limit: REWRITE_LIMIT,
                 },
             ));
@@ -219,8 +180,10 @@ pub(crate) fn follow(
     let comm = command_name(source, &file);
     let program = load(file, subject.clone(), Role::Program, host, opening.leniency)
         .map_err(|cause| Error::new(subject, cause))?;
-    let path = other_interpreter.or(program.loadable.image.interpreter.as_deref());
-    let interpreter = path
+    let named = program.loadable.image.interpreter.as_deref();
+    let interpreter = opening
+        .interpreter
+        .or(named)
         .map(|path| open_interpreter(path, host, opening))
         .transpose()?;
     let (memory, given) = match source {
@@ -251,17 +214,18 @@ fn open_interpreter(path: &CStr, host: &Host, opening: Opening<'_>) -> Result<Op
 /// Opens what a file names. There, unlike in a call, an empty path is the working directory.
 fn open_named(path: &CStr, opening: Opening<'_>) -> Result<File, Cause> {
     if path.is_empty() {
-        return Err(Cause::NotRegular {
+        return Err(OpenFault::NotRegular {
             file_type: "the working directory",
-        });
+        }
+        .into());
     }
     open_executable(Name::new(opening.settled.directory(), path), opening)
 }
 
 fn script_line(file: &File) -> Result<Option<ScriptLine>, Cause> {
     let mut prefix = [0; PREFIX_SIZE];
-    ReadAt::read_at(file, &mut prefix, 0).map_err(|error| Cause::read(&error))?;
-    ScriptLine::parse(&prefix)
+    ReadAt::read_at(file, &mut prefix, 0).map_err(|error| OpenFault::read(&error))?;
+    Ok(ScriptLine::parse(&prefix)?)
 }
 
 fn load(
@@ -272,10 +236,7 @@ fn load(
     leniency: Leniency,
 ) -> Result<OpenFile, Cause> {
     let image = Image::parse(&file, host.machine, role)?;
-    let status = fstat(&file).map_err(|errno| Cause::System {
-        call: "fstat",
-        errno,
-    })?;
+    let status = fstat(&file).map_err(|errno| OpenFault::Call(RefusedCall::new("fstat", errno)))?;
     let set_id = role == Role::Program && set_id::honoured(&file, &status);
     if set_id && !leniency.set_id {
         set_id::check(&status, host.ids)?;
@@ -298,147 +259,6 @@ fn load(
         inode: status.st_ino,
         set_id: set_id && !leniency.set_id,
     })
-}
-
-/// Opens a file as execve does, as the user who is to run it.
-pub(crate) fn open_executable(name: Name<'_>, opening: Opening<'_>) -> Result<File, Cause> {
-    let executable = opening.settled.as_user(|| look_and_open(name, opening))??;
-    if executable.noexec {
-        copy_to_memory(executable.file, name.path)
-    } else {
-        Ok(executable.file)
-    }
-}
-
-struct Executable {
-    file: File,
-    /// On a file system from which it cannot be mapped.
-    noexec: bool,
-}
-
-/// What it is and whether it may be executed is looked at before it is opened for reading, so that a FIFO does not block and a
-/// device does nothing.
-fn look_and_open(name: Name<'_>, opening: Opening<'_>) -> Result<Executable, Cause> {
-    let place = name.open(OFlag::O_PATH);
-    let place = place.map_err(|errno| Cause::Path { errno })?;
-    let status = fstat(&place).map_err(|errno| Cause::System {
-        call: "fstat",
-        errno,
-    })?;
-    let mode = status.st_mode & 0o7777;
-    check_type(&status)?;
-    let noexec = fstatvfs(&place).is_ok_and(|status| status.flags().contains(FsFlags::ST_NOEXEC));
-    if noexec && !opening.leniency.noexec {
-        return Err(Cause::NoExecMount);
-    }
-    if !may_execute(&place, &status, noexec, opening.ids) {
-        return Err(Cause::NotExecutable { mode });
-    }
-    let checked = !noexec && check_with_kernel(&place)?;
-    let file = open_for_reading(&place, name, &status, mode)?;
-    if !checked && sys::open_for_writing(file.as_fd()) {
-        return Err(Cause::Busy);
-    }
-    Ok(Executable { file, noexec })
-}
-
-/// Refuses what is no regular file.
-///
-/// # Errors
-///
-/// `EACCES`; `ELOOP` for a symbolic link.
-pub fn check_type(status: &FileStat) -> Result<(), Cause> {
-    let file_type = match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
-        SFlag::S_IFREG => return Ok(()),
-        SFlag::S_IFDIR => "a directory",
-        SFlag::S_IFIFO => "a FIFO",
-        SFlag::S_IFSOCK => "a socket",
-        SFlag::S_IFCHR => "a character device",
-        SFlag::S_IFBLK => "a block device",
-        // Only where the last link is not followed.
-        SFlag::S_IFLNK => {
-            return Err(Cause::Path {
-                errno: Errno::ELOOP,
-            });
-        }
-        _ => "a special file",
-    };
-    Err(Cause::NotRegular { file_type })
-}
-
-/// On a noexec mount the kernel's own answer is always no, so there the permission bits are looked at.
-fn may_execute(place: &OwnedFd, status: &FileStat, noexec: bool, ids: Ids) -> bool {
-    if noexec {
-        let class = match ids {
-            Ids { euid: 0, .. } => 0o111,
-            Ids { euid, .. } if euid == status.st_uid => 0o100,
-            Ids { egid, .. } if egid == status.st_gid => 0o010,
-            _ => 0o001,
-        };
-        return status.st_mode & class != 0;
-    }
-    sys::check_access(place.as_fd(), AccessFlags::X_OK).is_ok()
-}
-
-/// By the path once more, or where that now leads elsewhere through the place itself.
-///
-/// # Errors
-///
-/// `EACCES` without the right to read it; those of openat(2).
-pub fn open_for_reading(
-    place: &OwnedFd,
-    name: Name<'_>,
-    status: &FileStat,
-    mode: u32,
-) -> Result<File, Cause> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY;
-    let same = |file: &OwnedFd| {
-        fstat(file)
-            .is_ok_and(|other| (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino))
-    };
-    let by_place = |waiting: OFlag| {
-        open(
-            sys::descriptor_link(place.as_raw_fd()).as_c_str(),
-            flags | waiting | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )
-    };
-    let file = match name.open(flags | OFlag::O_NONBLOCK) {
-        Ok(file) if same(&file) => Ok(file),
-        // It is leased: now it is known to be a file, for which one may wait.
-        Err(Errno::EAGAIN) => by_place(OFlag::empty()),
-        _ => by_place(OFlag::O_NONBLOCK),
-    };
-    let beyond = |file| beyond_streams(file).map_err(|error| Cause::call("dup", &error));
-    match file {
-        Ok(file) => beyond(file).map(File::from),
-        Err(Errno::EACCES) => Err(Cause::Unreadable { mode }),
-        Err(errno) => Err(Cause::Path { errno }),
-    }
-}
-
-/// What only the kernel knows: whether the file is open for writing, what a security module says. `false` where it was
-/// not asked: it is too old, or a system-call filter is in force, which might kill.
-fn check_with_kernel(place: &OwnedFd) -> Result<bool, Cause> {
-    if sys::prctl_get(libc::PR_GET_SECCOMP) != Ok(0) {
-        return Ok(false);
-    }
-    match sys::execute_check(place.as_fd()) {
-        Ok(()) => Ok(true),
-        Err(Errno::ETXTBSY) => Err(Cause::Busy),
-        Err(Errno::EINVAL | Errno::ENOSYS) => Ok(false),
-        Err(errno) => Err(Cause::Refused { errno }),
-    }
-}
-
-/// Files on noexec mounts cannot be mapped executable; a memory file with the same bytes can.
-fn copy_to_memory(mut file: File, path: &CStr) -> Result<File, Cause> {
-    memory_file(base_name(path), &mut file).map_err(|error| Cause::read(&error))
-}
-
-fn base_name(path: &CStr) -> &[u8] {
-    let bytes = path.to_bytes();
-    bytes.rsplit(|&byte| byte == b'/').next().unwrap_or(bytes)
 }
 
 /// The last component of the path that was asked for; of a descriptor, the name of the file that is run in the end

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use nix::sys::stat::FileStat;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
-use crate::error::{Cause, Privilege};
+use crate::error::{OpenFault, Privilege};
 use crate::host::Ids;
 use crate::now::sys;
 
@@ -21,7 +21,7 @@ pub(crate) fn honoured(file: &File, status: &FileStat) -> bool {
 }
 
 /// Refuses bits that would change an id; those that change nothing are no obstacle.
-pub(crate) fn check(status: &FileStat, ids: Ids) -> Result<(), Cause> {
+pub(crate) fn check(status: &FileStat, ids: Ids) -> Result<(), OpenFault> {
     let mode = status.st_mode;
     let what = if mode & libc::S_ISUID != 0 && status.st_uid != ids.euid {
         Privilege::User(status.st_uid)
@@ -30,13 +30,13 @@ pub(crate) fn check(status: &FileStat, ids: Ids) -> Result<(), Cause> {
     } else {
         return Ok(());
     };
-    Err(Cause::SetId { what })
+    Err(OpenFault::SetId { what })
 }
 
 /// Refuses a file with capabilities, which mean nothing to user 0.
-pub(crate) fn check_capabilities(file: &File, ids: Ids) -> Result<(), Cause> {
+pub(crate) fn check_capabilities(file: &File, ids: Ids) -> Result<(), OpenFault> {
     if ids.euid != 0 && ids.uid != 0 && has_capabilities(file.as_fd()) && !ignored_by_kernel(file) {
-        return Err(Cause::SetId {
+        return Err(OpenFault::SetId {
             what: Privilege::Capabilities,
         });
     }

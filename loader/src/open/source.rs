@@ -2,17 +2,16 @@
 //!
 //! Linux: `alloc_bprm` in fs/exec.c.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 
-use crate::error::Cause;
+use crate::error::{Cause, OpenFault};
 use crate::now::sys;
-use crate::open::{Opening, open_executable};
+use crate::open::executable::{Name, Opening, open_executable};
 
 /// Where a program comes from.
 #[derive(Debug)]
@@ -60,15 +59,14 @@ impl Source<'_> {
                 path,
                 follow,
             } => {
-                let name = Name {
-                    follow: *follow,
-                    ..Name::new(*directory, path)
-                };
+                let name = Name::new(*directory, path).following(*follow);
                 open_executable(name, opening)
             }
             Self::Descriptor(number) => open_descriptor(*number, opening),
             Self::Owned(descriptor) => open_descriptor(descriptor.as_raw_fd(), opening),
-            Self::Memory(file) => file.try_clone().map_err(|error| Cause::read(&error)),
+            Self::Memory(file) => file
+                .try_clone()
+                .map_err(|error| OpenFault::read(&error).into()),
         }
     }
 
@@ -97,9 +95,10 @@ impl Source<'_> {
 
 fn open_descriptor(number: RawFd, opening: Opening<'_>) -> Result<File, Cause> {
     if sys::close_on_exec(number).is_none() {
-        return Err(Cause::Path {
+        return Err(OpenFault::Path {
             errno: Errno::EBADF,
-        });
+        }
+        .into());
     }
     let path = sys::descriptor_link(number);
     open_executable(Name::new(libc::AT_FDCWD, &path), opening)
@@ -107,37 +106,4 @@ fn open_descriptor(number: RawFd, opening: Opening<'_>) -> Result<File, Cause> {
 
 fn descriptor_name(number: RawFd) -> CString {
     CString::new(format!("/dev/fd/{number}")).unwrap_or_default()
-}
-
-/// A file's name as the kernel's lookup takes it.
-#[derive(Clone, Copy)]
-pub struct Name<'a> {
-    directory: RawFd,
-    pub(crate) path: &'a CStr,
-    follow: bool,
-}
-
-impl<'a> Name<'a> {
-    /// `directory`: where a relative path leads from.
-    pub fn new(directory: RawFd, path: &'a CStr) -> Self {
-        Self {
-            directory,
-            path,
-            follow: true,
-        }
-    }
-
-    /// Opens it, close-on-exec.
-    ///
-    /// # Errors
-    ///
-    /// Those of openat(2).
-    pub fn open(self, flags: OFlag) -> Result<OwnedFd, Errno> {
-        let follow = if self.follow {
-            OFlag::empty()
-        } else {
-            OFlag::O_NOFOLLOW
-        };
-        sys::open_at(self.directory, self.path, flags | follow | OFlag::O_CLOEXEC)
-    }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 use nix::errno::Errno;
 
 use crate::arch::{go_on_at, system_call};
-use crate::error::CommitFault;
+use crate::error::ProcessFault;
 use crate::now::sys::{self, SignalAction};
 
 use super::LastWork;
@@ -94,7 +94,7 @@ pub(super) struct Gate {
     reason = "what is asked here is known while a gate is closed"
 )]
 impl Gate {
-    pub(super) fn close(turn: Turn) -> Result<Self, CommitFault> {
+    pub(super) fn close(turn: Turn) -> Result<Self, ProcessFault> {
         let action = SignalAction {
             handler: own_handler(),
             flags: (libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK) as u64,
@@ -228,11 +228,8 @@ fn own_handler() -> usize {
     handler as usize
 }
 
-fn refused(errno: Errno) -> CommitFault {
-    CommitFault::System {
-        call: "rt_sigaction",
-        errno,
-    }
+fn refused(errno: Errno) -> ProcessFault {
+    ProcessFault::call("rt_sigaction", errno)
 }
 
 /// What comes with a signal of ours.

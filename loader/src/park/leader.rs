@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::stat::stat;
 
 use crate::commit::rseq;
-use crate::error::CommitFault;
+use crate::error::ProcessFault;
 use crate::now::procfs::{TaskPath, lines};
 use crate::now::sys;
 use crate::process::{Inheritance, Rseq};
@@ -45,8 +45,8 @@ pub(crate) fn inheritance() -> Inheritance {
 /// Whether the calling thread may hand on to the first one what it is and may do.
 ///
 /// Errors: the first thread has ended, or differs in what cannot be handed on.
-pub(crate) fn check_leader(report: Option<Report>, buffer: &mut [u8]) -> Result<(), CommitFault> {
-    let differs = |what| Err(CommitFault::Leader { what });
+pub(crate) fn check_leader(report: Option<Report>, buffer: &mut [u8]) -> Result<(), ProcessFault> {
+    let differs = |what| Err(ProcessFault::Leader { what });
     let process = std::process::id() as i32;
     let (own, first) = (
         lines_of(sys::thread_id(), buffer),

@@ -19,7 +19,7 @@ mod turn;
 
 use std::time::{Duration, Instant};
 
-use crate::error::CommitFault;
+use crate::error::{CommitFault, HostFault, ProcessFault};
 use crate::now::procfs::{TaskPath, numbers};
 use crate::now::status;
 use crate::now::sys;
@@ -95,7 +95,7 @@ impl Parked {
             }
         })?;
         if full || gate.is_full() {
-            return Err(CommitFault::Changing);
+            return Err(ProcessFault::Changing.into());
         }
         Ok((waiting, unreachable))
     }
@@ -117,11 +117,11 @@ impl Parked {
     fn who_is_missing(&self) -> CommitFault {
         let first = sys::own_process_id();
         if first == sys::thread_id() || self.gate.has(first) {
-            return CommitFault::ThreadDoesNotStop;
+            return CommitFault::Process(ProcessFault::ThreadDoesNotStop);
         }
-        CommitFault::Leader {
+        CommitFault::Process(ProcessFault::Leader {
             what: "all signals blocked, or sleeps where none reaches it",
-        }
+        })
     }
 
     /// What the first thread found out about itself, if it waits at the gate and is not the caller.
@@ -159,10 +159,8 @@ fn reaches(thread: i32) -> bool {
 }
 
 fn list(buffer: &mut [u8], each: impl FnMut(i32)) -> Result<(), CommitFault> {
-    numbers(c"/proc/self/task", buffer, each).map_err(|errno| CommitFault::System {
-        call: "/proc/self/task",
-        errno,
-    })
+    numbers(c"/proc/self/task", buffer, each)
+        .map_err(|errno| CommitFault::Host(HostFault::call("/proc/self/task", errno)))
 }
 
 fn count(buffer: &mut [u8]) -> usize {

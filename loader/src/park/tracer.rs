@@ -18,7 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::arch;
-use crate::error::CommitFault;
+use crate::error::ProcessFault;
 use crate::now::procfs::number;
 use crate::now::sys;
 use crate::open::memory_file::empty_memory_file;
@@ -79,7 +79,7 @@ pub(super) struct Tracer {
 
 impl Tracer {
     /// Shares a page; there is no helper yet.
-    pub(super) fn new() -> Result<Self, CommitFault> {
+    pub(super) fn new() -> Result<Self, ProcessFault> {
         let file = empty_memory_file(c"supplant").map_err(refused)?;
         let sized = file.set_len(size_of::<Shared>() as u64);
         // SAFETY: a file of our own that nobody else has, and nobody cuts short.
@@ -115,7 +115,7 @@ impl Tracer {
     /// Stops them.
     ///
     /// Errors: this process may not be traced, or is by somebody else; one does not stop in time.
-    pub(super) fn hold(&mut self) -> Result<(), CommitFault> {
+    pub(super) fn hold(&mut self) -> Result<(), ProcessFault> {
         const YAMA_RESTRICTED: u32 = 1;
         let shared = self.shared();
         fork_helper(shared).map_err(refused)?;
@@ -170,11 +170,8 @@ impl Drop for Tracer {
     }
 }
 
-fn refused(errno: Errno) -> CommitFault {
-    CommitFault::System {
-        call: "ptrace of a thread that blocks all signals",
-        errno,
-    }
+fn refused(errno: Errno) -> ProcessFault {
+    ProcessFault::call("ptrace of a thread that blocks all signals", errno)
 }
 
 /// Forks twice, and waits for the first child; the second one is then nobody's here.

@@ -23,7 +23,7 @@ use nix::sys::signal::killpg;
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, Pid, fchdir, getpid, getsid, setpgid};
 
-use crate::error::{Cause, CommitFault};
+use crate::error::{Cause, CommitFault, OpenFault, RefusedCall};
 use crate::host::Host;
 use crate::identity::{IdentityChange, SAME};
 use crate::now::sys;
@@ -87,9 +87,11 @@ impl Setting {
         let Some(path) = &self.directory else {
             return Ok(None);
         };
-        let refused = |errno: Errno| Cause::Directory {
-            path: path.clone(),
-            errno,
+        let refused = |errno: Errno| {
+            Cause::Open(OpenFault::Directory {
+                path: path.clone(),
+                errno,
+            })
         };
         let name = CString::new(path.as_os_str().as_bytes());
         let name = name.map_err(|_| refused(Errno::EINVAL))?;
@@ -98,7 +100,7 @@ impl Setting {
             sys::check_access(place.as_fd(), AccessFlags::X_OK).map(|()| place)
         })?;
         let place = beyond_streams(place.map_err(refused)?);
-        let place = place.map_err(|error| Cause::call("dup", &error))?;
+        let place = place.map_err(|error| Cause::Setting(RefusedCall::of("dup", &error)))?;
         Ok(Some(Arc::new(place)))
     }
 
@@ -323,5 +325,5 @@ impl Settled {
 }
 
 fn refused(call: &'static str) -> impl FnOnce(Errno) -> CommitFault {
-    move |errno| CommitFault::System { call, errno }
+    move |errno| CommitFault::Setting(RefusedCall::new(call, errno))
 }

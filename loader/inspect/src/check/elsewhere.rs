@@ -1,7 +1,7 @@
 //! A program for another processor: what a kernel on such a machine would say of it.
 
 use crate::arguments::Arguments;
-use crate::error::{Cause, Subject};
+use crate::error::{Cause, LoadFault, Subject};
 use crate::host::Host;
 use crate::image::{Image, ReadAt, Role};
 use crate::machine::Machine;
@@ -13,7 +13,7 @@ pub(super) fn cause(file: &(impl ReadAt + ?Sized), size: u64, machine: u16) -> O
     let machine = Machine::from_number(machine)?;
     let image = match Image::parse(file, machine, Role::Program) {
         Ok(image) => image,
-        Err(cause) => return Some(cause),
+        Err(fault) => return Some(fault.into()),
     };
     let has_interpreter = image.interpreter.is_some();
     let program = Loadable {
@@ -31,7 +31,7 @@ pub(super) fn cause(file: &(impl ReadAt + ?Sized), size: u64, machine: u16) -> O
     let plan = Plan::new(&host, &program, None, &arguments, 0, &Choices::default());
     match plan.err()?.cause() {
         // Then the first instruction is the interpreter's.
-        Cause::Entry { .. } if has_interpreter => None,
+        Cause::Load(LoadFault::Entry { .. }) if has_interpreter => None,
         cause => Some(cause.clone()),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use goblin::elf::program_header::PT_INTERP;
 
-use crate::error::{Cause, Error, Subject};
+use crate::error::{Cause, Error, HeaderFault, OpenFault, Subject};
 use crate::image::{PREFIX_SIZE, ReadAt};
 use crate::machine;
 use crate::search;
@@ -24,14 +24,18 @@ const EM_386: u16 = 3;
 pub(super) fn refusal(error: &Error, path: &Path, chain: &Chain) -> Finding {
     let (cause, subject) = (error.cause(), error.subject());
     let mut check = Check::of(cause, subject);
-    if matches!(cause, Cause::Machine { found: EM_386, .. }) && has_32_bit_loader() {
+    if matches!(
+        cause,
+        Cause::Header(HeaderFault::Machine { found: EM_386, .. })
+    ) && has_32_bit_loader()
+    {
         check = &NEEDS_32_BIT;
     }
     let mut finding = Finding::new(check, error.to_string());
     if let Some(hint) = hint(cause, subject, path, chain) {
         finding.hint = hint;
     }
-    if let (Cause::NoMagic { .. }, Subject::Program, Some((what, _))) =
+    if let (Cause::Header(HeaderFault::NoMagic { .. }), Subject::Program, Some((what, _))) =
         (cause, subject, known(chain))
     {
         finding.message = format!("{error} ({what})");
@@ -82,19 +86,25 @@ fn has_32_bit_loader() -> bool {
 fn hint(cause: &Cause, subject: &Subject, path: &Path, chain: &Chain) -> Option<Cow<'static, str>> {
     let fixed = Cow::Borrowed;
     match (cause, subject) {
-        (Cause::Path { .. }, Subject::Interpreter(interpreter)) => {
+        (Cause::Open(OpenFault::Path { .. }), Subject::Interpreter(interpreter)) => {
             Some(missing(&interpreter.to_string_lossy(), subject, chain))
         }
-        (Cause::Path { .. }, _) if Check::of(cause, subject) == &NOT_FOUND => {
+        (Cause::Open(OpenFault::Path { .. }), _) if Check::of(cause, subject) == &NOT_FOUND => {
             found_in_path(path).map(Cow::Owned)
         }
-        (Cause::NoMagic { .. }, Subject::Program) => Some(fixed(known(chain)?.1)),
-        (Cause::Type { found: 1 }, _) => Some(fixed("an object file: link it")),
-        (Cause::Type { found: 4 }, _) => Some(fixed("a core dump: open it with gdb")),
+        (Cause::Header(HeaderFault::NoMagic { .. }), Subject::Program) => {
+            Some(fixed(known(chain)?.1))
+        }
+        (Cause::Header(HeaderFault::Type { found: 1 }), _) => {
+            Some(fixed("an object file: link it"))
+        }
+        (Cause::Header(HeaderFault::Type { found: 4 }), _) => {
+            Some(fixed("a core dump: open it with gdb"))
+        }
         (
-            Cause::NotRegular {
+            Cause::Open(OpenFault::NotRegular {
                 file_type: "the working directory",
-            },
+            }),
             _,
         ) => Some(fixed("the interpreter's path is empty")),
         _ => None,

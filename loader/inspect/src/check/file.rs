@@ -12,7 +12,7 @@ use nix::sys::stat::{FileStat, fstat};
 use serde::{Serialize, Serializer};
 
 use crate::Command;
-use crate::error::{Cause, Error, Subject};
+use crate::error::{Cause, Error, HeaderFault, Subject};
 use crate::image::{PREFIX_SIZE, ReadAt as _};
 use crate::open::{check_type, open_for_reading};
 use crate::page::PageSize;
@@ -154,7 +154,9 @@ impl Report {
 
     /// A program for another processor: what that one's kernel would say further on.
     fn judge_elsewhere(&mut self, cause: &Cause, chain: &Chain) {
-        if let (Cause::Machine { found, .. }, Some(last)) = (cause, chain.files.last()) {
+        if let (Cause::Header(HeaderFault::Machine { found, .. }), Some(last)) =
+            (cause, chain.files.last())
+        {
             let cause = elsewhere::cause(&last.file, last.size(), *found);
             self.findings
                 .extend(cause.map(|cause| explain::cause(&cause, &last.file)));

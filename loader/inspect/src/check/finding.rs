@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
-use crate::error::Field;
-use crate::image::ReadAt;
+use crate::image::{Field, ReadAt};
 
 use super::Check;
 

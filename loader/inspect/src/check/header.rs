@@ -5,7 +5,7 @@ use goblin::elf::header::{
 };
 use goblin::elf::program_header::{PF_X, PT_LOAD};
 
-use crate::error::Field;
+use crate::image::Field;
 use crate::machine;
 
 use super::finding::Findings;

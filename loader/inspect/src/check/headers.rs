@@ -8,8 +8,7 @@ use goblin::elf64::header::{Header, SIZEOF_EHDR};
 use goblin::elf64::program_header::{ProgramHeader, SIZEOF_PHDR};
 use goblin::elf64::section_header::{SIZEOF_SHDR, SectionHeader};
 
-use crate::error::Field;
-use crate::image::{ReadAt, header_in};
+use crate::image::{Field, ReadAt, header_in};
 
 /// The kernel takes no more.
 const PROGRAM_HEADERS: usize = 1170;

@@ -7,8 +7,7 @@ use goblin::elf::program_header::{
 };
 use goblin::elf64::program_header::ProgramHeader;
 
-use crate::error::Field;
-use crate::image::PREFIX_SIZE;
+use crate::image::{Field, PREFIX_SIZE};
 
 use super::Setting;
 use super::finding::Findings;

@@ -2,7 +2,9 @@
 
 use nix::errno::Errno;
 
-use crate::error::{Cause, SegmentFault, Subject};
+use crate::error::{
+    ArgumentsFault, Cause, HeaderFault, LoadFault, OpenFault, ScriptFault, SegmentFault, Subject,
+};
 
 use super::Check;
 use super::name::checks;
@@ -108,66 +110,99 @@ impl Check {
     /// The name of what refused.
     pub(super) fn of(cause: &Cause, subject: &Subject) -> &'static Self {
         match cause {
-            Cause::Path {
-                errno: Errno::ENOENT,
-            } if *subject != Subject::Program => &INTERPRETER_NOT_FOUND,
-            Cause::Path {
-                errno: Errno::ENOENT,
-            } => &NOT_FOUND,
-            // execve needs no descriptor.
-            Cause::Path {
-                errno: Errno::EMFILE | Errno::ENFILE,
-            } => &NOT_CHECKED,
-            Cause::Path { .. } => &PATH_REFUSED,
-            Cause::NotRegular { .. } => &NOT_A_REGULAR_FILE,
-            Cause::NoExecMount => &NOEXEC_MOUNT,
-            Cause::NotExecutable { .. } => &NO_EXECUTE_PERMISSION,
-            Cause::Unreadable { .. } => &NO_READ_PERMISSION,
-            Cause::Busy => &OPEN_FOR_WRITING,
-            Cause::Refused { .. } => &KERNEL_REFUSES,
-            Cause::Read { .. } => &UNREADABLE,
-            Cause::NotMappable => &FILE_SYSTEM_CANNOT_MAP,
-            Cause::StringTooLong { .. }
-            | Cause::ArgumentsTooLarge { .. }
-            | Cause::ArgumentsExceedStack { .. } => &ARGUMENTS,
-            Cause::ScriptWithoutInterpreter => &SCRIPT_WITHOUT_INTERPRETER,
-            Cause::ScriptLineTooLong { .. } => &SCRIPT_LINE_TOO_LONG,
-            Cause::ScriptsTooDeep { .. } => &SCRIPTS_TOO_DEEP,
-            _ => Self::of_elf(cause),
+            Cause::Open(fault) => Self::of_opening(fault, subject),
+            Cause::Arguments(fault) => Self::of_arguments(fault),
+            Cause::Script(fault) => Self::of_script(fault),
+            Cause::Header(fault) => Self::of_header(fault),
+            Cause::Load(fault) => Self::of_load(*fault),
+            // What stands in the way of this process alone, or is a failure of what looks.
+            _ => &NOT_CHECKED,
         }
     }
 
-    fn of_elf(cause: &Cause) -> &'static Self {
-        match cause {
-            Cause::HeaderTruncated { .. } => &HEADER_TRUNCATED,
-            Cause::NoMagic { .. } => &NOT_A_PROGRAM,
-            Cause::Type { .. } | Cause::InterpreterType => &WRONG_TYPE,
-            Cause::Machine { .. } => &OTHER_MACHINE,
-            Cause::ProgramHeaderSize { .. } => &PROGRAM_HEADER_SIZE,
-            Cause::ProgramHeaderCount { .. } => &PROGRAM_HEADER_COUNT,
-            Cause::ProgramHeadersTruncated { .. } => &PROGRAM_HEADERS_TRUNCATED,
-            Cause::InterpreterPathSize { .. }
-            | Cause::InterpreterPathOffset { .. }
-            | Cause::InterpreterPathTruncated { .. }
-            | Cause::InterpreterPathUnterminated { .. } => &INTERPRETER_PATH,
-            Cause::Segment { fault, .. } => match fault {
-                SegmentFault::FileLargerThanMemory { .. } => &SEGMENT_SIZES,
-                SegmentFault::OutsideUserMemory { .. } => &SEGMENT_ADDRESS,
-                SegmentFault::Misaligned { .. } => &SEGMENT_MISALIGNED,
-                SegmentFault::Offset { .. } => &SEGMENT_OFFSET,
-                SegmentFault::TailBeyondFile { .. } => &BSS_BEYOND_FILE,
-            },
-            Cause::SegmentDeniedByMdwe { .. } => &DENIED_BY_MDWE,
-            Cause::NothingToLoad => &NOTHING_TO_LOAD,
-            Cause::Entry { .. } => &ENTRY_OUTSIDE,
-            Cause::NoRoom { .. } => &NO_ROOM,
-            Cause::Occupied { .. } => &OCCUPIED,
-            Cause::BelowMinimum { .. } => &BELOW_MINIMUM,
-            Cause::MemoryLimit { .. } => &MEMORY_LIMIT,
-            Cause::StackLimit { .. } => &STACK_LIMIT,
-            Cause::StackCovered { .. } => &STACK_COVERED,
-            // What stands in the way of this process alone, or is a failure of what looks.
+    fn of_opening(fault: &OpenFault, subject: &Subject) -> &'static Self {
+        match fault {
+            OpenFault::Path {
+                errno: Errno::ENOENT,
+            } if *subject != Subject::Program => &INTERPRETER_NOT_FOUND,
+            OpenFault::Path {
+                errno: Errno::ENOENT,
+            } => &NOT_FOUND,
+            // execve needs no descriptor.
+            OpenFault::Path {
+                errno: Errno::EMFILE | Errno::ENFILE,
+            } => &NOT_CHECKED,
+            OpenFault::Path { .. } => &PATH_REFUSED,
+            OpenFault::NotRegular { .. } => &NOT_A_REGULAR_FILE,
+            OpenFault::NoExecMount => &NOEXEC_MOUNT,
+            OpenFault::NotExecutable { .. } => &NO_EXECUTE_PERMISSION,
+            OpenFault::Unreadable { .. } => &NO_READ_PERMISSION,
+            OpenFault::Busy => &OPEN_FOR_WRITING,
+            OpenFault::Refused { .. } => &KERNEL_REFUSES,
+            OpenFault::Read { .. } => &UNREADABLE,
+            OpenFault::NotMappable => &FILE_SYSTEM_CANNOT_MAP,
             _ => &NOT_CHECKED,
+        }
+    }
+
+    fn of_arguments(fault: &ArgumentsFault) -> &'static Self {
+        match fault {
+            ArgumentsFault::StringTooLong { .. }
+            | ArgumentsFault::TooLarge { .. }
+            | ArgumentsFault::ExceedStack { .. } => &ARGUMENTS,
+            ArgumentsFault::BadAddress { .. } | ArgumentsFault::NulByte { .. } => &NOT_CHECKED,
+        }
+    }
+
+    fn of_script(fault: &ScriptFault) -> &'static Self {
+        match fault {
+            ScriptFault::NoInterpreter => &SCRIPT_WITHOUT_INTERPRETER,
+            ScriptFault::LineTooLong { .. } => &SCRIPT_LINE_TOO_LONG,
+            ScriptFault::TooDeep { .. } => &SCRIPTS_TOO_DEEP,
+            ScriptFault::Inaccessible => &NOT_CHECKED,
+        }
+    }
+
+    fn of_header(fault: &HeaderFault) -> &'static Self {
+        match fault {
+            HeaderFault::Read { .. } => &UNREADABLE,
+            HeaderFault::Truncated { .. } => &HEADER_TRUNCATED,
+            HeaderFault::NoMagic { .. } => &NOT_A_PROGRAM,
+            HeaderFault::Type { .. } => &WRONG_TYPE,
+            HeaderFault::Machine { .. } => &OTHER_MACHINE,
+            HeaderFault::ProgramHeaderSize { .. } => &PROGRAM_HEADER_SIZE,
+            HeaderFault::ProgramHeaderCount { .. } => &PROGRAM_HEADER_COUNT,
+            HeaderFault::ProgramHeadersTruncated { .. } => &PROGRAM_HEADERS_TRUNCATED,
+            HeaderFault::InterpreterPathSize { .. }
+            | HeaderFault::InterpreterPathOffset { .. }
+            | HeaderFault::InterpreterPathTruncated { .. }
+            | HeaderFault::InterpreterPathUnterminated { .. } => &INTERPRETER_PATH,
+        }
+    }
+
+    fn of_load(fault: LoadFault) -> &'static Self {
+        match fault {
+            LoadFault::InterpreterType => &WRONG_TYPE,
+            LoadFault::Segment { fault, .. } => Self::of_segment(fault),
+            LoadFault::DeniedByMdwe { .. } => &DENIED_BY_MDWE,
+            LoadFault::NothingToLoad => &NOTHING_TO_LOAD,
+            LoadFault::Entry { .. } => &ENTRY_OUTSIDE,
+            LoadFault::NoRoom { .. } => &NO_ROOM,
+            LoadFault::Occupied { .. } => &OCCUPIED,
+            LoadFault::BelowMinimum { .. } => &BELOW_MINIMUM,
+            LoadFault::MemoryLimit { .. } => &MEMORY_LIMIT,
+            LoadFault::StackLimit { .. } => &STACK_LIMIT,
+            LoadFault::StackCovered { .. } => &STACK_COVERED,
+        }
+    }
+
+    fn of_segment(fault: SegmentFault) -> &'static Self {
+        match fault {
+            SegmentFault::FileLargerThanMemory { .. } => &SEGMENT_SIZES,
+            SegmentFault::OutsideUserMemory { .. } => &SEGMENT_ADDRESS,
+            SegmentFault::Misaligned { .. } => &SEGMENT_MISALIGNED,
+            SegmentFault::Offset { .. } => &SEGMENT_OFFSET,
+            SegmentFault::TailBeyondFile { .. } => &BSS_BEYOND_FILE,
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use std::ffi::CStr;
 
-use crate::error::Field;
-use crate::image::PREFIX_SIZE;
+use crate::image::{Field, PREFIX_SIZE};
 use crate::script::ScriptLine;
 
 use super::finding::Findings;

@@ -5,7 +5,7 @@ use goblin::elf::section_header::{SHF_ALLOC, SHF_TLS, SHT_NOBITS, SHT_NULL};
 use goblin::elf64::program_header::ProgramHeader;
 use goblin::elf64::section_header::{SIZEOF_SHDR, SectionHeader};
 
-use crate::error::Field;
+use crate::image::Field;
 
 use super::finding::Findings;
 use super::headers::Headers;

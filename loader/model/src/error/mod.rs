@@ -1,13 +1,10 @@
 //! Why a program is not started: which file, which check, the numbers that prove it, and what execve(2) would have said.
 
 mod cause;
-mod choice;
-mod errno;
-mod fault;
-mod field;
-mod role;
-mod segment;
-mod words;
+mod commit;
+mod open;
+mod process;
+mod refused_call;
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::fmt;
@@ -17,13 +14,16 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
-pub use cause::{Cause, Privilege};
-pub use choice::{AddressFault, ChoiceFault};
-pub use fault::CommitFault;
-pub use field::Field;
-pub(crate) use field::{P_FILESZ, P_OFFSET};
-pub use role::Role;
-pub use segment::SegmentFault;
+pub use cause::Cause;
+pub use commit::CommitFault;
+pub use open::{OpenFault, Privilege};
+pub use process::{HostFault, ProcessFault};
+pub use refused_call::RefusedCall;
+
+pub use crate::arguments::ArgumentsFault;
+pub use crate::image::HeaderFault;
+pub use crate::plan::{AddressFault, ChoiceFault, LoadFault, SegmentFault};
+pub use crate::script::ScriptFault;
 
 /// A program was not started, and the calling process is as it was.
 #[derive(Debug)]
@@ -131,8 +131,9 @@ impl std::error::Error for Error {
     }
 }
 
-impl From<Cause> for Error {
-    fn from(cause: Cause) -> Self {
+/// About the program.
+impl<T: Into<Cause>> From<T> for Error {
+    fn from(cause: T) -> Self {
         Self::new(Subject::Program, cause)
     }
 }

@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use crate::error::Cause;
 use crate::host::Host;
+use crate::plan::LoadFault;
 use crate::process::Process;
 use crate::space::AddressSpace;
 use crate::status::Status;
@@ -22,7 +22,7 @@ pub fn table_elsewhere(
     planned: Planned<'_>,
     has_interpreter: bool,
     comm: &[u8],
-) -> Result<(Table, Row), Cause> {
+) -> Result<(Table, Row), LoadFault> {
     let Planned { host, plan, .. } = planned;
     // The first descriptors after the standard ones, in the order in which they are opened.
     const PROGRAM: i32 = 3;
@@ -51,7 +51,7 @@ pub fn table_elsewhere(
 }
 
 /// A range that is free in the process as in the new program, below the stacks of both.
-fn hole(planned: Planned<'_>, size: u64) -> Result<Range<u64>, Cause> {
+fn hole(planned: Planned<'_>, size: u64) -> Result<Range<u64>, LoadFault> {
     let Planned { host, plan, .. } = planned;
     let mut taken = AddressSpace::default();
     let old = host.mappings.iter().map(|mapping| mapping.range.clone());
@@ -59,7 +59,7 @@ fn hole(planned: Planned<'_>, size: u64) -> Result<Range<u64>, Cause> {
         .for_each(|range| taken.place(range, ()));
     let end = host.page_size.floor(host.machine.stack_top() / 16 * 15);
     let start = taken.highest_hole(size, host.lowest_hint..end);
-    let start = start.ok_or(Cause::NoRoom { size })?;
+    let start = start.ok_or(LoadFault::NoRoom { size })?;
     Ok(start..start + size)
 }
 

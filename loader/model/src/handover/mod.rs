@@ -23,11 +23,11 @@ mod x86_64;
 use std::ops::Range;
 use std::os::fd::RawFd;
 
-use crate::error::CommitFault;
 use crate::host::Host;
 use crate::identity::IdentityChange;
 use crate::machine::Machine;
 use crate::page::PageSize;
+use crate::plan::LoadFault;
 use crate::plan::{Plan, VdsoPlan};
 use crate::process::Process;
 use crate::stack::InitialStack;
@@ -104,9 +104,9 @@ impl<'a> Places<'a> {
 /// # Errors
 ///
 /// It is more than there are addresses.
-pub fn runner_size(table: &Table, page: PageSize) -> Result<u64, CommitFault> {
+pub fn runner_size(table: &Table, page: PageSize) -> Result<u64, LoadFault> {
     let room = table.room() as u64;
-    Ok(page.get() + page.ceil(room).ok_or(CommitFault::NoRoom { size: room })?)
+    Ok(page.get() + page.ceil(room).ok_or(LoadFault::NoRoom { size: room })?)
 }
 
 /// How many bytes the vDSO's mappings take together.

@@ -6,11 +6,11 @@
 use std::ops::Range;
 
 use crate::auxv::{self, AT_SECURE};
-use crate::error::{AddressFault, Cause, ChoiceFault, Error};
+use crate::error::{Cause, Error};
 use crate::host::Host;
 use crate::image::{Image, Kind};
 
-use super::{Anchor, Loadable, Plan, segments};
+use super::{AddressFault, Anchor, ChoiceFault, Loadable, Plan, segments};
 
 /// What the caller chooses about the layout. What is left open goes where the kernel would put it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,13 +108,13 @@ impl Choices {
             let interpreter = interpreter.ok_or(nothing)?;
             check_movable(Anchor::InterpreterBase, base, &interpreter.image, host)?;
         }
-        self.auxv
-            .iter()
-            .try_for_each(|&(tag, value)| check_entry(tag, value, host))
+        let entries = &mut self.auxv.iter();
+        entries.try_for_each(|&(tag, value)| check_entry(tag, value, host))?;
+        Ok(())
     }
 
     /// What only shows once everything has its place.
-    pub(super) fn check_plan(&self, plan: &Plan) -> Result<(), Cause> {
+    pub(super) fn check_plan(&self, plan: &Plan) -> Result<(), ChoiceFault> {
         let overlap = |anchor, address, range: Range<u64>| {
             let Range { start, end } = range;
             Err(fault(anchor, address, AddressFault::Overlap { start, end }))
@@ -141,29 +141,31 @@ impl Choices {
         plan: impl Fn(&Self) -> Result<Plan, Error>,
     ) -> Result<Plan, Error> {
         let error = match plan(self) {
-            Err(error) if error.signal().is_some() && self.choose_addresses() => error,
+            Err(error) if self.choose_addresses() => error,
             result => return result,
         };
+        let &Cause::Load(fault) = error.cause() else {
+            return Err(error);
+        };
+        let subject = error.subject().clone();
         if plan(&self.without_addresses()).is_err() {
             return Err(error);
         }
-        let cause = Box::new(error.cause().clone());
-        let fault = ChoiceFault::Placement { cause };
-        Err(Error::new(error.subject().clone(), Cause::Choice { fault }))
+        let fault = ChoiceFault::Placement { fault };
+        Err(Error::new(subject, fault))
     }
 }
 
-pub(super) fn fault(anchor: Anchor, address: u64, fault: AddressFault) -> Cause {
-    let fault = ChoiceFault::Address {
+pub(super) fn fault(anchor: Anchor, address: u64, fault: AddressFault) -> ChoiceFault {
+    ChoiceFault::Address {
         anchor,
         address,
         fault,
-    };
-    Cause::Choice { fault }
+    }
 }
 
 /// The stack pointer is aligned as for a call; everything else starts or ends with a page.
-fn check_address(anchor: Anchor, address: u64, host: &Host) -> Result<(), Cause> {
+fn check_address(anchor: Anchor, address: u64, host: &Host) -> Result<(), ChoiceFault> {
     let (lowest, highest) = match anchor {
         Anchor::StackTop | Anchor::MmapBase => (host.lowest_hint, host.machine.stack_top()),
         _ => (host.lowest_hint, host.task_size - host.page_size.get()),
@@ -199,11 +201,11 @@ fn check_movable(anchor: Anchor, base: u64, image: &Image, host: &Host) -> Resul
     if at == base {
         Ok(())
     } else {
-        Err(fault(anchor, base, AddressFault::Fixed { at }))
+        Err(fault(anchor, base, AddressFault::Fixed { at }).into())
     }
 }
 
-fn check_entry(tag: u64, value: u64, host: &Host) -> Result<(), Cause> {
+fn check_entry(tag: u64, value: u64, host: &Host) -> Result<(), ChoiceFault> {
     let reason = match auxv::whose(tag) {
         auxv::Whose::End => "it ends the vector",
         auxv::Whose::Load => "it says where the program really is",
@@ -213,6 +215,5 @@ fn check_entry(tag: u64, value: u64, host: &Host) -> Result<(), Cause> {
         }
         auxv::Whose::Anybody => return Ok(()),
     };
-    let fault = ChoiceFault::AuxvEntry { tag, reason };
-    Err(Cause::Choice { fault })
+    Err(ChoiceFault::AuxvEntry { tag, reason })
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::auxv::AT_SYSINFO_EHDR;
-use crate::error::{AddressFault, Cause, Error};
+use crate::error::{Cause, Error, ProcessFault};
 use crate::host::personality::MMAP_PAGE_ZERO;
 use crate::host::{Host, Randomize};
 use crate::image::{Image, Kind, Permissions, Segment};
@@ -11,8 +11,8 @@ use crate::space::{AddressSpace, MmapArea, Request};
 
 use super::limits::Accounting;
 use super::{
-    Anchor, Choices, File, Load, Loadable, MemoryKind, Operation, StackPlan, VdsoPlan, choices,
-    place, segments,
+    AddressFault, Anchor, Choices, File, Load, LoadFault, Loadable, MemoryKind, Operation,
+    StackPlan, VdsoPlan, choices, place, segments,
 };
 
 /// The address space of the new program as it fills up.
@@ -107,7 +107,7 @@ impl<'a> Layout<'a> {
             let end = start
                 .checked_add(size)
                 .filter(|&end| end <= self.host.task_size);
-            self.check_free(&(start..end.ok_or(Cause::NoRoom { size })?))?;
+            self.check_free(&(start..end.ok_or(LoadFault::NoRoom { size })?))?;
             segments::check_offset(first, size, page)?;
         }
         self.program_bias = bias;
@@ -120,9 +120,9 @@ impl<'a> Layout<'a> {
         program_bias: u64,
     ) -> Result<Load, Cause> {
         let image = &interpreter.image;
-        let kind = image.kind.ok_or(Cause::InterpreterType)?;
+        let kind = image.kind.ok_or(LoadFault::InterpreterType)?;
         let size = self.total_size(image)?;
-        let first = image.segments.first().ok_or(Cause::NothingToLoad)?;
+        let first = image.segments.first().ok_or(LoadFault::NothingToLoad)?;
         let page = self.host.page_size;
         let bias = match kind {
             Kind::Exec => 0,
@@ -152,12 +152,12 @@ impl<'a> Layout<'a> {
     }
 
     /// Linux maps an interpreter of fixed addresses at its full size too, over whatever is there, and unmaps the rest.
-    fn clear(&mut self, first: &Segment, size: u64) -> Result<(), Cause> {
+    fn clear(&mut self, first: &Segment, size: u64) -> Result<(), LoadFault> {
         let start = segments::file_range(first, 0, self.host.page_size)?.start;
         let end = start
             .checked_add(size)
             .filter(|&end| end <= self.host.task_size);
-        let range = start..end.ok_or(Cause::NoRoom { size })?;
+        let range = start..end.ok_or(LoadFault::NoRoom { size })?;
         segments::check_offset(first, size, self.host.page_size)?;
         self.space.clear(range.clone());
         self.operations.push(Operation::Unmap { range });
@@ -165,10 +165,14 @@ impl<'a> Layout<'a> {
     }
 
     /// The size of the whole image, in whole pages. Linux maps that much of the file at once to find room.
-    fn total_size(&self, image: &Image) -> Result<u64, Cause> {
+    fn total_size(&self, image: &Image) -> Result<u64, LoadFault> {
         match segments::total_size(image, self.host.page_size) {
-            0 => Err(Cause::NothingToLoad),
-            size => self.host.page_size.ceil(size).ok_or(Cause::NoRoom { size }),
+            0 => Err(LoadFault::NothingToLoad),
+            size => self
+                .host
+                .page_size
+                .ceil(size)
+                .ok_or(LoadFault::NoRoom { size }),
         }
     }
 
@@ -187,7 +191,7 @@ impl<'a> Layout<'a> {
         let found = self
             .space
             .find(request, self.area, &self.host.user_memory(), page);
-        let start = found.ok_or(Cause::NoRoom { size })?;
+        let start = found.ok_or(LoadFault::NoRoom { size })?;
         self.accounting.check(
             &self.space,
             &(start..start + size),
@@ -197,7 +201,7 @@ impl<'a> Layout<'a> {
     }
 
     /// Room for `size` bytes of anything.
-    fn find_anywhere(&self, size: u64) -> Result<u64, Cause> {
+    fn find_anywhere(&self, size: u64) -> Result<u64, LoadFault> {
         let request = Request {
             hint: 0,
             size,
@@ -206,7 +210,7 @@ impl<'a> Layout<'a> {
         };
         let (within, page) = (self.host.user_memory(), self.host.page_size);
         let found = self.space.find(request, self.area, &within, page);
-        found.ok_or(Cause::NoRoom { size })
+        found.ok_or(LoadFault::NoRoom { size })
     }
 
     /// Whether `size` bytes at a chosen address are free.
@@ -224,12 +228,12 @@ impl<'a> Layout<'a> {
             None => Ok(()),
             Some(Range { start: at, end }) => {
                 let fault = AddressFault::Overlap { start: at, end };
-                Err(choices::fault(anchor, start, fault))
+                Err(choices::fault(anchor, start, fault).into())
             }
         }
     }
 
-    fn load(&mut self, file: File, loadable: &Loadable, bias: u64) -> Result<(), Cause> {
+    fn load(&mut self, file: File, loadable: &Loadable, bias: u64) -> Result<(), LoadFault> {
         for segment in &loadable.image.segments {
             let steps = segments::operations(file, segment, bias, loadable.file_size, self.host)?;
             for operation in steps {
@@ -240,7 +244,7 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    fn take(&mut self, operation: &Operation) -> Result<(), Cause> {
+    fn take(&mut self, operation: &Operation) -> Result<(), LoadFault> {
         let (range, kind) = match operation {
             Operation::MapFile {
                 range, permissions, ..
@@ -249,7 +253,7 @@ impl<'a> Layout<'a> {
             Operation::Zero { .. } | Operation::Unmap { .. } => return Ok(()),
         };
         if range.start < self.host.mmap_min_addr {
-            return Err(Cause::BelowMinimum {
+            return Err(LoadFault::BelowMinimum {
                 address: range.start,
                 limit: self.host.mmap_min_addr,
             });
@@ -266,21 +270,21 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn check_entry(&self, entry: u64) -> Result<(), Cause> {
+    fn check_entry(&self, entry: u64) -> Result<(), LoadFault> {
         let task_size = self.host.task_size;
         if entry >= task_size {
-            Err(Cause::Entry { entry, task_size })
+            Err(LoadFault::Entry { entry, task_size })
         } else {
             Ok(())
         }
     }
 
-    fn check_free(&self, range: &Range<u64>) -> Result<(), Cause> {
+    fn check_free(&self, range: &Range<u64>) -> Result<(), LoadFault> {
         let Range { start, end } = *range;
         if self.space.is_free(range) {
             Ok(())
         } else {
-            Err(Cause::Occupied { start, end })
+            Err(LoadFault::Occupied { start, end })
         }
     }
 
@@ -317,10 +321,10 @@ impl<'a> Layout<'a> {
         let to = if (above_stack || self.host.vdso_sealed) && self.space.is_free(&from) {
             from.start
         } else if self.host.vdso_sealed {
-            return Err(Cause::Sealed {
+            return Err(Cause::Process(ProcessFault::Sealed {
                 start: from.start,
                 end: from.end,
-            });
+            }));
         } else if let Some(wanted) = self.choices.vdso {
             let to = wanted.wrapping_sub(header.wrapping_sub(from.start));
             self.check_chosen(Anchor::Vdso, to, size)?;

@@ -5,10 +5,11 @@
 
 use std::ops::Range;
 
-use crate::error::Cause;
 use crate::host::{Host, Limit, Overcommit};
 use crate::image::Permissions;
 use crate::space::{AddressSpace, Content};
+
+use super::LoadFault;
 
 /// What a range counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Accounting {
         space: &AddressSpace<MemoryKind>,
         range: &Range<u64>,
         kind: MemoryKind,
-    ) -> Result<(), Cause> {
+    ) -> Result<(), LoadFault> {
         let size = range.end - range.start;
         let total = outside(space, range, |_| true) + size;
         let data = outside(space, range, |kind| kind == MemoryKind::Data) + size;
@@ -109,8 +110,8 @@ fn outside(
         .sum()
 }
 
-fn limit(limit_name: &'static str, needed: u64, limit: u64) -> Cause {
-    Cause::MemoryLimit {
+fn limit(limit_name: &'static str, needed: u64, limit: u64) -> LoadFault {
+    LoadFault::MemoryLimit {
         limit_name,
         needed,
         limit,

@@ -1,13 +1,16 @@
 //! The anchors of a layout: stack, base, heap, and what the kernel notes of the segments.
 
 use crate::arguments::Arguments;
-use crate::error::{AddressFault, Cause};
+use crate::error::Cause;
 use crate::host::{self, Host, Randomize, Randomness, SECURE_STACK_LIMIT};
 use crate::image::{Image, Kind};
 use crate::space::{AddressSpace, MmapArea};
 use crate::stack::StackFrame;
 
-use super::{Anchor, Bounds, Choices, Operation, StackPlan, choices, later};
+use super::{
+    AddressFault, Anchor, Bounds, ChoiceFault, Choices, LoadFault, Operation, StackPlan, choices,
+    later,
+};
 
 /// What a stack has besides its strings at the start, in bytes.
 const STACK_EXPANSION: u64 = 128 * 1024;
@@ -31,11 +34,11 @@ pub(super) fn stack(
     if host.ids.secure() {
         limit = limit.min(SECURE_STACK_LIMIT);
     }
-    let no_room = Cause::StackLimit {
+    let no_room = LoadFault::StackLimit {
         needed: touched,
         limit,
     };
-    let frame = frame(host, arguments, top, choices, randomized)?.ok_or_else(|| no_room.clone())?;
+    let frame = frame(host, arguments, top, choices, randomized)?.ok_or(no_room)?;
     let needed = top - host.page_size.floor(frame.sp);
     let size = first_size(host, needed, touched, limit)?;
     let size = size.max(whole_size(host, top, limit, choices));
@@ -43,8 +46,8 @@ pub(super) fn stack(
         .checked_sub(size)
         .filter(|&start| start >= host.mmap_min_addr)
         .ok_or_else(|| match choices.stack_top {
-            Some(top) => too_low(host, top, size),
-            None => no_room,
+            Some(top) => Cause::from(too_low(host, top, size)),
+            None => no_room.into(),
         })?;
     Ok(StackPlan {
         range: start..top,
@@ -55,19 +58,19 @@ pub(super) fn stack(
 }
 
 /// What the stack is mapped with at first. Below that it grows by faults, as long as its size is not above the limit.
-fn first_size(host: &Host, needed: u64, touched: u64, limit: u64) -> Result<u64, Cause> {
+fn first_size(host: &Host, needed: u64, touched: u64, limit: u64) -> Result<u64, LoadFault> {
     let expanded = host
         .page_size
         .floor(limit)
         .min(touched + STACK_EXPANSION)
         .max(touched);
     if needed > expanded && needed > limit {
-        return Err(Cause::StackLimit { needed, limit });
+        return Err(LoadFault::StackLimit { needed, limit });
     }
     Ok(expanded.max(needed))
 }
 
-fn too_low(host: &Host, top: u64, size: u64) -> Cause {
+fn too_low(host: &Host, top: u64, size: u64) -> ChoiceFault {
     let lowest = host.lowest_hint.saturating_add(size);
     let highest = host.machine.stack_top();
     choices::fault(
@@ -127,12 +130,13 @@ fn frame(
                 needed: top - highest.sp,
                 available: top.saturating_sub(sp),
             },
-        )),
+        )
+        .into()),
     }
 }
 
 /// The kernel writes argc, pointers, auxiliary vector, random bytes and platform last, over whatever lies there.
-pub(super) fn check_stack(stack: &StackPlan, operations: &[Operation]) -> Result<(), Cause> {
+pub(super) fn check_stack(stack: &StackPlan, operations: &[Operation]) -> Result<(), LoadFault> {
     let mut writable = AddressSpace::default();
     writable.place(stack.range.clone(), ());
     for operation in operations {
@@ -151,7 +155,7 @@ pub(super) fn check_stack(stack: &StackPlan, operations: &[Operation]) -> Result
     }
     // The gap above the tables may be under anything.
     if address < stack.frame.tables_end {
-        return Err(Cause::StackCovered { address });
+        return Err(LoadFault::StackCovered { address });
     }
     Ok(())
 }

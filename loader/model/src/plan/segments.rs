@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use crate::error::{Cause, SegmentFault};
 use crate::host::Host;
 use crate::image::{Image, Permissions, Segment};
 use crate::page::PageSize;
 
-use super::{File, MemoryKind, Operation};
+use super::{File, LoadFault, MemoryKind, Operation, SegmentFault};
 
 /// The distance from the first page of the lowest segment to the end of the highest; 0 without a segment.
 pub fn total_size(image: &Image, page: PageSize) -> u64 {
@@ -39,7 +38,7 @@ pub(super) fn file_range(
     segment: &Segment,
     bias: u64,
     page: PageSize,
-) -> Result<Range<u64>, Cause> {
+) -> Result<Range<u64>, LoadFault> {
     let start = segment.vaddr.wrapping_add(bias);
     let end = match segment.file_size {
         0 => Some(page.floor(start)),
@@ -50,7 +49,7 @@ pub(super) fn file_range(
         memory_size: segment.memory_size,
         task_size: u64::MAX,
     };
-    let end = end.ok_or(Cause::Segment {
+    let end = end.ok_or(LoadFault::Segment {
         index: segment.index,
         header: segment.header,
         fault: outside,
@@ -75,9 +74,9 @@ pub(super) fn operations(
     bias: u64,
     file_size: u64,
     host: &Host,
-) -> Result<Vec<Operation>, Cause> {
+) -> Result<Vec<Operation>, LoadFault> {
     let page = host.page_size;
-    let fault = |fault| Cause::Segment {
+    let fault = |fault| LoadFault::Segment {
         index: segment.index,
         header: segment.header,
         fault,
@@ -88,7 +87,7 @@ pub(super) fn operations(
         && segment.permissions.execute
         && segment.file_size != 0
     {
-        return Err(Cause::SegmentDeniedByMdwe {
+        return Err(LoadFault::DeniedByMdwe {
             index: segment.index,
             header: segment.header,
         });
@@ -118,7 +117,7 @@ pub(super) fn operations(
         }
         let end = page
             .ceil(start + segment.memory_size)
-            .ok_or(Cause::NoRoom {
+            .ok_or(LoadFault::NoRoom {
                 size: segment.memory_size,
             })?;
         if bytes.end < end {
@@ -188,14 +187,18 @@ fn check(file: File, segment: &Segment, bias: u64, host: &Host) -> Result<(), Se
 }
 
 /// The kernel maps the first segment at the size of the whole image, to find room for all of it.
-pub(super) fn check_offset(first: &Segment, total_size: u64, page: PageSize) -> Result<(), Cause> {
+pub(super) fn check_offset(
+    first: &Segment,
+    total_size: u64,
+    page: PageSize,
+) -> Result<(), LoadFault> {
     let end = page.floor(first.offset).checked_add(total_size);
     if first.file_size != 0 && end.is_none_or(|end| i64::try_from(end).is_err()) {
         let fault = SegmentFault::Offset {
             offset: first.offset,
             file_size: total_size,
         };
-        return Err(Cause::Segment {
+        return Err(LoadFault::Segment {
             index: first.index,
             header: first.header,
             fault,

@@ -5,9 +5,9 @@ use nix::errno::Errno;
 use crate::anchor::Anchor;
 use crate::auxv;
 
-use super::Cause;
+use super::LoadFault;
 
-/// A choice that cannot be had; see [`Cause::Choice`].
+/// A choice that cannot be had; see [`Cause::Choice`](crate::error::Cause::Choice).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChoiceFault {
     /// An address.
@@ -21,10 +21,10 @@ pub enum ChoiceFault {
         fault: AddressFault,
     },
     /// With these addresses the load ends as execve would kill, and without them it does not: the errno of that.
-    #[error("the addresses that were asked for cannot be had: {cause}")]
+    #[error("the addresses that were asked for cannot be had: {fault}")]
     Placement {
         /// What is in the way.
-        cause: Box<Cause>,
+        fault: LoadFault,
     },
     /// An entry of the auxiliary vector that is not to be chosen (`EINVAL`).
     #[error("{} of the auxiliary vector cannot be chosen: {reason}", auxv::tag_name(*tag))]
@@ -37,10 +37,10 @@ pub enum ChoiceFault {
 }
 
 impl ChoiceFault {
-    pub(super) fn errno(&self) -> Errno {
+    pub(crate) fn errno(&self) -> Errno {
         match self {
             Self::Address { fault, .. } => fault.errno(),
-            Self::Placement { cause } => cause.errno(),
+            Self::Placement { fault } => fault.errno(),
             Self::AuxvEntry { .. } => Errno::EINVAL,
         }
     }

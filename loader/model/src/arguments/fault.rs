@@ -1,0 +1,58 @@
+//! Why strings are not taken, with the numbers that prove it.
+
+use nix::errno::Errno;
+
+/// Why strings are not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentsFault {
+    /// A pointer leads to memory that cannot be read (`EFAULT`).
+    #[error("{what} lies at a bad address")]
+    BadAddress {
+        /// What it is that cannot be read.
+        what: &'static str,
+    },
+    /// A string has a NUL byte inside (`EINVAL`); execve has no way to be asked for this.
+    #[error("{what} contains a NUL byte")]
+    NulByte {
+        /// Which string.
+        what: &'static str,
+    },
+    /// A single string is too long (`E2BIG`).
+    #[error("a string of {size:#x} bytes with its NUL is longer than the limit of {limit:#x}")]
+    StringTooLong {
+        /// Its size with the NUL, in bytes.
+        size: u64,
+        /// The limit, in bytes: 32 pages.
+        limit: u64,
+    },
+    /// All strings and pointers together are too large (`E2BIG`).
+    #[error(
+        "arguments and environment need {size:#x} bytes, more than the limit of {limit:#x} (see RLIMIT_STACK in execve(2))"
+    )]
+    TooLarge {
+        /// Bytes of strings and pointers up to and with the first string that does not fit.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The strings do not fit the stack that `RLIMIT_STACK` or `RLIMIT_AS` allows (`E2BIG`).
+    #[error("arguments and environment need {size:#x} bytes of stack, the limit is {limit:#x}")]
+    ExceedStack {
+        /// Bytes of stack they touch, in whole pages.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+}
+
+impl ArgumentsFault {
+    pub(crate) fn errno(&self) -> Errno {
+        match self {
+            Self::BadAddress { .. } => Errno::EFAULT,
+            Self::NulByte { .. } => Errno::EINVAL,
+            Self::StringTooLong { .. } | Self::TooLarge { .. } | Self::ExceedStack { .. } => {
+                Errno::E2BIG
+            }
+        }
+    }
+}
