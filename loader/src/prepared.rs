@@ -11,7 +11,7 @@ use crate::error::{CommitFault, Error, ProcessFault};
 use crate::handover::Planned;
 use crate::host::Host;
 use crate::open::Opened;
-use crate::plan::{Choices, Plan};
+use crate::plan::{Choices, Input, Plan};
 use crate::setting::{Setting, Settled};
 use crate::stack::InitialStack;
 #[cfg(feature = "internals")]
@@ -52,22 +52,16 @@ impl Prepared {
         choices: &Choices,
         ending: Ending,
     ) -> Result<Self, Error> {
-        let program = &opened.program.loadable;
-        let interpreter = opened
-            .interpreter
-            .as_ref()
-            .map(|open_file| &open_file.loadable);
-        let (arguments, touched) = (&opened.arguments, opened.space.touched());
+        let interpreter = opened.interpreter.as_ref();
+        let input = Input {
+            program: &opened.program.loadable,
+            interpreter: interpreter.map(|open_file| &open_file.loadable),
+            arguments: &opened.arguments,
+            touched: opened.space.touched(),
+        };
         let without_personality = opened.program.set_id.then(|| host.without_personality());
         let planned_for = without_personality.as_ref().unwrap_or(&host);
-        let plan = Plan::new(
-            planned_for,
-            program,
-            interpreter,
-            arguments,
-            touched,
-            choices,
-        )?;
+        let plan = Plan::new(planned_for, input, choices)?;
         let auxv = host.auxv.with_values(&auxv_values(&host, &opened, &plan));
         let auxv = auxv.overridden(&choices.auxv);
         let (frame, platform) = (plan.stack.frame.clone(), host.machine.platform());

@@ -21,7 +21,7 @@ use supplant_loader::Subject;
 use supplant_model::arguments::{ArgumentSpace, Arguments};
 use supplant_model::host::Host;
 use supplant_model::image::{Image, Role, Segment};
-use supplant_model::plan::{Choices, Loadable, Operation, Plan};
+use supplant_model::plan::{Choices, Input, Loadable, Operation, Plan};
 
 fn main() -> ExitCode {
     let path = env::args_os().nth(1).unwrap_or_else(|| "/bin/sh".into());
@@ -103,12 +103,11 @@ fn plan(program: &Loadable, host: &Host) -> Result<Plan, Box<dyn Error>> {
     };
     let touched = ArgumentSpace::new(&mut arguments, host.argument_limits())?.touched();
     let choices = Choices::default();
-    Ok(Plan::new(
-        host,
+    let input = Input {
         program,
-        interpreter.as_ref(),
-        &arguments,
+        interpreter: interpreter.as_ref(),
+        arguments: &arguments,
         touched,
-        &choices,
-    )?)
+    };
+    Ok(Plan::new(host, input, &choices)?)
 }

@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::image::{Image, ReadAt, Role};
 use crate::machine::Machine;
 use crate::page::PageSize;
-use crate::plan::{Choices, Loadable, Plan};
+use crate::plan::{Choices, Input, Loadable, Plan};
 
 /// The check that fails there; `None` where none is known to. The ELF interpreter is not looked at.
 pub(super) fn cause(file: &(impl ReadAt + ?Sized), size: u64, machine: u16) -> Option<Cause> {
@@ -27,8 +27,14 @@ pub(super) fn cause(file: &(impl ReadAt + ?Sized), size: u64, machine: u16) -> O
         argv: vec![c"program".to_owned()],
         envp: Vec::new(),
     };
+    let input = Input {
+        program: &program,
+        interpreter: None,
+        arguments: &arguments,
+        touched: 0,
+    };
     let host = Host::typical(machine, PageSize::SMALLEST);
-    let plan = Plan::new(&host, &program, None, &arguments, 0, &Choices::default());
+    let plan = Plan::new(&host, input, &Choices::default());
     match plan.err()?.cause() {
         // Then the first instruction is the interpreter's.
         Cause::Load(LoadFault::Entry { .. }) if has_interpreter => None,

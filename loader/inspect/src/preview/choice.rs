@@ -3,7 +3,7 @@
 use crate::host::{Host, Randomize};
 use crate::image::Kind;
 use crate::layout::words::size;
-use crate::plan::{self, Choices, Loadable, Plan};
+use crate::plan::{self, Anchor, Choices, Loadable, Placement, Plan};
 use crate::space::MmapArea;
 
 use super::Preview;
@@ -23,25 +23,21 @@ pub struct Choice {
 
 /// What the sentences are about.
 struct Reasons<'a> {
-    host: Host,
+    host: &'a Host,
     choices: &'a Choices,
+    placement: &'a Placement<'a>,
     plan: &'a Plan,
     program: &'a Loadable,
     interpreter: Option<&'a Loadable>,
-    randomize: Randomize,
 }
 
 /// In the kernel's order.
 pub(super) fn chosen(preview: &Preview) -> Vec<Choice> {
     let choices = &preview.choices;
-    let host = plan::effective_host(&preview.host, choices);
+    let placement = &Placement::new(&preview.host, choices);
     let reasons = Reasons {
-        randomize: if choices.no_randomize {
-            Randomize::Nothing
-        } else {
-            host.randomize
-        },
-        host,
+        host: placement.host(),
+        placement,
         choices,
         plan: &preview.plan,
         program: &preview.program.loadable,
@@ -64,13 +60,13 @@ pub(super) fn chosen(preview: &Preview) -> Vec<Choice> {
 
 impl Reasons<'_> {
     fn is_fixed(&self) -> bool {
-        self.randomize == Randomize::Nothing
+        self.placement.randomize() == Randomize::Nothing
     }
 
     fn stack_top(&self) -> Choice {
         let (highest, top) = (self.host.machine.stack_top(), self.plan.stack.range.end);
         let most = self.host.machine.stack_random_pages();
-        let why = if self.choices.stack_top.is_some() {
+        let why = if self.placement.is_chosen(Anchor::StackTop) {
             "as asked for".to_owned()
         } else if self.is_fixed() {
             "the end of user memory: nothing is random".to_owned()
@@ -111,10 +107,13 @@ impl Reasons<'_> {
     fn stack_pointer(&self) -> Choice {
         let frame = &self.plan.stack.frame;
         let gap = frame.arg_start - frame.tables_end;
-        let chance = match (self.choices.stack_pointer, self.is_fixed()) {
-            (Some(_), _) => ", as large as was asked for",
-            (None, true) => "",
-            (None, false) => ", most of it random",
+        let chance = match (
+            self.placement.is_chosen(Anchor::StackPointer),
+            self.is_fixed(),
+        ) {
+            (true, _) => ", as large as was asked for",
+            (false, true) => "",
+            (false, false) => ", most of it random",
         };
         let why = format!(
             "below {} bytes of strings, a gap of {gap}{chance}, and {} of tables; in multiples of 16",
@@ -130,12 +129,12 @@ impl Reasons<'_> {
     }
 
     fn mmap_base(&self) -> Choice {
-        let area = plan::area(&self.host, self.choices, self.randomize);
+        let area = self.placement.area();
         let (address, way) = match area {
             MmapArea::TopDown { base } => (base, "down"),
             MmapArea::BottomUp { base } => (base, "up"),
         };
-        let from = if self.choices.mmap_base.is_some() {
+        let from = if self.placement.is_chosen(Anchor::MmapBase) {
             "as asked for"
         } else if self.choices.seed.is_some() {
             "drawn from the seed"
@@ -164,7 +163,7 @@ impl Reasons<'_> {
                 "ET_EXEC: the addresses in the file are final".to_owned(),
                 "M-1",
             ),
-            (_, Some(_)) if self.choices.base.is_some() => {
+            (_, Some(_)) if self.placement.is_chosen(Anchor::Base) => {
                 ("so that it starts where it was asked for".to_owned(), "M-3")
             }
             (_, Some(_)) if self.interpreter.is_some() => (self.pie(align), "M-3"),
@@ -218,7 +217,7 @@ impl Reasons<'_> {
                     .to_owned(),
                 "M-8",
             ),
-            _ if self.choices.interpreter_base.is_some() => {
+            _ if self.placement.is_chosen(Anchor::InterpreterBase) => {
                 ("so that it starts where it was asked for".to_owned(), "M-6")
             }
             _ => (self.hole(loadable, 0), "M-6"),
@@ -234,7 +233,7 @@ impl Reasons<'_> {
     fn vdso(&self) -> Option<Choice> {
         let vdso = self.plan.vdso.as_ref()?;
         let taken = vdso.target();
-        let why = if self.choices.vdso.is_some() {
+        let why = if self.placement.is_chosen(Anchor::Vdso) {
             "as asked for".to_owned()
         } else if vdso.from() == taken {
             "where it is already: that is also where the kernel would put it, or it cannot move"
@@ -263,9 +262,9 @@ impl Reasons<'_> {
         } else {
             "behind the highest segment, in whole pages"
         };
-        let why = if self.choices.brk.is_some() {
+        let why = if self.placement.is_chosen(Anchor::Brk) {
             "as asked for".to_owned()
-        } else if self.randomize == Randomize::All {
+        } else if self.placement.randomize() == Randomize::All {
             let pages = self.host.machine.brk_random_range() / self.host.page_size.get();
             let own = if moved { "" } else { "one page and " };
             format!(

@@ -9,7 +9,7 @@ use crate::arguments::Arguments;
 use crate::error::Subject;
 use crate::host::{Host, Randomize, Randomness, fixture};
 use crate::image::{Image, Kind, Permissions, Segment, StackFlags};
-use crate::plan::{Choices, File, Loadable, Operation, Plan};
+use crate::plan::{Choices, File, Input, Loadable, Operation, Plan};
 use crate::process::Process;
 use crate::space::{AddressSpace, Content};
 use crate::stack::InitialStack;
@@ -132,7 +132,13 @@ fn chosen(
     interpreter: Option<&Loadable>,
     choices: &Choices,
 ) -> Option<Plan> {
-    Plan::new(host, program, interpreter, &arguments(), 0x1000, choices).ok()
+    let input = Input {
+        program,
+        interpreter,
+        arguments: &arguments(),
+        touched: 0x1000,
+    };
+    Plan::new(host, input, choices).ok()
 }
 
 fn build(host: &Host, plan: &Plan) -> Table {

@@ -8,7 +8,7 @@ use crate::error::Subject;
 use crate::image::{Image, Kind, Permissions, Segment, StackFlags};
 use crate::machine::Machine;
 use crate::page::PageSize;
-use crate::plan::{Choices, Loadable, Plan};
+use crate::plan::{Choices, Input, Loadable, Plan};
 
 fn program(kind: Kind) -> Loadable {
     let segment = Segment {
@@ -92,7 +92,13 @@ proptest! {
             for kind in [Kind::Exec, Kind::Dyn] {
                 for choices in [Choices::default(), Choices { no_randomize: true, ..Choices::default() }, Choices { seed: Some(1), ..Choices::default() }] {
                     // Refused or not: it comes back.
-                    let _ = Plan::new(&host, &program(kind), None, &arguments, 0x1000, &choices);
+                    let input = Input {
+                        program: &program(kind),
+                        interpreter: None,
+                        arguments: &arguments,
+                        touched: 0x1000,
+                    };
+                    let _ = Plan::new(&host, input, &choices);
                 }
             }
         }

@@ -10,7 +10,7 @@ use crate::error::{Cause, Error};
 use crate::host::Host;
 use crate::image::{Image, Kind};
 
-use super::{AddressFault, Anchor, ChoiceFault, Loadable, Plan, segments};
+use super::{AddressFault, Anchor, ChoiceFault, Input, Plan, segments};
 
 /// What the caller chooses about the layout. What is left open goes where the kernel would put it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,6 +75,12 @@ impl Choices {
         }
     }
 
+    /// What was chosen for it.
+    pub(super) fn address(&self, anchor: Anchor) -> Option<u64> {
+        let mut addresses = self.addresses();
+        addresses.find_map(|(of, address)| address.filter(|_| of == anchor))
+    }
+
     fn addresses(&self) -> impl Iterator<Item = (Anchor, Option<u64>)> {
         [
             (Anchor::Base, self.base),
@@ -89,23 +95,18 @@ impl Choices {
     }
 
     /// What can be told before anything is placed.
-    pub(super) fn check(
-        &self,
-        host: &Host,
-        program: &Loadable,
-        interpreter: Option<&Loadable>,
-    ) -> Result<(), Cause> {
+    pub(super) fn check(&self, host: &Host, input: Input<'_>) -> Result<(), Cause> {
         for (anchor, address) in self.addresses() {
             if let Some(address) = address {
                 check_address(anchor, address, host)?;
             }
         }
         if let Some(base) = self.base {
-            check_movable(Anchor::Base, base, &program.image, host)?;
+            check_movable(Anchor::Base, base, &input.program.image, host)?;
         }
         if let Some(base) = self.interpreter_base {
             let nothing = fault(Anchor::InterpreterBase, base, AddressFault::NoInterpreter);
-            let interpreter = interpreter.ok_or(nothing)?;
+            let interpreter = input.interpreter.ok_or(nothing)?;
             check_movable(Anchor::InterpreterBase, base, &interpreter.image, host)?;
         }
         let entries = &mut self.auxv.iter();

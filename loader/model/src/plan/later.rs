@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use crate::space::{AddressSpace, MmapArea};
 
-use crate::host::{self, Host};
+use crate::host;
 
-use super::{Choices, MemoryKind, layout::Layout};
+use super::{Anchor, MemoryKind, Placement, layout::Layout};
 
 /// Where the kernel puts what the new program maps later.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,29 +32,27 @@ impl LaterMappings {
     }
 }
 
-/// Whether the base of the mappings comes from a seed.
-fn is_drawn(choices: &Choices) -> bool {
-    choices.seed.is_some() && !choices.no_randomize
-}
-
 /// Up to where the kernel may place mappings, or nothing may lie: this process's own base, and for a seed the same in
 /// every process. `None` in the legacy layout.
-pub(super) fn ceiling(host: &Host, choices: &Choices) -> Option<u64> {
+pub(super) fn ceiling(placement: &Placement<'_>) -> Option<u64> {
+    let host = placement.host();
     let MmapArea::TopDown { base: own } = host.mmap_area else {
         return None;
     };
     match host::outermost_area(host) {
-        MmapArea::TopDown { base } if is_drawn(choices) => Some(own.max(base)),
+        MmapArea::TopDown { base } if placement.draws_area() => Some(own.max(base)),
         _ => Some(own),
     }
 }
 
 impl Layout<'_> {
-    pub(super) fn later(&self, choices: &Choices) -> LaterMappings {
-        if !is_drawn(choices) && choices.mmap_base.is_none() || self.area == self.host.mmap_area {
+    pub(super) fn later(&self) -> LaterMappings {
+        let placement = self.placement;
+        let own_area = !placement.draws_area() && !placement.is_chosen(Anchor::MmapBase);
+        if own_area || self.area == placement.host().mmap_area {
             return LaterMappings::AsBefore;
         }
-        let ranges = match (self.area, ceiling(self.host, choices)) {
+        let ranges = match (self.area, ceiling(placement)) {
             (MmapArea::TopDown { base }, Some(ceiling)) if base < ceiling => {
                 self.free(base..ceiling)
             }

@@ -4,22 +4,22 @@ use std::ops::Range;
 
 use crate::auxv::AT_SYSINFO_EHDR;
 use crate::error::{Cause, Error, ProcessFault};
+use crate::host::Host;
 use crate::host::personality::MMAP_PAGE_ZERO;
-use crate::host::{Host, Randomize};
 use crate::image::{Image, Kind, Permissions, Segment};
 use crate::space::{AddressSpace, MmapArea, Request};
 
 use super::limits::Accounting;
 use super::{
-    AddressFault, Anchor, Choices, File, Load, LoadFault, Loadable, MemoryKind, Operation,
-    StackPlan, VdsoPlan, choices, place, segments,
+    AddressFault, Anchor, ChoiceFault, File, Load, LoadFault, Loadable, MemoryKind, Operation,
+    Placement, StackPlan, VdsoPlan, choices, linux, segments,
 };
 
 /// The address space of the new program as it fills up.
 pub(super) struct Layout<'a> {
     pub(super) host: &'a Host,
     pub(super) area: MmapArea,
-    choices: &'a Choices,
+    pub(super) placement: &'a Placement<'a>,
     pub(super) space: AddressSpace<MemoryKind>,
     pub(super) accounting: Accounting,
     pub(super) operations: Vec<Operation>,
@@ -27,20 +27,16 @@ pub(super) struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    pub(super) fn new(
-        host: &'a Host,
-        area: MmapArea,
-        choices: &'a Choices,
-        stack: &StackPlan,
-    ) -> Result<Self, Cause> {
+    pub(super) fn new(placement: &'a Placement<'a>, stack: &StackPlan) -> Result<Self, LoadFault> {
+        let host = placement.host();
         let mut space = AddressSpace::default();
         let accounting = Accounting::new(host);
         accounting.check(&space, &stack.range, MemoryKind::Stack)?;
         space.place_guarded(stack.range.clone(), host.stack_guard_gap, MemoryKind::Stack);
         Ok(Self {
             host,
-            area,
-            choices,
+            area: placement.area(),
+            placement,
             space,
             accounting,
             operations: Vec::new(),
@@ -53,9 +49,8 @@ impl<'a> Layout<'a> {
         &mut self,
         program: &Loadable,
         interpreter: Option<&Loadable>,
-        randomize: Randomize,
     ) -> Result<(Load, Option<Load>), Error> {
-        if let Some(base) = self.place_program(program, interpreter.is_some(), randomize)? {
+        if let Some(base) = self.place_program(program, interpreter.is_some())? {
             self.load(File::Program, program, base)?;
         }
         let loaded = Self::loaded(&program.image, self.program_bias);
@@ -74,7 +69,6 @@ impl<'a> Layout<'a> {
         &mut self,
         program: &Loadable,
         has_interpreter: bool,
-        randomize: Randomize,
     ) -> Result<Option<u64>, Cause> {
         let Some(first) = program.image.segments.first() else {
             return Ok(None);
@@ -83,25 +77,12 @@ impl<'a> Layout<'a> {
             self.check_free(&segments::file_range(first, 0, self.host.page_size)?)?;
             return Ok(Some(0));
         }
-        let (vaddr, alignment) = (
-            first.vaddr,
-            segments::alignment(&program.image, self.host.page_size),
-        );
+        let vaddr = first.vaddr;
         let size = self.total_size(&program.image)?;
         let page = self.host.page_size;
-        let at = |base: u64| page.floor(base.wrapping_sub(vaddr));
-        let bias = if let Some(base) = self.choices.base {
-            at(base)
-        } else if has_interpreter {
-            at(place::pie_base(self.host, randomize) & !(alignment - 1))
-        } else if first.file_size == 0 {
-            // Linux maps it as it maps a heap, at the very address it asks for: 0.
-            at(0)
-        } else if alignment > page.get() {
-            at(self.find(program, 0, size)? & !(alignment - 1))
-        } else {
-            self.find(program, 0, size)?.wrapping_sub(page.floor(vaddr))
-        };
+        let linux = || self.linux_base(program, has_interpreter, size);
+        let base = self.placement.try_at(Anchor::Base, linux)?;
+        let bias = page.floor(base.wrapping_sub(vaddr));
         if first.file_size != 0 {
             let start = page.floor(bias.wrapping_add(vaddr));
             let end = start
@@ -112,6 +93,32 @@ impl<'a> Layout<'a> {
         }
         self.program_bias = bias;
         Ok(Some(bias))
+    }
+
+    /// Linux's rule for the first page of a position-independent program.
+    fn linux_base(
+        &self,
+        program: &Loadable,
+        has_interpreter: bool,
+        size: u64,
+    ) -> Result<u64, Cause> {
+        let page = self.host.page_size;
+        let alignment = segments::alignment(&program.image, page);
+        let first = &program.image.segments[0];
+        if has_interpreter {
+            let base = linux::pie_base(self.host, self.placement.randomize());
+            return Ok(base & !(alignment - 1));
+        }
+        // Linux maps it as it maps a heap, at the very address it asks for: 0.
+        if first.file_size == 0 {
+            return Ok(0);
+        }
+        let found = self.find(program, 0, size)?;
+        if alignment > page.get() {
+            Ok(found & !(alignment - 1))
+        } else {
+            Ok(found.wrapping_add(page.offset(first.vaddr)))
+        }
     }
 
     fn load_interpreter(
@@ -126,20 +133,15 @@ impl<'a> Layout<'a> {
         let page = self.host.page_size;
         let bias = match kind {
             Kind::Exec => 0,
-            Kind::Dyn if self.choices.interpreter_base.is_some() => {
-                let base = self.choices.interpreter_base.unwrap_or_default();
-                self.check_chosen(Anchor::InterpreterBase, base, size)?;
-                base.wrapping_sub(page.floor(first.vaddr))
-            }
-            // Its own address is a wish where the program is not position-independent.
             Kind::Dyn => {
+                // Its own address is a wish where the program is not position-independent.
                 let hint = if program_bias == 0 { first.vaddr } else { 0 };
-                if first.file_size == 0 {
-                    page.floor(hint).wrapping_sub(page.floor(first.vaddr))
-                } else {
-                    self.find(interpreter, hint, size)?
-                        .wrapping_sub(page.floor(first.vaddr))
-                }
+                let linux = || match first.file_size {
+                    0 => Ok(page.floor(hint)),
+                    _ => self.find(interpreter, hint, size),
+                };
+                self.place(Anchor::InterpreterBase, size, linux)?
+                    .wrapping_sub(page.floor(first.vaddr))
             }
         };
         if kind == Kind::Exec && first.file_size != 0 {
@@ -213,8 +215,22 @@ impl<'a> Layout<'a> {
         found.ok_or(LoadFault::NoRoom { size })
     }
 
+    /// Where it goes: at the caller's address, if `size` bytes are free there, or where `rule` finds room.
+    fn place(
+        &self,
+        anchor: Anchor,
+        size: u64,
+        rule: impl FnOnce() -> Result<u64, Cause>,
+    ) -> Result<u64, Cause> {
+        let start = self.placement.try_at(anchor, rule)?;
+        if self.placement.is_chosen(anchor) {
+            self.check_chosen(anchor, start, size)?;
+        }
+        Ok(start)
+    }
+
     /// Whether `size` bytes at a chosen address are free.
-    fn check_chosen(&self, anchor: Anchor, start: u64, size: u64) -> Result<(), Cause> {
+    fn check_chosen(&self, anchor: Anchor, start: u64, size: u64) -> Result<(), ChoiceFault> {
         let within = self.host.user_memory();
         let end = start
             .checked_add(size)
@@ -228,7 +244,7 @@ impl<'a> Layout<'a> {
             None => Ok(()),
             Some(Range { start: at, end }) => {
                 let fault = AddressFault::Overlap { start: at, end };
-                Err(choices::fault(anchor, start, fault).into())
+                Err(choices::fault(anchor, start, fault))
             }
         }
     }
@@ -325,15 +341,21 @@ impl<'a> Layout<'a> {
                 start: from.start,
                 end: from.end,
             }));
-        } else if let Some(wanted) = self.choices.vdso {
-            let to = wanted.wrapping_sub(header.wrapping_sub(from.start));
-            self.check_chosen(Anchor::Vdso, to, size)?;
-            to
         } else {
-            self.find_anywhere(size)?
+            self.place_header(header.wrapping_sub(from.start), size)?
         };
         self.space.place(to..to + size, MemoryKind::Other);
         let header = header.wrapping_sub(from.start).wrapping_add(to);
         Ok(Some(VdsoPlan { pieces, to, header }))
+    }
+
+    /// The start of a vDSO whose ELF header, which is what a caller chooses, is `header` bytes behind it.
+    fn place_header(&self, header: u64, size: u64) -> Result<u64, Cause> {
+        let Some(wanted) = self.placement.chosen(Anchor::Vdso) else {
+            return Ok(self.find_anywhere(size)?);
+        };
+        let start = wanted.wrapping_sub(header);
+        self.check_chosen(Anchor::Vdso, start, size)?;
+        Ok(start)
     }
 }

@@ -10,15 +10,17 @@ mod fault;
 mod later;
 mod layout;
 mod limits;
+mod linux;
 mod observed;
-mod place;
+mod placement;
 mod segments;
+mod stack;
 
 use std::ops::Range;
 
 use crate::arguments::Arguments;
 use crate::error::{Error, Subject};
-use crate::host::{Host, Randomize, personality};
+use crate::host::Host;
 use crate::image::{Image, Permissions};
 use crate::space::AddressSpace;
 use crate::stack::StackFrame;
@@ -32,7 +34,7 @@ pub use later::LaterMappings;
 use layout::Layout;
 pub use limits::MemoryKind;
 pub use observed::Observed;
-pub use place::{area, effective_host};
+pub use placement::Placement;
 pub use segments::{alignment, total_size};
 
 /// A parsed file with what planning needs to know of the file itself.
@@ -46,6 +48,19 @@ pub struct Loadable {
     pub file_size: u64,
     /// Whether its file system aligns large mappings for huge pages.
     pub aligned_for_huge_pages: bool,
+}
+
+/// What is to be loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The program.
+    pub program: &'a Loadable,
+    /// The interpreter that it names.
+    pub interpreter: Option<&'a Loadable>,
+    /// Its strings.
+    pub arguments: &'a Arguments,
+    /// What they take of the stack; see [`crate::arguments::ArgumentSpace::touched`].
+    pub touched: u64,
 }
 
 /// One step of mapping an image, in the kernel's order. Later ones may replace what earlier ones mapped.
@@ -193,68 +208,38 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans the load of `program` with `interpreter` on `host`.
-    ///
-    /// `touched` is what the strings take of the stack, see [`crate::arguments::ArgumentSpace::touched`].
+    /// Plans the load of a program on `host`.
     ///
     /// # Errors
     ///
     /// Everything for which execve kills the process; choices that cannot be had.
-    pub fn new(
-        host: &Host,
-        program: &Loadable,
-        interpreter: Option<&Loadable>,
-        arguments: &Arguments,
-        touched: u64,
-        choices: &Choices,
-    ) -> Result<Self, Error> {
-        choices.check(host, program, interpreter)?;
-        let plan = choices.blamed(|choices| {
-            let seeded = choices.seed.map(|seed| place::seeded(host, seed));
-            let host = seeded.as_ref().unwrap_or(host);
-            Self::placed(host, program, interpreter, (arguments, touched), choices)
-        })?;
+    pub fn new(host: &Host, input: Input<'_>, choices: &Choices) -> Result<Self, Error> {
+        choices.check(host, input)?;
+        let plan = choices.blamed(|choices| Self::placed(input, &Placement::new(host, choices)))?;
         choices.check_plan(&plan)?;
         Ok(plan)
     }
 
-    fn placed(
-        host: &Host,
-        program: &Loadable,
-        interpreter: Option<&Loadable>,
-        (arguments, touched): (&Arguments, u64),
-        choices: &Choices,
-    ) -> Result<Self, Error> {
-        let randomize = if choices.no_randomize {
-            Randomize::Nothing
-        } else {
-            host.randomize
-        };
-        let area = place::area(host, choices, randomize);
-        let personality = personality_after(host, choices);
-        let stack = place::stack(host, &program.image, arguments, touched, choices)?;
-        let mut layout = Layout::new(host, area, choices, &stack)?;
-        let (loaded, loaded_interpreter) = layout.place_images(program, interpreter, randomize)?;
+    /// In the kernel's order, in which each anchor is asked for.
+    fn placed(input: Input<'_>, placement: &Placement<'_>) -> Result<Self, Error> {
+        let image = &input.program.image;
+        let stack = stack::stack(input, placement)?;
+        let mut layout = Layout::new(placement, &stack)?;
+        let (program, interpreter) = layout.place_images(input.program, input.interpreter)?;
         let vdso = layout.place_vdso()?;
-        layout.map_page_zero(personality);
-        place::check_stack(&stack, &layout.operations)?;
-        let brk = place::brk(
-            host,
-            &program.image,
-            loaded.bias,
-            interpreter.is_some(),
-            randomize,
-        );
+        layout.map_page_zero(placement.personality());
+        stack::check(&stack, &layout.operations)?;
+        let linux_brk = || linux::brk(input, program.bias, placement);
         Ok(Self {
-            program: loaded,
-            interpreter: loaded_interpreter,
-            program_headers: place::program_headers(&program.image, loaded.bias),
-            bounds: place::bounds(&program.image, loaded.bias),
-            brk: choices.brk.unwrap_or(brk),
+            program,
+            interpreter,
+            program_headers: segments::program_headers(image, program.bias),
+            bounds: segments::bounds(image, program.bias),
+            brk: placement.at(Anchor::Brk, linux_brk),
             stack,
             vdso,
-            personality,
-            later: layout.later(choices),
+            personality: placement.personality(),
+            later: layout.later(),
             operations: layout.operations,
         })
     }
@@ -308,15 +293,5 @@ impl Plan {
             .regions()
             .map(|(range, ())| range.end - range.start)
             .sum()
-    }
-}
-
-/// personality(2) of the new program.
-fn personality_after(host: &Host, choices: &Choices) -> u32 {
-    let kept = host.personality & !personality::READ_IMPLIES_EXEC;
-    if choices.no_randomize {
-        kept | personality::ADDR_NO_RANDOMIZE
-    } else {
-        kept
     }
 }

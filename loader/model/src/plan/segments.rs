@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::image::{Image, Permissions, Segment};
 use crate::page::PageSize;
 
-use super::{File, LoadFault, MemoryKind, Operation, SegmentFault};
+use super::{Bounds, File, LoadFault, MemoryKind, Operation, SegmentFault};
 
 /// The distance from the first page of the lowest segment to the end of the highest; 0 without a segment.
 pub fn total_size(image: &Image, page: PageSize) -> u64 {
@@ -213,4 +213,40 @@ fn check_tail(segment: &Segment, file_size: u64, page: PageSize) -> Result<(), S
         return Err(SegmentFault::TailBeyondFile { offset, file_size });
     }
     Ok(())
+}
+
+/// `AT_PHDR`: the last segment whose bytes hold the program headers tells where they are in memory.
+pub(super) fn program_headers(image: &Image, bias: u64) -> u64 {
+    let at = image.program_headers_offset;
+    let holds = |offset: u64, size: u64| offset <= at && at < offset.wrapping_add(size);
+    let segment = image
+        .segments
+        .iter()
+        .rfind(|segment| holds(segment.offset, segment.file_size));
+    segment
+        .map_or(0, |segment| {
+            (at - segment.offset).wrapping_add(segment.vaddr)
+        })
+        .wrapping_add(bias)
+}
+
+/// Without an executable segment the start of the code is the highest address and its end 0, as in the kernel.
+pub(super) fn bounds(image: &Image, bias: u64) -> Bounds {
+    let segments = || image.segments.iter();
+    let code = || segments().filter(|segment| segment.permissions.execute);
+    let end = |segment: &crate::image::Segment| segment.vaddr.wrapping_add(segment.file_size);
+    Bounds {
+        start_code: code()
+            .map(|segment| segment.vaddr)
+            .min()
+            .unwrap_or(u64::MAX)
+            .wrapping_add(bias),
+        end_code: code().map(end).max().unwrap_or(0).wrapping_add(bias),
+        start_data: segments()
+            .map(|segment| segment.vaddr)
+            .max()
+            .unwrap_or(0)
+            .wrapping_add(bias),
+        end_data: segments().map(end).max().unwrap_or(0).wrapping_add(bias),
+    }
 }
