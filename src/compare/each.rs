@@ -14,7 +14,10 @@ use crate::errors::complain;
 use crate::errors::named;
 
 use super::progress::Progress;
-use super::{CompareOptions, Comparison, DIFFERENT, EQUAL, NOT_COMPARED};
+use crate::comparison::Comparison;
+use crate::status::{DIFFERENT, EQUAL, NOT_COMPARED};
+
+use super::options::CompareOptions;
 
 /// Longer than any comparison takes on its own: a process that hangs for another reason.
 const SPARE_TIME: Duration = Duration::from_secs(60);
@@ -32,7 +35,7 @@ pub(super) struct Result {
 
 /// Compares each of them; the status to exit with. `words` are the whole command line.
 pub(super) fn compare(options: &CompareOptions, words: Vec<OsString>) -> i32 {
-    if options.stdin.as_deref() == Some(Path::new("-")) {
+    if options.to_end.stdin.as_deref() == Some(Path::new("-")) {
         complain("compare", &"--stdin - is for one program: give a file");
         return NOT_COMPARED;
     }
@@ -70,6 +73,7 @@ fn all(
 ) {
     let (next, limit) = (AtomicUsize::new(0), time_limit(options));
     let jobs = options
+        .many
         .jobs
         .unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     thread::scope(|scope| {
@@ -93,7 +97,7 @@ fn time_limit(options: &CompareOptions) -> Duration {
 
 fn files(options: &CompareOptions) -> anyhow::Result<Vec<OsString>> {
     let mut files = options.run.program.clone();
-    let Some(list) = &options.files_from else {
+    let Some(list) = &options.many.files_from else {
         return Ok(files);
     };
     let mut text = Vec::new();

@@ -19,6 +19,7 @@ use supplant_inspect::trace::{Ending, Guest, InGuest, Target, glimpse};
 
 use crate::errors::{named, told};
 
+use super::mode::Mode;
 use super::other::Other;
 use super::stopped::{At, Seen, Side, reach};
 use crate::comparison::Outcome;
@@ -28,13 +29,10 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// So much of what it printed is looked at for a reason.
 const PRINTED: u64 = 4096;
 
-/// Compares the left side's process, started `repeat` times, with a guest; both at the program's entry.
-pub(super) fn compare(
-    sides: [&Side<'_>; 2],
-    other: &Other,
-    limit: Duration,
-    repeat: usize,
-) -> anyhow::Result<Outcome> {
+/// Compares the left side's process with a guest, both at the program's entry.
+pub(super) fn compare(sides: [&Side<'_>; 2], mode: &Mode<'_>) -> anyhow::Result<Outcome> {
+    let other = sides[1].other.context("no emulator")?;
+    let limit = mode.limit;
     let target = other.target()?;
     let process = || -> anyhow::Result<Result<Snapshot, Seen>> {
         let reached = reach(sides[0], At::Program, limit).context(sides[0].name)?;
@@ -45,7 +43,7 @@ pub(super) fn compare(
     };
     let left = process()?;
     let mut others = Vec::new();
-    for _ in 1..repeat {
+    for _ in 1..mode.repeat {
         others.extend(process()?.ok());
     }
     let mut emulator = Emulator::start(other)?;

@@ -8,7 +8,8 @@ use supplant_inspect::snapshot::diff::Counts;
 use crate::render;
 
 use super::each::Result;
-use super::{Comparison, DIFFERENT, EQUAL, Outcome};
+use crate::comparison::{Comparison, Outcome};
+use crate::status::{DIFFERENT, EQUAL};
 
 /// Prints results as they come.
 pub(super) struct Progress {

@@ -13,6 +13,7 @@ use supplant_inspect::trace::{
 
 use crate::subject::ending;
 
+use super::mode::Mode;
 use super::other::{OPTION, Other};
 use super::program::Program;
 use super::refusal::known_early_end;
@@ -63,13 +64,14 @@ pub(super) enum Seen {
 pub(super) fn compare(
     program: &Program,
     sides: [&Side<'_>; 2],
-    (at, limit): (At, Duration),
-    repeat: usize,
+    at: At,
+    mode: &Mode<'_>,
 ) -> anyhow::Result<Outcome> {
+    let limit = mode.limit;
     let look = |side: &Side<'_>| look(side, at, limit).context(side.title());
     let left = look(sides[0])?;
     let mut others = Vec::new();
-    for _ in 1..repeat {
+    for _ in 1..mode.repeat {
         if let Seen::Stopped(snapshot, stopped) = look(sides[0])? {
             others.push((*snapshot, stopped));
         }
