@@ -233,7 +233,7 @@ pub(crate) fn call(words: &[OsString]) -> anyhow::Result<(Vec<CString>, Argument
 /// What the known differences depend on.
 pub(crate) fn facts(command: &Command) -> Facts {
     let differences = command.prepare().map(|prepared| prepared.differences());
-    Facts::of_ours(&differences.unwrap_or_default())
+    Facts::of_ours(differences.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ fn we_as_another_loader_are_stopped_at_the_programs_entry() {
         assert_tells(
             &output,
             1,
-            &["reg.eflags", "reg.orig_rax", "stack.below", "3 different"],
+            &["reg.flags", "reg.syscall", "stack.below", "3 different"],
         );
     }
 }

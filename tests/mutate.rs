@@ -284,5 +284,5 @@ fn ending(started: &Started) -> (i32, i32) {
 
 fn facts(command: &Command) -> Facts {
     let differences = command.prepare().map(|prepared| prepared.differences());
-    Facts::of_ours(&differences.unwrap_or_default())
+    Facts::of_ours(differences.unwrap_or_default())
 }

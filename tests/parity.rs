@@ -1,9 +1,10 @@
-//! PARITY.md's table of known differences, held to the lists in the code: each difference that the library tells of, each rule by
-//! which compare knows one, and each refusal that it knows has its row; and the table names none that is not there.
+//! PARITY.md's table of known differences, held to the table of rules in the code: each rule has its row, with the difference
+//! and the keys that it names; and the rows name no difference that is not there.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+
+use supplant_model::rules::{RULES, Subject};
 
 /// A row of "All known differences".
 struct Row {
@@ -39,79 +40,65 @@ fn rows() -> Vec<Row> {
     lines.map(row).collect()
 }
 
-/// What stands between `start` and the next quotation mark, wherever `start` does.
-fn quoted<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
-    text.split(start)
-        .skip(1)
-        .filter_map(|rest| rest.split('"').next())
+/// The rows of the rule.
+fn of<'a>(rows: &'a [Row], rule: &'a str) -> impl Iterator<Item = &'a Row> {
+    let has_it = move |row: &&Row| row.rules.iter().any(|own| own == rule);
+    rows.iter().filter(has_it)
 }
 
 #[test]
-fn each_difference_that_the_library_tells_of_has_its_row_and_its_rule() {
-    let (rows, source) = (rows(), read("loader/model/src/difference.rs"));
-    let (_, rules) = source
-        .split_once("pub fn rule(self)")
-        .expect("it tells the rule");
-    let rules = rules.split("impl fmt::Display").next().unwrap_or_default();
-    let arms = rules.lines().filter_map(|line| line.split_once(" => \""));
-    let mut told = BTreeSet::new();
-    for (variants, rule) in arms.take_while(|(variants, _)| variants.contains("Self::")) {
-        let rule = rule.split('"').next().unwrap_or_default();
-        for variant in variants.split('|') {
-            let variant = variant.trim().trim_start_matches("Self::").to_owned();
-            let name = format!("Difference::{variant}`");
-            let fits =
-                |row: &Row| row.text.contains(&name) && row.rules.iter().any(|own| own == rule);
-            assert!(
-                rows.iter().any(fits),
-                "PARITY.md has no row {rule} with {name}"
-            );
-            told.insert(variant);
-        }
+fn each_rule_has_its_row_which_names_the_difference_and_each_key_it_shows_in() {
+    let rows = rows();
+    for rule in &RULES {
+        let name = match rule.subject {
+            Subject::Difference(difference, _) => format!("`Difference::{difference:?}`"),
+            _ => String::new(),
+        };
+        let has_key = |row: &Row, key: &str| row.text.contains(&format!("`{key}`"));
+        let tells_all =
+            |row: &Row| row.text.contains(&name) && rule.keys.iter().all(|key| has_key(row, key));
+        assert!(
+            of(&rows, rule.number).any(tells_all),
+            "PARITY.md has no row {} with {name} and {:?}",
+            rule.number,
+            rule.keys
+        );
     }
-    assert!(told.len() > 5, "{told:?}");
-    for row in &rows {
+}
+
+#[test]
+fn each_refusal_that_compare_knows_is_told_to_be_known() {
+    let rows = rows();
+    let refused = RULES
+        .iter()
+        .filter(|rule| matches!(rule.subject, Subject::Refused(_)));
+    for rule in refused {
+        assert!(
+            of(&rows, rule.number).any(|row| row.text.contains("known to compare")),
+            "PARITY.md has no row {} that says that compare knows it",
+            rule.number
+        );
+    }
+}
+
+#[test]
+fn the_table_names_no_difference_that_is_not_there() {
+    let told: Vec<String> = RULES
+        .iter()
+        .filter_map(|rule| match rule.subject {
+            Subject::Difference(difference, _) => Some(format!("{difference:?}")),
+            _ => None,
+        })
+        .collect();
+    for row in rows() {
         for rest in row.text.split("Difference::").skip(1) {
             let name = rest.split(|other: char| !other.is_alphanumeric()).next();
             let name = name.unwrap_or_default();
             assert!(
-                told.contains(name),
+                told.iter().any(|own| own == name),
                 "there is no Difference::{name}: {}",
                 row.text
             );
         }
-    }
-}
-
-#[test]
-fn each_rule_and_refusal_that_compare_knows_has_its_row() {
-    let rows = rows();
-    let known = read("loader/inspect/src/snapshot/known.rs");
-    let refusals = read("src/compare/refusal.rs");
-    let by_rule: BTreeSet<&str> = quoted(&known, "number: \"").collect();
-    let refused: BTreeSet<&str> = quoted(&refusals, "\"P-")
-        .map(|rest| ("P-", rest))
-        .chain(quoted(&refusals, "\"H-").map(|rest| ("H-", rest)))
-        .map(|(_, rest)| rest)
-        .collect();
-    assert!(
-        by_rule.len() > 4 && refused.len() > 2,
-        "{by_rule:?} {refused:?}"
-    );
-    for rule in by_rule {
-        let fits =
-            |row: &Row| row.rules.iter().any(|own| own == rule) && row.text.contains("compare: ");
-        assert!(
-            rows.iter().any(fits),
-            "PARITY.md has no row {rule} with what compare shows"
-        );
-    }
-    for number in refused {
-        let is_it = |own: &String| own.split_once('-').is_some_and(|(_, own)| own == number);
-        let fits = |row: &Row| row.rules.iter().any(is_it);
-        assert!(
-            rows.iter().any(fits),
-            "PARITY.md has no row for the refusal -{number}"
-        );
     }
 }

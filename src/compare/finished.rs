@@ -88,7 +88,7 @@ fn report(program: &Program, left: Ran, right: Ran, others: Vec<Ran>, side: &Sid
     let mut report = diff(&snapshots[0], &snapshots[1]);
     Noise::between(&snapshots[0], &snapshots[2..]).mark(&mut report);
     let trails: Vec<_> = all.iter().map(|ran| ran.trails.clone()).collect();
-    let (entries, calls) = compare_calls(&trails[0], &trails[1], &trails[2..], side.facts);
+    let (entries, calls) = compare_calls(&trails[0], &trails[1], &trails[2..], &side.facts);
     report.entries.extend(entries);
     report.counts = Counts {
         values: report.counts.values,
@@ -97,7 +97,7 @@ fn report(program: &Program, left: Ran, right: Ran, others: Vec<Ran>, side: &Sid
         ..Counts::default()
     };
     if all[1].lacks_libraries()
-        && let Some(known) = known_early_end(&program.file(), side.facts)
+        && let Some(known) = known_early_end(&program.file(), &side.facts)
     {
         for entry in &mut report.entries {
             entry.known = Some(known.clone());

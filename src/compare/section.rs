@@ -4,9 +4,8 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 
 use supplant_inspect::layout::Binary;
+use supplant_inspect::page_size;
 use supplant_inspect::snapshot::Region;
-
-const PAGE: u64 = 0x1000;
 
 /// `.got+0x18`, of a place that lies `distance` above the first page of the file that a mapping shows. `None` where the
 /// file is not there any more, or has no sections.
@@ -18,7 +17,7 @@ pub(crate) fn section(region: &Region, distance: u64) -> Option<String> {
     }
     let binary = Binary::read(&file, &region.name, metadata.len())?;
     let lowest = binary.loads().map(|header| header.vaddr).min()?;
-    let vaddr = (lowest & !(PAGE - 1)).checked_add(distance)?;
+    let vaddr = page_size().floor(lowest).checked_add(distance)?;
     let section = binary.sections_at(vaddr).next()?;
     Some(format!("{}+{:#x}", section.name, vaddr - section.vaddr))
 }

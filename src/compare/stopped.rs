@@ -130,7 +130,7 @@ pub(super) fn reach(
 fn seen(stopped: Stopped, side: &Side<'_>) -> anyhow::Result<Seen> {
     let (snapshot, stopped) = capture(stopped)?;
     let snapshot = Snapshot {
-        facts: side.facts,
+        facts: side.facts.clone(),
         ..snapshot
     };
     Ok(Seen::Stopped(Box::new(snapshot), stopped))
@@ -148,7 +148,7 @@ fn endings(
     match right {
         Seen::NotStarted(right) => apart(endings, Some(right), side),
         Seen::Early(_) => {
-            let known = known_early_end(&program.file(), side.facts);
+            let known = known_early_end(&program.file(), &side.facts);
             with_known(apart(endings, None, side), known)
         }
         Seen::Stopped(..) => apart(endings, None, side),

@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn a_key_belongs_to_the_family_of_its_first_part() {
         let cases = [
-            ("reg.rip", "registers"),
+            ("reg.ip", "registers"),
             ("auxv.AT_PHDR", "stack"),
             ("region.exe.2.prot", "memory"),
             ("exe", "what /proc tells"),

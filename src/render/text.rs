@@ -308,12 +308,12 @@ what /proc tells      kernel  ours
 
     #[test]
     fn what_is_known_is_named_by_its_rule_and_shown_on_request() {
-        let entries = || vec![known("reg.eflags"), known("stack.below")];
+        let entries = || vec![known("reg.flags"), known("stack.below")];
         let few = text(entries(), 120, false);
-        let line = "known R-2 reg.eflags, stack.below: so it is\n";
+        let line = "known R-2 reg.flags, stack.below: so it is\n";
         assert!(few.starts_with(line) && !few.contains("kernel"), "{few}");
         let all = text(entries(), 120, true);
-        assert!(all.contains("reg.eflags          0       1"), "{all}");
+        assert!(all.contains("reg.flags           0       1"), "{all}");
     }
 
     #[test]

@@ -19,11 +19,22 @@ pub mod preview;
 pub mod snapshot;
 pub mod trace;
 
+/// The size of a page of memory on this machine.
+pub fn page_size() -> page::PageSize {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+    let size = size
+        .ok()
+        .flatten()
+        .and_then(|size| u64::try_from(size).ok());
+    size.and_then(page::PageSize::new)
+        .unwrap_or(page::PageSize::SMALLEST)
+}
+
 pub use supplant_loader::internals::{MACHINE, fresh_randomness, this_host};
 
 use supplant_loader::internals::{open, search, set_id, source, sys};
 use supplant_loader::{Command, Difference, Prepared};
 use supplant_model::{
-    arguments, auxv, core_file, error, handover, host, image, machine, maps, page, plan, script,
-    space, stack, table,
+    arguments, auxv, core_file, error, handover, host, image, machine, maps, page, plan, rules,
+    script, space, stack, table,
 };

@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use crate::rules::Rule;
+
 /// A difference that is known before the program is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "files", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Difference {
     /// The kernel does not notice that another program runs.
@@ -30,35 +34,44 @@ pub enum Difference {
 impl Difference {
     /// The number of the rule in PARITY.md.
     pub fn rule(self) -> &'static str {
-        match self {
-            Self::Unnoticed => "P-51",
-            Self::Executable => "P-8",
-            Self::Layout | Self::Bounds => "P-6",
-            Self::LastJump | Self::Page => "R-8",
-            Self::Capabilities => "P-29",
-            Self::MmapBase | Self::Reserved => "P-5",
-        }
+        Rule::of(self).number
     }
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unnoticed => "the kernel does not notice: no exec event for tracers, audit and accounting",
-            Self::Executable => "/proc/self/exe keeps naming the old program (it needs CAP_CHECKPOINT_RESTORE to change)",
-            Self::Layout => "the kernel does not let heap, arguments and environment be moved (no PR_SET_MM_MAP)",
-            Self::Bounds => {
-                "code, data or heap are recorded at the nearest addresses that the kernel accepts"
+        f.write_str(Rule::of(*self).words())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{RULES, Subject};
+
+    #[test]
+    fn each_difference_has_its_row_and_no_row_is_hidden_by_another() {
+        for rule in &RULES {
+            if let Subject::Difference(difference, words) = rule.subject {
+                assert_eq!(difference.to_string(), words);
             }
-            Self::LastJump => "zero and parity flag are set, and the word below the stack pointer holds the entry point",
-            Self::Page => "one page of the loader stays mapped",
-            Self::Capabilities => {
-                "capabilities that this process has given up do not come back"
-            }
-            Self::MmapBase => "later mappings are placed from the old program's base",
-            Self::Reserved => {
-                "memory without access is reserved above later mappings, so that they go where they should"
-            }
-        })
+        }
+        // A variant that this does not name does not compile.
+        let next = |difference| match difference {
+            Difference::Unnoticed => Some(Difference::Executable),
+            Difference::Executable => Some(Difference::Layout),
+            Difference::Layout => Some(Difference::Bounds),
+            Difference::Bounds => Some(Difference::LastJump),
+            Difference::LastJump => Some(Difference::Page),
+            Difference::Page => Some(Difference::Capabilities),
+            Difference::Capabilities => Some(Difference::MmapBase),
+            Difference::MmapBase => Some(Difference::Reserved),
+            Difference::Reserved => None,
+        };
+        let all =
+            std::iter::successors(Some(Difference::Unnoticed), |difference| next(*difference));
+        for difference in all {
+            assert!(!difference.rule().is_empty());
+        }
     }
 }

@@ -25,6 +25,7 @@ pub mod page;
 pub mod plan;
 pub mod process;
 pub mod randomness;
+pub mod rules;
 pub mod script;
 pub mod space;
 pub mod stack;

@@ -78,10 +78,18 @@ pub(crate) fn registers_of_gdb(bytes: &[u8]) -> Option<Registers> {
 
 /// Whether [`registers_of_gdb`] fills it.
 pub(crate) fn is_shown_by_gdb(key: &str) -> bool {
-    !["reg.fs_base", "reg.gs_base", "reg.orig_rax"].contains(&key)
+    !["reg.tls", "reg.gs_base", "reg.syscall"].contains(&key)
 }
 
-/// Each register by its key: any may hold an address. `ran`: the flags are what the last comparison left, in r11 as well,
+/// Whether clearing registers by xor left its marks: zero and parity flag besides those of a new program.
+pub(crate) fn are_flags_of_last_jump(flags: u64) -> bool {
+    const FLAGS_OF_CLEARING: u64 = 0x44;
+    flags & !FLAGS_OF_CLEARING == FLAGS_OF_USERS
+}
+
+/// Each register by its key. Those that every processor has, in some way, have the same key on each: `reg.ip`, `reg.sp`,
+/// `reg.flags`, `reg.tls` and `reg.syscall`, the number of the system call; the others go by the processor's names. Any
+/// may hold an address. `ran`: the flags are what the last comparison left, in r11 as well,
 /// where the last system call saved them.
 pub(crate) fn values(registers: &Registers, ran: bool) -> Vec<(&'static str, Value)> {
     let settled = |flags: u64| {
@@ -93,8 +101,8 @@ pub(crate) fn values(registers: &Registers, ran: bool) -> Vec<(&'static str, Val
         }
     };
     [
-        ("reg.rip", registers.rip),
-        ("reg.rsp", registers.rsp),
+        ("reg.ip", registers.rip),
+        ("reg.sp", registers.rsp),
         ("reg.rax", registers.rax),
         ("reg.rbx", registers.rbx),
         ("reg.rcx", registers.rcx),
@@ -110,19 +118,16 @@ pub(crate) fn values(registers: &Registers, ran: bool) -> Vec<(&'static str, Val
         ("reg.r13", registers.r13),
         ("reg.r14", registers.r14),
         ("reg.r15", registers.r15),
-        (
-            "reg.eflags",
-            settled(registers.eflags & !FLAGS_OF_DEBUGGING),
-        ),
+        ("reg.flags", settled(registers.eflags & !FLAGS_OF_DEBUGGING)),
         ("reg.cs", registers.cs),
         ("reg.ss", registers.ss),
         ("reg.ds", registers.ds),
         ("reg.es", registers.es),
         ("reg.fs", registers.fs),
         ("reg.gs", registers.gs),
-        ("reg.fs_base", registers.fs_base),
+        ("reg.tls", registers.fs_base),
         ("reg.gs_base", registers.gs_base),
-        ("reg.orig_rax", registers.orig_rax),
+        ("reg.syscall", registers.orig_rax),
     ]
     .map(|(key, value)| (key, Value::Address(value)))
     .to_vec()

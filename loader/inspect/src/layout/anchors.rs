@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use serde::{Serialize, Serializer};
 
 use crate::auxv::AT_PLATFORM;
-use crate::host::Randomize;
+use crate::host::{Randomize, STACK_RANDOM_UNIT};
 use crate::page::PageSize;
 
 use super::bands::{grows_up, is_small};
@@ -90,7 +90,7 @@ impl Chance<'_> {
         let stack = self.layout.region_of(Role::Stack)?;
         let (machine, address) = (self.evidence.machine, stack.range.end);
         let highest = machine.stack_top();
-        let most = machine.stack_random_pages() * 4096 + STACK_ALIGN_RANGE;
+        let most = machine.stack_random_pages() * STACK_RANDOM_UNIT + STACK_ALIGN_RANGE;
         let lowest = if self.is_fixed() {
             highest
         } else {
@@ -208,7 +208,7 @@ impl Chance<'_> {
         let random = if self.is_fixed() {
             0
         } else {
-            machine.stack_random_pages() * 4096
+            machine.stack_random_pages() * STACK_RANDOM_UNIT
         };
         let pad = random + 256 * self.page.get();
         // An unlimited stack gets no more than the clamp below, so nothing is added to it.

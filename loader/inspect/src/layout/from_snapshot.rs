@@ -25,8 +25,8 @@ pub fn of_snapshot(subject: &str, origin: Origin, snapshot: &Snapshot) -> Result
         arg_end: note("arg_end"),
         env_start: note("env_start"),
         env_end: note("env_end"),
-        sp: snapshot.number("reg.rsp"),
-        ip: snapshot.number("reg.rip"),
+        sp: snapshot.number("reg.sp"),
+        ip: snapshot.number("reg.ip"),
     };
     if let Some(Value::Text(bits)) = snapshot.values.get("personality") {
         let bits = u32::from_str_radix(bits.trim_end_matches("\\n"), 16).unwrap_or(0);

@@ -37,7 +37,7 @@ pub fn compare(
     left: &[Trail],
     right: &[Trail],
     others: &[Vec<Trail>],
-    facts: Facts,
+    facts: &Facts,
 ) -> (Vec<Entry>, usize) {
     let labels: BTreeSet<_> = left.iter().chain(right).map(|trail| &trail.label).collect();
     let mut entries = Vec::new();
@@ -162,7 +162,7 @@ mod tests {
 
     fn compared(left: &[&str], right: &[&str], others: &[&[&str]]) -> (Vec<Entry>, usize) {
         let others: Vec<_> = others.iter().map(|calls| run(calls)).collect();
-        compare(&run(left), &run(right), &others, Facts::default())
+        compare(&run(left), &run(right), &others, &Facts::default())
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
     fn a_sequence_that_goes_on_or_is_missing_differs() {
         let (entries, _) = compared(&["a()"], &["a()", "b()"], &[]);
         assert_eq!((&entries[0].left, entries[0].noise), (&None, false));
-        let (entries, _) = compare(&run(&["a()"]), &[], &[], Facts::default());
+        let (entries, _) = compare(&run(&["a()"]), &[], &[], &Facts::default());
         assert_eq!(entries[0].right, None);
     }
 

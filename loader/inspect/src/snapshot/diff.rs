@@ -9,8 +9,6 @@ use super::known::{self, Known};
 use super::symbols::Symbols;
 use super::{Region, Snapshot, Value};
 
-const PAGE: u64 = 0x1000;
-
 /// One key with two values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -93,7 +91,8 @@ pub fn diff(left: &Snapshot, right: &Snapshot) -> Report {
         &flatten(left, &symbols[0], &prefixes[1]),
         &flatten(right, &symbols[1], &prefixes[0]),
     );
-    let pages = differing_pages(&pages(left, &symbols[0]), &pages(right, &symbols[1]));
+    let size = left.page().get();
+    let pages = differing_pages(&pages(left, &symbols[0]), &pages(right, &symbols[1]), size);
     let mut entries: Vec<_> = values
         .into_iter()
         .chain(pages)
@@ -140,19 +139,19 @@ fn pages<'a>(snapshot: &'a Snapshot, symbols: &Symbols) -> Pages<'a> {
     symbols.prefixes().into_iter().zip(regions).collect()
 }
 
-/// Only pages that both sides have: a region that is not there, or has another size, is found by its other keys.
-fn differing_pages(left: &Pages<'_>, right: &Pages<'_>) -> Vec<Difference> {
+/// Only pages of `size` bytes that both sides have: a region that is not there, or has another size, is found by its other keys.
+fn differing_pages(left: &Pages<'_>, right: &Pages<'_>, size: u64) -> Vec<Difference> {
     let both = left
         .iter()
         .filter_map(|(prefix, pages)| Some((prefix, pages, right.get(prefix)?)));
     both.flat_map(|(prefix, left, right)| {
         let start = left.0.max(right.0);
         let from = |(first, pages): &(u64, &'_ [Option<u64>])| {
-            let skipped = usize::try_from((start - first) / PAGE).unwrap_or(usize::MAX);
+            let skipped = usize::try_from((start - first) / size).unwrap_or(usize::MAX);
             pages.get(skipped..).unwrap_or_default().to_vec()
         };
         let pairs = from(left).into_iter().zip(from(right));
-        let differing = pairs.zip((start..).step_by(PAGE as usize));
+        let differing = pairs.zip((start..).step_by(size as usize));
         let differing = differing.filter(|((left, right), _)| left != right);
         differing
             .map(|((left, right), at)| {
@@ -234,7 +233,7 @@ fn counts(left: &Snapshot, right: &Snapshot) -> Counts {
             .count(),
         mappings: left.regions.len().min(right.regions.len()),
         pages,
-        bytes: pages * PAGE as usize,
+        bytes: pages * left.page().get() as usize,
         calls: 0,
     }
 }

@@ -17,18 +17,22 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Difference;
+use crate::page::PageSize;
+use crate::{Difference, page_size};
 
 /// The version of this form; a reader refuses others.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// A process at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// [`VERSION`].
     pub version: u32,
-    /// Everything but memory, by key: `reg.rip`, `auxv.AT_PHDR`, `fd.3.target`, `signal.INT.handler`.
+    /// Everything but memory, by key: `reg.ip`, `auxv.AT_PHDR`, `fd.3.target`, `signal.INT.handler`.
     pub values: BTreeMap<String, Value>,
+    /// The size of a page, in bytes: that of what `regions` has for each page.
+    #[serde(with = "hex")]
+    pub page_size: u64,
     /// The mappings, from low to high.
     pub regions: Vec<Region>,
     /// Whether instructions of the new program have run: then what they leave is compared, not what execve leaves.
@@ -101,39 +105,20 @@ pub struct Region {
 }
 
 /// What decides whether a difference is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// Made by this loader, not by the kernel.
     pub ours: bool,
-    /// The process may not set /proc/self/exe.
-    pub exe_kept: bool,
-    /// A page of the loader stays.
-    pub page_kept: bool,
-    /// The last page went by a jump through the vDSO.
-    pub last_jump: bool,
-    /// Mappings are placed as before, although execve would begin or end to randomise them.
-    pub base_kept: bool,
-    /// The kernel has no `PR_SET_MM_MAP`.
-    pub layout_kept: bool,
-    /// An address of the layout is not one that prctl accepts.
-    pub bounds_adjusted: bool,
-    /// Capabilities that execve would give back stay given up.
-    pub capabilities_kept: bool,
+    /// What the library said would be different.
+    pub differences: Vec<Difference>,
 }
 
 impl Facts {
     /// Those of our side, from what is known to stay different.
-    pub fn of_ours(differences: &[Difference]) -> Self {
-        let has = |difference| differences.contains(&difference);
+    pub fn of_ours(differences: Vec<Difference>) -> Self {
         Self {
             ours: true,
-            exe_kept: has(Difference::Executable),
-            page_kept: has(Difference::Page),
-            last_jump: has(Difference::LastJump),
-            base_kept: has(Difference::MmapBase),
-            layout_kept: has(Difference::Layout),
-            bounds_adjusted: has(Difference::Bounds),
-            capabilities_kept: has(Difference::Capabilities),
+            differences,
         }
     }
 }
@@ -143,8 +128,14 @@ impl Snapshot {
     pub fn new() -> Self {
         Self {
             version: VERSION,
+            page_size: page_size().get(),
             ..Self::default()
         }
+    }
+
+    /// The size of its pages; the smallest where it is none, as a file may say.
+    pub fn page(&self) -> PageSize {
+        PageSize::new(self.page_size).unwrap_or(PageSize::SMALLEST)
     }
 
     /// Sets a value.

@@ -11,6 +11,8 @@ use super::{Program, Region, Snapshot};
 
 /// An address that is farther from all memory is no address.
 const NEAR: u64 = 16 << 20;
+/// So far below the stack pointer an address is still named by it.
+const BELOW: u64 = 0x1000;
 
 /// What the mappings of one snapshot are called.
 #[derive(Clone, Debug)]
@@ -194,7 +196,7 @@ impl Symbols {
     }
 
     fn on_stack(&self, address: u64) -> String {
-        if address >= self.strings || address < self.sp.saturating_sub(0x1000) {
+        if address >= self.strings || address < self.sp.saturating_sub(BELOW) {
             format!("stack.top-{:#x}", self.stack.end - address)
         } else if address >= self.sp {
             format!("stack.sp+{:#x}", address - self.sp)
@@ -227,7 +229,7 @@ impl Files {
         let [known, known_interpreter] = [snapshot.program.file, snapshot.program.interpreter]
             .map(|inode| file_with(snapshot, inode));
         let program = known.or(headers).or(entry);
-        let [base, rip] = ["auxv.AT_BASE", "reg.rip"].map(|key| file_at(snapshot.number(key)));
+        let [base, rip] = ["auxv.AT_BASE", "reg.ip"].map(|key| file_at(snapshot.number(key)));
         let interpreter = known_interpreter.or(base).or(rip);
         Self {
             program,

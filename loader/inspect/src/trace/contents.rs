@@ -10,7 +10,7 @@ use crate::snapshot::symbols::Symbols;
 use crate::snapshot::{Region, Snapshot};
 use crate::stack::DecodedStack;
 
-use super::memory::{Memory, PAGE};
+use super::memory::Memory;
 use super::tracee::Stopped;
 use super::{regions, stack, stack_item};
 
@@ -136,7 +136,7 @@ impl<'a> Side<'a> {
         let address = region
             .start
             .checked_add(u64::from_str_radix(distance, 16).ok()?)?;
-        let mut raw = vec![0; PAGE as usize];
+        let mut raw = vec![0; self.snapshot.page().get() as usize];
         if !self.memory.read(address, &mut raw) {
             return None;
         }

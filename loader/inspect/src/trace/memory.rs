@@ -6,14 +6,17 @@ use std::os::unix::fs::FileExt as _;
 
 use nix::errno::Errno;
 
+use crate::page::PageSize;
+use crate::page_size;
+
 /// /proc/PID/mem.
 #[derive(Debug)]
 pub(super) struct Memory {
     file: File,
     pagemap: Option<File>,
+    page: PageSize,
 }
 
-pub(super) const PAGE: u64 = 0x1000;
 /// Bits of an entry of /proc/PID/pagemap.
 const PRESENT_OR_SWAPPED: u64 = 3 << 62;
 const OF_FILE: u64 = 1 << 61;
@@ -29,6 +32,7 @@ impl Memory {
         Ok(Self {
             file,
             pagemap: open("pagemap").ok(),
+            page: page_size(),
         })
     }
 
@@ -47,7 +51,7 @@ impl Memory {
         let mut text = Vec::new();
         while text.len() < limit {
             let at = address.checked_add(text.len() as u64)?;
-            let mut piece = vec![0; (PAGE - at % PAGE) as usize];
+            let mut piece = vec![0; (self.page.get() - self.page.offset(at)) as usize];
             if !self.read(at, &mut piece) {
                 return None;
             }
@@ -80,12 +84,13 @@ impl Memory {
         anonymous: bool,
         settle: impl Fn(u64, &mut [u8]),
     ) -> Vec<Option<u64>> {
-        let zero = Some(hash(&[0; PAGE as usize]));
-        let mut page = vec![0; PAGE as usize];
+        let size = self.page.get() as usize;
+        let mut page = vec![0; size];
+        let zero = Some(hash(&page));
         let entries = self.pagemap(&range);
         let entry = |index: usize| entries.as_ref().and_then(|entries| entries.get(index));
         range
-            .step_by(PAGE as usize)
+            .step_by(size)
             .enumerate()
             .map(|(index, address)| match entry(index) {
                 Some(entry) if anonymous && entry & PRESENT_OR_SWAPPED == 0 => zero,
@@ -102,11 +107,11 @@ impl Memory {
 
     /// What /proc/PID/pagemap says of each page.
     fn pagemap(&self, range: &Range<u64>) -> Option<Vec<u64>> {
-        let count = (range.end - range.start) / PAGE;
+        let count = (range.end - range.start) / self.page.get();
         let mut bytes = vec![0; usize::try_from(count * 8).ok()?];
         self.pagemap
             .as_ref()?
-            .read_exact_at(&mut bytes, range.start / PAGE * 8)
+            .read_exact_at(&mut bytes, range.start / self.page.get() * 8)
             .ok()?;
         let words = bytes
             .chunks_exact(8)

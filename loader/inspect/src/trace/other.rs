@@ -19,9 +19,10 @@ use crate::arguments::Arguments;
 use crate::image::{Image, Kind, ReadAt as _, Role, Segment};
 use crate::machine::Machine;
 use crate::maps::{self, Mapping};
+use crate::page_size;
 use crate::snapshot::Program;
 
-use super::memory::{Memory, PAGE};
+use super::memory::Memory;
 use super::program::to_program;
 use super::released::Ending;
 use super::start::{Started, by_kernel};
@@ -89,7 +90,7 @@ impl Target {
         let bias = entry.wrapping_sub(self.image.entry);
         let is_possible = match self.image.kind {
             Some(Kind::Exec) => bias == 0,
-            _ => bias.is_multiple_of(PAGE),
+            _ => page_size().offset(bias) == 0,
         };
         is_possible.then_some(bias)
     }
@@ -101,7 +102,7 @@ impl Target {
         if is_own || !is_code {
             return None;
         }
-        let page = |address: u64| address & !(PAGE - 1);
+        let page = |address: u64| page_size().floor(address);
         let into_segment = self.image.entry.checked_sub(page(self.segment.vaddr));
         let into_image = self.image.entry.checked_sub(self.first_page()?);
         let above_start = |distance: Option<u64>| mapping.range.start.checked_add(distance?);
@@ -125,7 +126,7 @@ impl Target {
 
     fn first_page(&self) -> Option<u64> {
         let starts = self.image.segments.iter().map(|segment| segment.vaddr);
-        Some(starts.min()? & !(PAGE - 1))
+        Some(page_size().floor(starts.min()?))
     }
 
     /// What is known of a process that stands at `entry`.

@@ -7,7 +7,7 @@ use crate::snapshot::words::Words;
 use crate::snapshot::{Region, Snapshot};
 use crate::stack::DecodedStack;
 
-use super::memory::{Memory, PAGE};
+use super::memory::Memory;
 
 /// Lines of smaps that say what the kernel made of a mapping, and not what was touched.
 const ATTRIBUTES: [&str; 4] = ["KernelPageSize", "MMUPageSize", "Locked", "ProtectionKey"];
@@ -88,20 +88,21 @@ pub(super) fn pages(
 ) {
     let symbols = Symbols::new(snapshot);
     let words = words(&symbols, snapshot, pid).filter(|_| snapshot.ran);
-    let sp = snapshot.number("reg.rsp").unwrap_or(0);
+    let sp = snapshot.number("reg.sp").unwrap_or(0);
+    let page = snapshot.page();
     let random = stack.and_then(|stack| stack.auxv.get(AT_RANDOM));
     for region in &mut snapshot.regions {
         match region.name.as_str() {
             "[vsyscall]" => (),
             name if name.starts_with("[vvar") => (),
             "[stack]" if fixed && region.start <= sp && sp < region.end => {
-                region.pages_from = sp & !(PAGE - 1);
+                region.pages_from = page.floor(sp);
                 region.pages = memory.hashes(region.pages_from..region.end, false, |at, page| {
                     settle_stack(page, at, sp, random);
                 });
             }
             "[stack]" => (),
-            _ if (region.end - region.start) / PAGE > MOST_PAGES => (),
+            _ if (region.end - region.start) / page.get() > MOST_PAGES => (),
             _ => {
                 let anonymous = region.file.2 == 0 && region.name != "[vdso]";
                 region.pages = memory.hashes(region.start..region.end, anonymous, |at, page| {
@@ -118,8 +119,7 @@ pub(super) fn pages(
 pub(super) fn words<'a>(symbols: &'a Symbols, snapshot: &Snapshot, pid: i32) -> Option<Words<'a>> {
     let random = snapshot.random.as_deref();
     let random = random.and_then(|digits| u128::from_str_radix(digits, 16).ok());
-    let [rseq, thread] =
-        ["thread.rseq", "reg.fs_base"].map(|key| snapshot.number(key).unwrap_or(0));
+    let [rseq, thread] = ["thread.rseq", "reg.tls"].map(|key| snapshot.number(key).unwrap_or(0));
     Some(Words::new(
         symbols,
         random.map_or([0; 16], u128::to_be_bytes),

@@ -1,6 +1,7 @@
 //! The initial stack, item by item.
 
 use crate::auxv::{self, Auxv, is_address};
+use crate::page_size;
 use crate::snapshot::{Snapshot, Value};
 use crate::stack::DecodedStack;
 
@@ -122,7 +123,7 @@ fn gap(snapshot: &mut Snapshot, stack: &DecodedStack, bytes: &[u8], sp: u64, fix
 
 /// The word right below the stack pointer, and how many bytes further down are not zero.
 fn below(snapshot: &mut Snapshot, memory: &impl Peek, sp: u64) {
-    let start = (sp - BELOW) & !(super::memory::PAGE - 1);
+    let start = page_size().floor(sp - BELOW);
     let mut bytes = vec![0; (sp - start) as usize];
     if !memory.read(start, &mut bytes) {
         return;

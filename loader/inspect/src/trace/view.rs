@@ -12,10 +12,11 @@ use nix::errno::Errno;
 
 use crate::arch::{Registers, is_shown_by_gdb, stack_pointer, values};
 use crate::auxv::{AT_EXECFN, AT_NULL, AT_PLATFORM, AT_RANDOM};
+use crate::page_size;
 use crate::snapshot::symbols::Symbols;
 use crate::snapshot::{Program, Region, Snapshot, Value};
 
-use super::memory::{Memory, PAGE, hash};
+use super::memory::{Memory, hash};
 use super::other::Target;
 use super::regions::MOST_PAGES;
 use super::stack;
@@ -80,16 +81,17 @@ fn segments(target: &Target, bias: Option<u64>) -> Vec<Region> {
     let Some(bias) = bias else {
         return Vec::new();
     };
+    let page = page_size();
     let mut regions: Vec<Region> = Vec::new();
     let mut segments = target.image().segments.clone();
     segments.sort_by_key(|segment| segment.vaddr);
     for segment in segments {
         let start = segment.vaddr.wrapping_add(bias);
         let end = start.checked_add(segment.memory_size);
-        let end = end.and_then(|end| end.checked_next_multiple_of(PAGE));
+        let end = end.and_then(|end| page.ceil(end));
         // Two segments may share a page.
         let above = regions.last().map_or(0, |region| region.end);
-        let start = (start & !(PAGE - 1)).max(above);
+        let start = page.floor(start).max(above);
         if let Some(end) = end.filter(|&end| end > start) {
             regions.push(Region {
                 start,
@@ -140,11 +142,12 @@ fn name(snapshot: &mut Snapshot, memory: &impl Peek, stack: std::ops::Range<u64>
 
 /// A hash of each page; where the program's dynamic linker ran, with names in place of addresses.
 fn pages<M: Peek>(region: &Region, names: &Names<'_, M>, ran: bool) -> Vec<Option<u64>> {
-    if (region.end - region.start) / PAGE > MOST_PAGES {
+    let size = page_size().get();
+    if (region.end - region.start) / size > MOST_PAGES {
         return Vec::new();
     }
-    let mut page = vec![0; PAGE as usize];
-    let addresses = (region.start..region.end).step_by(PAGE as usize);
+    let mut page = vec![0; size as usize];
+    let addresses = (region.start..region.end).step_by(size as usize);
     addresses
         .map(|address| {
             let is_read = names.memory.read(address, &mut page);
@@ -190,7 +193,7 @@ impl<M: Peek> Names<'_, M> {
     }
 
     fn is_mapped(&self, address: u64) -> bool {
-        let page = address & !(PAGE - 1);
+        let page = page_size().floor(address);
         let mut mapped = self.mapped.borrow_mut();
         *mapped
             .entry(page)
@@ -237,7 +240,7 @@ impl Tables {
             let nul = piece.iter().position(|&byte| byte == 0);
             end = end.checked_add(nul.unwrap_or(piece.len()) as u64)?;
             if nul.is_some() {
-                return end.checked_add(1)?.checked_next_multiple_of(PAGE);
+                return page_size().ceil(end.checked_add(1)?);
             }
         }
         None
@@ -246,15 +249,16 @@ impl Tables {
 
 /// The memory from an address on, page by page, as far as it goes.
 fn from(memory: &impl Peek, address: u64) -> impl Iterator<Item = Vec<u8>> {
-    let next = (address & !(PAGE - 1)).checked_add(PAGE);
+    let page = page_size();
+    let next = page.floor(address).checked_add(page.get());
     let starts = std::iter::successors(Some(address), move |&at| match next {
         Some(next) if at < next => Some(next),
-        _ => at.checked_add(PAGE),
+        _ => at.checked_add(page.get()),
     });
     starts
-        .take(MOST_OF_STACK / PAGE as usize)
-        .map_while(|start| {
-            let mut piece = vec![0; (PAGE - start % PAGE) as usize];
+        .take(MOST_OF_STACK / page.get() as usize)
+        .map_while(move |start| {
+            let mut piece = vec![0; (page.get() - page.offset(start)) as usize];
             memory.read(start, &mut piece).then_some(piece)
         })
 }
