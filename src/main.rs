@@ -21,7 +21,7 @@ mod render;
 mod run;
 mod status;
 mod subject;
-mod text;
+mod terminal;
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::os::unix::ffi::OsStrExt as _;

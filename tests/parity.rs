@@ -102,3 +102,61 @@ fn the_table_names_no_difference_that_is_not_there() {
         }
     }
 }
+
+/// The sources that the documents name, by their paths.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("src"), root.join("loader"), root.join("tests")];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)
+            .expect("a folder of the project")
+            .flatten()
+        {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source file");
+                sources.push((path.display().to_string(), text));
+            }
+        }
+    }
+    sources
+}
+
+/// Of `` a.rs `b`, `c` `` the names b and c.
+fn names_after(mut rest: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    while let Some(after) = rest.trim_start_matches([' ', ',']).strip_prefix('`') {
+        let Some((name, then)) = after.split_once('`') else {
+            break;
+        };
+        names.push(name);
+        rest = then;
+    }
+    names
+}
+
+#[test]
+fn what_parity_says_where_a_rule_is_followed_is_there() {
+    let (text, sources) = (read("PARITY.md"), sources());
+    let mut count = 0;
+    for (at, _) in text.match_indices(".rs `") {
+        let (before, rest) = (&text[..at + 3], &text[at + 3..]);
+        let is_of_path = |letter: char| letter.is_ascii_alphanumeric() || "/_.".contains(letter);
+        let path = &before[before.trim_end_matches(is_of_path).len()..];
+        for name in names_after(rest) {
+            let own_name = name.rsplit("::").next().unwrap_or(name);
+            let is_there = |(file, text): &(String, String)| {
+                file.ends_with(&format!("/{path}")) && text.contains(own_name)
+            };
+            assert!(
+                sources.iter().any(is_there),
+                "PARITY.md: {path} has no {name}"
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 100, "only {count} places");
+}

@@ -1,6 +1,6 @@
 //! `supplant check`: would execve start it, here, now, for this user; and what of it deserves a look.
 
-pub(crate) mod text;
+pub(crate) mod findings;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,7 +11,7 @@ use supplant_inspect::check::{self, Finding, Report, Severity};
 use supplant_model::page::PageSize;
 
 use crate::status::{DOES_NOT_START, NOT_CHECKED, STARTS};
-use crate::text::{Page, print};
+use crate::terminal::{Page, print};
 
 /// The version of the JSON form.
 const SCHEMA: u32 = 1;
@@ -84,7 +84,7 @@ struct Line<'a> {
 pub(crate) fn check(options: &CheckOptions) -> i32 {
     let page = Page::current();
     if options.list {
-        print(&text::list(page, options.json));
+        print(&findings::list(page, options.json));
         return STARTS;
     }
     let statuses = options.files.iter().map(|file| {
@@ -99,7 +99,7 @@ pub(crate) fn check(options: &CheckOptions) -> i32 {
             // The types hold nothing that JSON cannot.
             serde_json::to_string(&line).unwrap_or_default() + "\n"
         } else {
-            text::report(page, &report, options.verbose)
+            findings::report(page, &report, options.verbose)
         });
         status(&report.findings, options.strict)
     });

@@ -1,9 +1,9 @@
 //! `--at`: what lies at one address, from the region down to the line of the source.
 
 use serde::Serialize;
+use supplant_inspect::layout::amounts::size;
 use supplant_inspect::layout::locate::Location;
 use supplant_inspect::layout::symbols::nearest;
-use supplant_inspect::layout::words::size;
 use supplant_inspect::layout::{Content, Layout, Region};
 
 use super::picture::title;

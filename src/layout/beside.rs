@@ -1,12 +1,12 @@
 //! Two layouts side by side as text, region by region, with what differs.
 
+use supplant_inspect::layout::amounts::size;
 use supplant_inspect::layout::pair::Pair;
-use supplant_inspect::layout::words::size;
 use supplant_inspect::layout::{Layout, Region};
 
+use super::listing::heading;
 use super::picture::Form;
 use super::style::{BOLD, DIM, LOUD, Line, PLAIN, fit, of_permissions, paragraph, width};
-use super::text::heading;
 
 const MARKS: &str =
     "= the same; ~ the same elsewhere; ! differs; - only on the left; + only on the right";

@@ -1,13 +1,13 @@
 //! One page to look around in, complete in itself: the picture, the data, tables, and a script that brings them together.
 
+use supplant_inspect::layout::amounts::{about, size};
 use supplant_inspect::layout::pair::Pair;
-use supplant_inspect::layout::words::{about, size};
 use supplant_inspect::layout::{Layout, Region};
 
 use super::json;
+use super::listing::how;
 use super::picture::title;
 use super::svg::{self, escape};
-use super::text::how;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");

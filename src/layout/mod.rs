@@ -6,10 +6,10 @@ pub(crate) mod compared;
 mod html;
 mod json;
 mod lines;
+mod listing;
 mod picture;
 mod style;
 mod svg;
-mod text;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -174,7 +174,7 @@ fn show(options: &LayoutOptions) -> anyhow::Result<i32> {
     if let Some(path) = options.text_path() {
         let text = match &other {
             Some(other) => beside::page(&layout, other, &pairs, form),
-            None => text::page(&layout, form),
+            None => listing::page(&layout, form),
         };
         write(path, &text)?;
     }
@@ -223,7 +223,7 @@ fn columns(asked: Option<usize>) -> usize {
     const USUAL: usize = 80;
     const LEAST: usize = 40;
     asked
-        .or_else(crate::text::columns)
+        .or_else(crate::terminal::columns)
         .unwrap_or(USUAL)
         .max(LEAST)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use supplant_inspect::layout::words::size;
+use supplant_inspect::layout::amounts::size;
 use supplant_inspect::layout::{Band, Gap, Item, Layout, Pointer, Region, height};
 
 use super::style::{self, BOLD, DIM, LOUD, Line, PLAIN, fit, width};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Color, Style};
 use supplant_inspect::layout::Region;
 
-pub(super) use crate::text::{BOLD, DIM, PLAIN};
+pub(super) use crate::terminal::{BOLD, DIM, PLAIN};
 
 pub(super) const LOUD: Style = Style::new()
     .bold()

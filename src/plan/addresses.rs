@@ -3,7 +3,7 @@
 use supplant_inspect::preview::Preview;
 use supplant_model::maps::Mapping;
 
-use crate::text::{CYAN, PLAIN, Page, printable};
+use crate::terminal::{CYAN, PLAIN, Page, printable};
 
 pub(super) fn section(page: Page, preview: &Preview) -> String {
     let choices = preview.chosen();

@@ -4,7 +4,7 @@ use supplant_inspect::notation::notation;
 use supplant_inspect::preview::{Preview, Rows};
 use supplant_model::table::{Policy, Row};
 
-use crate::text::{PLAIN, Page};
+use crate::terminal::{PLAIN, Page};
 
 pub(super) fn section(page: Page, preview: &Preview) -> String {
     let rows = match &preview.handover {

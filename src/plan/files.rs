@@ -2,7 +2,7 @@
 
 use supplant_inspect::check::Headers;
 
-use crate::text::{BOLD, PLAIN, Page, printable};
+use crate::terminal::{BOLD, PLAIN, Page, printable};
 
 /// Titles of the columns, with as many as two lines of them where the page is narrow.
 const TITLES: [&str; 8] = [

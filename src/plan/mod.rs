@@ -17,13 +17,13 @@ use supplant_inspect::preview::{ElfFile, Preview, preview, preview_on};
 use supplant_loader::{Command, Error, search};
 use supplant_model::host::Host;
 
-use crate::check::text as check_text;
+use crate::check::findings as check_text;
 use crate::errors::complain;
 use crate::load;
 use crate::load::options::{RunOptions, Stop, needed_unless};
 use crate::status::WRONG_COMMAND_LINE;
 use crate::status::{NOT_PLANNED, PLANNED, REFUSED};
-use crate::text::{BOLD, PLAIN, Page, RED, print, printable};
+use crate::terminal::{BOLD, PLAIN, Page, RED, print, printable};
 
 const EXAMPLES: &str = "\
 Nothing of the program is mapped or run. The options of run that stand before PROGRAM are those of \

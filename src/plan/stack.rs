@@ -2,7 +2,7 @@
 
 use supplant_inspect::preview::Preview;
 
-use crate::text::{CYAN, Page, fitted, printable};
+use crate::terminal::{CYAN, Page, fitted, printable};
 
 pub(super) fn section(page: Page, preview: &Preview) -> String {
     let items = preview.stack_items();

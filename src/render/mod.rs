@@ -2,12 +2,12 @@
 
 mod entry;
 mod family;
-mod text;
+mod report;
 
 use std::io::{self, Write};
 
 use crate::comparison::Comparison;
-use crate::text::columns;
+use crate::terminal::columns;
 
 /// How wide text is where nobody says: printed to a file or a pipe.
 const USUAL_WIDTH: usize = 120;
@@ -19,13 +19,13 @@ pub(crate) fn comparison(comparison: &Comparison, json: bool, verbose: bool) {
     let _ = if json {
         as_json(&mut stdout, comparison)
     } else {
-        text::write(&mut stdout, comparison, width(), verbose)
+        report::write(&mut stdout, comparison, width(), verbose)
     };
 }
 
 /// One comparison in a few words.
 pub(crate) fn in_short(comparison: &Comparison) -> String {
-    text::in_short(&comparison.outcome)
+    report::in_short(&comparison.outcome)
 }
 
 fn as_json(out: &mut dyn Write, comparison: &Comparison) -> io::Result<()> {

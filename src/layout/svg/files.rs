@@ -1,6 +1,6 @@
 //! The files beside the memory: their parts from offset 0 upwards, and ribbons to where each is mapped.
 
-use supplant_inspect::layout::words::size;
+use supplant_inspect::layout::amounts::size;
 use supplant_inspect::layout::{File, Header, Owner, Role};
 
 use crate::layout::style::fit;

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use supplant_inspect::layout::amounts::size;
 use supplant_inspect::layout::pair::Pair;
-use supplant_inspect::layout::words::size;
 use supplant_inspect::layout::{Content, Gap, Item, Layout, Pointer, Region};
 
 use crate::layout::picture::title;

@@ -12,8 +12,8 @@ mod shape;
 use supplant_inspect::layout::Layout;
 use supplant_inspect::layout::pair::Pair;
 
+use super::listing::how;
 use super::style::{fit, wrap};
-use super::text::how;
 
 use memory::{ADDRESS_WIDTH, BOX_WIDTH, Column, POINTERS_WIDTH};
 use shape::{Area, Canvas, letters};

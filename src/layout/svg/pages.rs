@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use supplant_inspect::layout::words::{about, size};
+use supplant_inspect::layout::amounts::{about, size};
 use supplant_inspect::layout::{Anchor, Content, Layout, Owner, Piece, Region, Role};
 
 use crate::layout::picture::title;

@@ -11,9 +11,9 @@ use crate::auxv::AT_PLATFORM;
 use crate::host::{Randomize, STACK_RANDOM_UNIT};
 use crate::page::PageSize;
 
+use super::amounts::{about, size};
 use super::bands::{grows_up, is_small};
 use super::evidence::Evidence;
-use super::words::{about, size};
 use super::{Layout, Owner, Role};
 
 /// A place that others go by.

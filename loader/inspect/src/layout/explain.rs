@@ -1,9 +1,9 @@
 //! Why each mapping is where it is, in a sentence.
 
+use super::amounts::size;
 use super::bands::grows_up;
 use super::evidence::Evidence;
 use super::pieces::Piece;
-use super::words::size;
 use super::{File, Layout, Owner, Region, Role};
 
 /// A sentence for each region.

@@ -4,6 +4,7 @@
 //! what follows from it: which mapping is whose program header, what lies inside a page, where the auxiliary vector
 //! points, and how far randomisation could have moved each part. It says what maps cannot.
 
+pub mod amounts;
 mod anchors;
 mod bands;
 pub mod binary;
@@ -23,7 +24,6 @@ mod regions;
 pub mod symbols;
 #[cfg(test)]
 mod tests;
-pub mod words;
 
 use std::ops::Range;
 

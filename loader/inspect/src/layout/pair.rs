@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::words::{distance, size};
+use super::amounts::{distance, size};
 use super::{Layout, Owner, Region, Role};
 
 /// A region of one layout or of both.

@@ -2,7 +2,7 @@
 
 use crate::host::{Host, Randomize};
 use crate::image::Kind;
-use crate::layout::words::size;
+use crate::layout::amounts::size;
 use crate::plan::{self, Anchor, Choices, Loadable, Placement, Plan};
 use crate::space::MmapArea;
 

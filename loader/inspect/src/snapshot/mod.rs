@@ -9,8 +9,8 @@ pub mod diff;
 pub mod known;
 pub mod noise;
 mod observed;
+pub mod settle;
 pub mod symbols;
-pub mod words;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

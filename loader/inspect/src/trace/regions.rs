@@ -2,8 +2,8 @@
 
 use crate::auxv::AT_RANDOM;
 use crate::maps::Mapping;
+use crate::snapshot::settle::Words;
 use crate::snapshot::symbols::Symbols;
-use crate::snapshot::words::Words;
 use crate::snapshot::{Region, Snapshot};
 use crate::stack::DecodedStack;
 

@@ -14,8 +14,8 @@
 
 mod elsewhere;
 mod identity;
-mod layout;
 mod memory;
+mod mm_map;
 #[cfg(test)]
 mod tests;
 mod x86_64;
@@ -34,7 +34,7 @@ use crate::stack::InitialStack;
 use crate::table::{Table, call};
 
 pub use elsewhere::table_elsewhere;
-pub use layout::layout_is_legal;
+pub use mm_map::layout_is_legal;
 
 /// A load that is planned: on which host, where everything goes, and the new stack's bytes.
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +151,7 @@ pub fn fill(table: &mut Table, planned: Planned<'_>, process: &Process, places: 
     if plan.covers_stack_pointer() {
         memory::write_stack_again(table, stack, places);
     }
-    layout::set_layout(table, planned, places);
+    mm_map::set_layout(table, planned, places);
     close_own(table, places);
     if let Some(inheritance) = &process.inheritance {
         identity::inherit(table, inheritance);

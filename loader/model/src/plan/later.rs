@@ -9,7 +9,7 @@ use crate::space::{AddressSpace, MmapArea};
 
 use crate::host;
 
-use super::{Anchor, MemoryKind, Placement, layout::Layout};
+use super::{Anchor, MemoryKind, Placement, new_space::NewSpace};
 
 /// Where the kernel puts what the new program maps later.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(super) fn ceiling(placement: &Placement<'_>) -> Option<u64> {
     }
 }
 
-impl Layout<'_> {
+impl NewSpace<'_> {
     pub(super) fn later(&self) -> LaterMappings {
         let placement = self.placement;
         let own_area = !placement.draws_area() && !placement.is_chosen(Anchor::MmapBase);

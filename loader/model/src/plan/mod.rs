@@ -8,9 +8,9 @@ mod choice_fault;
 mod choices;
 mod fault;
 mod later;
-mod layout;
 mod limits;
 mod linux;
+mod new_space;
 mod observed;
 mod placement;
 mod segments;
@@ -31,8 +31,8 @@ pub use choice_fault::{AddressFault, ChoiceFault};
 pub use choices::Choices;
 pub use fault::{LoadFault, SegmentFault};
 pub use later::LaterMappings;
-use layout::Layout;
 pub use limits::MemoryKind;
+use new_space::NewSpace;
 pub use observed::Observed;
 pub use placement::Placement;
 pub use segments::{alignment, total_size};
@@ -224,11 +224,11 @@ impl Plan {
     fn placed(input: Input<'_>, placement: &Placement<'_>) -> Result<Self, Error> {
         let image = &input.program.image;
         let stack = stack::stack(input, placement)?;
-        let mut layout = Layout::new(placement, &stack)?;
-        let (program, interpreter) = layout.place_images(input.program, input.interpreter)?;
-        let vdso = layout.place_vdso()?;
-        layout.map_page_zero(placement.personality());
-        stack::check(&stack, &layout.operations)?;
+        let mut space = NewSpace::new(placement, &stack)?;
+        let (program, interpreter) = space.place_images(input.program, input.interpreter)?;
+        let vdso = space.place_vdso()?;
+        space.map_page_zero(placement.personality());
+        stack::check(&stack, &space.operations)?;
         let linux_brk = || linux::brk(input, program.bias, placement);
         Ok(Self {
             program,
@@ -239,8 +239,8 @@ impl Plan {
             stack,
             vdso,
             personality: placement.personality(),
-            later: layout.later(),
-            operations: layout.operations,
+            later: space.later(),
+            operations: space.operations,
         })
     }
 

@@ -12,8 +12,8 @@ use crate::snapshot::calls::{Call, Trail};
 
 use super::super::released::Ending;
 use super::super::tracee::{Event, Running, Stop, Stopped};
+use super::call::Begun;
 use super::names::Names;
-use super::text::Begun;
 
 /// How long what a program left running is followed after its end.
 const AFTERWARDS: Duration = Duration::from_secs(1);

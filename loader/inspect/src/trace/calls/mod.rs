@@ -3,10 +3,10 @@
 //! Processes and threads are followed through fork, vfork, clone and execve, each by a trail of its own. What a program does
 //! to be traced itself fails: it has a tracer already.
 
+mod call;
 mod family;
 mod names;
 mod table;
-mod text;
 
 use std::time::Duration;
 

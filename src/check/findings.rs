@@ -4,7 +4,7 @@ use anstyle::Style;
 use nix::errno::Errno;
 use supplant_inspect::check::{self, Finding, KernelAnswer, Link, Report, Severity, Verdict};
 
-use crate::text::{BOLD, CYAN, DIM, GREEN, PLAIN, Page, RED, YELLOW, printable, styled};
+use crate::terminal::{BOLD, CYAN, DIM, GREEN, PLAIN, Page, RED, YELLOW, printable, styled};
 
 const INDENT: usize = 4;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use supplant_inspect::layout::words::{about, size};
+use supplant_inspect::layout::amounts::{about, size};
 use supplant_inspect::layout::{Content, File, Layout, Owner, Region};
 
 use super::picture::{self, Form, title};

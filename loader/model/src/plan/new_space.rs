@@ -16,7 +16,7 @@ use super::{
 };
 
 /// The address space of the new program as it fills up.
-pub(super) struct Layout<'a> {
+pub(super) struct NewSpace<'a> {
     pub(super) host: &'a Host,
     pub(super) area: MmapArea,
     pub(super) placement: &'a Placement<'a>,
@@ -26,7 +26,7 @@ pub(super) struct Layout<'a> {
     program_bias: u64,
 }
 
-impl<'a> Layout<'a> {
+impl<'a> NewSpace<'a> {
     pub(super) fn new(placement: &'a Placement<'a>, stack: &StackPlan) -> Result<Self, LoadFault> {
         let host = placement.host();
         let mut space = AddressSpace::default();
