@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "a signal handler, and raw system calls in it")]
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 
@@ -16,28 +16,50 @@ use crate::now::sys::{self, SignalAction};
 
 use super::LastWork;
 use super::leader::Report;
+use super::roll::Roll;
 use super::state::{Direction, State};
 use super::turn::Turn;
 
 /// The one that the GNU C library keeps for setuid(2) of all threads and lets nobody block; it tells its own from others.
 pub(super) const SIGNAL: i32 = 33;
 
-/// See [`State`].
-static STATE: AtomicU32 = AtomicU32::new(State::FIRST.bits());
-/// How many have come since the gate was closed.
-static ARRIVED: AtomicU32 = AtomicU32::new(0);
-/// Their thread ids, each with the gate that it came to in the upper half: `ROOM` places. One who comes late to a gate that
-/// was opened may write into the list of the next one, and does not count there.
-static PLACES: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
-static ROOM: AtomicUsize = AtomicUsize::new(0);
-/// The signal's action before, for signals of others.
-static OLD_HANDLER: AtomicUsize = AtomicUsize::new(0);
-/// Asked for before the gate is closed: getauxval(3) sets errno.
-static RSEQ_FEATURE_SIZE: AtomicU32 = AtomicU32::new(0);
-/// What the first thread found out about itself.
-static REPORT: ReportPlace = ReportPlace::new();
-/// What the first thread does at the end, if it is not the one that called exec.
-static LEGACY: AtomicPtr<Legacy<'static>> = AtomicPtr::new(ptr::null_mut());
+/// The gate of this process.
+static SHARED: Shared = Shared {
+    state: AtomicU32::new(State::FIRST.bits()),
+    roll: Roll::new(),
+    old_handler: AtomicUsize::new(0),
+    rseq_feature_size: AtomicU32::new(0),
+    report: ReportPlace::new(),
+    legacy: AtomicPtr::new(ptr::null_mut()),
+};
+
+/// What the one who closes the gate and the threads that come to it share.
+struct Shared {
+    /// See [`State`].
+    state: AtomicU32,
+    /// Who came, and who was called.
+    roll: Roll,
+    /// The signal's action before, for signals of others.
+    old_handler: AtomicUsize,
+    /// Asked for before the gate is closed: getauxval(3) sets errno.
+    rseq_feature_size: AtomicU32,
+    /// What the first thread found out about itself.
+    report: ReportPlace,
+    /// What the first thread does at the end, if it is not the one that called exec.
+    legacy: AtomicPtr<Legacy<'static>>,
+}
+
+impl Shared {
+    fn state(&self) -> State {
+        State::from_bits(self.state.load(Ordering::Acquire))
+    }
+
+    fn open(&self, direction: Direction) {
+        let opened = self.state().opened(direction);
+        self.state.store(opened.bits(), Ordering::Release);
+        sys::futex_wake(&self.state);
+    }
+}
 
 /// What a caller leaves to the first thread.
 struct Legacy<'a> {
@@ -47,31 +69,13 @@ struct Legacy<'a> {
 
 /// Makes room for so many threads, and some more. Only for who has the [`Turn`], before closing the gate.
 pub(crate) fn reserve(threads: usize) {
-    const MORE: usize = 64;
-    let wanted = 2 * threads + MORE;
-    if threads > 1 && ROOM.load(Ordering::Acquire) < wanted {
-        let room = 2 * wanted;
-        let places: Vec<_> = (0..room).map(|_| AtomicU64::new(0)).collect();
-        // Leaked: see the rules. It only grows, twofold.
-        PLACES.store(places.leak().as_mut_ptr(), Ordering::Release);
-        ROOM.store(room, Ordering::Release);
-    }
-}
-
-fn places() -> &'static [AtomicU64] {
-    let room = ROOM.load(Ordering::Acquire);
-    let places = PLACES.load(Ordering::Acquire);
-    if places.is_null() {
-        return &[];
-    }
-    // SAFETY: leaked by `reserve`, with at least so many elements: the room is raised last.
-    unsafe { std::slice::from_raw_parts(places, room) }
+    SHARED.roll.reserve(threads);
 }
 
 /// The action that the signal had before ours, where that is the one that was found.
 pub(crate) fn original_action(signal: i32, found: SignalAction) -> SignalAction {
     if signal == SIGNAL && found.handler == own_handler() {
-        let handler = OLD_HANDLER.load(Ordering::Acquire);
+        let handler = SHARED.old_handler.load(Ordering::Acquire);
         return SignalAction { handler, ..found };
     }
     found
@@ -104,19 +108,18 @@ impl Gate {
         let found = sys::signal_action(SIGNAL).map_err(refused)?;
         let old = Some(found).filter(|found| found.handler != own_handler());
         if let Some(old) = old {
-            OLD_HANDLER.store(old.handler, Ordering::Release);
+            SHARED.old_handler.store(old.handler, Ordering::Release);
             // SAFETY: the handler keeps the rules of this file.
             unsafe { sys::set_signal_action(SIGNAL, crate::arch::with_restorer(action)) }
                 .map_err(refused)?;
         }
-        RSEQ_FEATURE_SIZE.store(sys::rseq_feature_size(), Ordering::Release);
-        ARRIVED.store(0, Ordering::Release);
-        for place in places() {
-            place.store(0, Ordering::Release);
-        }
-        REPORT.clear();
-        let state = state().next();
-        STATE.store(state.bits(), Ordering::Release);
+        SHARED
+            .rseq_feature_size
+            .store(sys::rseq_feature_size(), Ordering::Release);
+        SHARED.roll.clear();
+        SHARED.report.clear();
+        let state = SHARED.state().next();
+        SHARED.state.store(state.bits(), Ordering::Release);
         Ok(Self {
             state,
             old,
@@ -127,25 +130,16 @@ impl Gate {
 
     /// Whether this thread waits here.
     pub(super) fn has(&self, thread: i32) -> bool {
-        let arrived = ARRIVED.load(Ordering::Acquire) as usize;
-        let mut arrived = places().iter().take(arrived);
-        let here = self.state.place(thread);
-        arrived.any(|place| place.load(Ordering::Acquire) == here)
-    }
-
-    /// Whether it was sent the signal.
-    fn is_called(&self, thread: i32) -> bool {
-        let mut called = places().iter().rev().take(self.called);
-        let called_here = self.state.place(thread);
-        called.any(|place| place.load(Ordering::Acquire) == called_here)
+        SHARED.roll.has_come(self.state.place(thread))
     }
 
     /// Sends it the signal, unless it was sent that; says whether it can be sent now. An error where there is no more room.
     pub(super) fn call(&mut self, thread: i32) -> Result<bool, ()> {
-        if self.is_called(thread) {
+        let here = self.state.place(thread);
+        if SHARED.roll.called(self.called).any(|place| place == here) {
             return Ok(true);
         }
-        let place = places().iter().rev().nth(self.called).ok_or(())?;
+        let place = SHARED.roll.next_called(self.called).ok_or(())?;
         let mut info = [0_u64; 16];
         // siginfo_t: signal, errno, code, padding, sender, value.
         info[0] = SIGNAL as u64;
@@ -156,34 +150,34 @@ impl Gate {
         if sys::queue_signal(thread, SIGNAL, &info) == Err(Errno::EAGAIN) {
             return Ok(false);
         }
-        place.store(self.state.place(thread), Ordering::Release);
+        place.store(here, Ordering::Release);
         self.called += 1;
         Ok(true)
     }
 
     /// Whether those who came and those who were called have met.
     pub(super) fn is_full(&self) -> bool {
-        ARRIVED.load(Ordering::Acquire) as usize + self.called > places().len()
+        SHARED.roll.is_full(self.called)
     }
 
     /// How many have come.
     pub(super) fn arrived(&self) -> u32 {
-        ARRIVED.load(Ordering::Acquire)
+        SHARED.roll.count()
     }
 
     /// Until one more comes, or for a moment.
     pub(super) fn wait_for_arrivals(&self) {
-        let arrived = ARRIVED.load(Ordering::Acquire);
-        sys::futex_wait(&ARRIVED, arrived);
+        let arrived = SHARED.roll.count();
+        sys::futex_wait(SHARED.roll.word(), arrived);
     }
 
     pub(super) fn report(&self) -> Option<Report> {
-        REPORT.get()
+        SHARED.report.get()
     }
 
     /// Opens it towards the end.
     pub(super) fn let_out(&self) {
-        open(Direction::Out);
+        SHARED.open(Direction::Out);
     }
 
     /// Opens it towards the end, leaves `work` to the first thread, for when all others are gone, and ends this one. Its
@@ -192,7 +186,7 @@ impl Gate {
         let caller = sys::thread_id();
         let mut legacy = Legacy { caller, work };
         let place: *mut Legacy<'static> = (&raw mut legacy).cast();
-        LEGACY.store(place, Ordering::Release);
+        SHARED.legacy.store(place, Ordering::Release);
         self.let_out();
         loop {
             call(libc::SYS_exit, [0; 6]);
@@ -202,25 +196,15 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        let called = places().iter().rev().take(self.called);
-        let came = |place: &AtomicU64| self.has(place.load(Ordering::Acquire) as i32);
-        let all_came = called.into_iter().all(came);
-        open(Direction::Back);
+        let mut called = SHARED.roll.called(self.called);
+        let all_came = called.all(|place| self.has(place as i32));
+        SHARED.open(Direction::Back);
         // While the signal may still come to somebody, the handler stays; it does nothing then.
         if let Some(old) = self.old.filter(|_| all_came) {
             // SAFETY: the action that was there before.
             let _ = unsafe { sys::set_signal_action(SIGNAL, old) };
         }
     }
-}
-
-fn state() -> State {
-    State::from_bits(STATE.load(Ordering::Acquire))
-}
-
-fn open(direction: Direction) {
-    STATE.store(state().opened(direction).bits(), Ordering::Release);
-    sys::futex_wake(&STATE);
 }
 
 fn own_handler() -> usize {
@@ -234,7 +218,7 @@ fn refused(errno: Errno) -> ProcessFault {
 
 /// What comes with a signal of ours.
 fn mark() -> u64 {
-    (&raw const STATE).addr() as u64
+    (&raw const SHARED.state).addr() as u64
 }
 
 /// The handler. All signals are blocked in it.
@@ -247,7 +231,7 @@ extern "C" fn stop_here(signal: i32, info: *const libc::siginfo_t, context: usiz
     }
     let thread = call(libc::SYS_gettid, [0; 6]) as i32;
     loop {
-        let gate = state();
+        let gate = SHARED.state();
         match gate.direction() {
             Direction::Closed => wait_at(gate, thread),
             Direction::Out => go_out(thread),
@@ -259,23 +243,19 @@ extern "C" fn stop_here(signal: i32, info: *const libc::siginfo_t, context: usiz
 /// Until this gate opens. The next one may be closed by then; that is another one to come to.
 fn wait_at(gate: State, thread: i32) {
     if thread == call(libc::SYS_getpid, [0; 6]) as i32 {
-        let feature_size = RSEQ_FEATURE_SIZE.load(Ordering::Acquire);
-        REPORT.set(Report::of_this_thread(feature_size));
+        let feature_size = SHARED.rseq_feature_size.load(Ordering::Acquire);
+        SHARED.report.set(Report::of_this_thread(feature_size));
     }
-    let index = ARRIVED.fetch_add(1, Ordering::AcqRel) as usize;
-    // The place is filled after the count is raised: until then it holds 0, which is nobody.
-    if let Some(place) = places().get(index) {
-        place.store(gate.place(thread), Ordering::Release);
-    }
-    futex(&ARRIVED, libc::FUTEX_WAKE, u32::MAX >> 1);
-    while state() == gate {
-        futex(&STATE, libc::FUTEX_WAIT, gate.bits());
+    SHARED.roll.come(gate.place(thread));
+    futex(SHARED.roll.word(), libc::FUTEX_WAKE, u32::MAX >> 1);
+    while SHARED.state() == gate {
+        futex(&SHARED.state, libc::FUTEX_WAIT, gate.bits());
     }
 }
 
 /// A signal that is not ours goes to who handled it before.
 fn pass_on(signal: i32, info: *const libc::siginfo_t, context: usize) {
-    let handler = OLD_HANDLER.load(Ordering::Acquire);
+    let handler = SHARED.old_handler.load(Ordering::Acquire);
     if handler > libc::SIG_IGN {
         // SAFETY: a handler's address; that it was installed with fewer arguments makes no difference to it.
         let handler: extern "C" fn(i32, *const libc::siginfo_t, usize) =
@@ -286,13 +266,13 @@ fn pass_on(signal: i32, info: *const libc::siginfo_t, context: usize) {
 
 /// Ends this thread, or goes on in the caller's place.
 fn go_out(thread: i32) {
-    let legacy = LEGACY.load(Ordering::Acquire);
+    let legacy = SHARED.legacy.load(Ordering::Acquire);
     if !legacy.is_null() && thread == call(libc::SYS_getpid, [0; 6]) as i32 {
         // SAFETY: the caller left it there for this thread alone, and its stack stays.
         let legacy = unsafe { &mut *legacy };
         wait_for_the_end_of(legacy.caller);
-        for place in places() {
-            wait_for_the_end_of(place.load(Ordering::Acquire) as i32);
+        for place in SHARED.roll.all() {
+            wait_for_the_end_of(place as i32);
         }
         let legacy = std::ptr::from_mut(legacy);
         let _ = legacy.expose_provenance();

@@ -13,6 +13,7 @@
 
 mod gate;
 mod leader;
+mod roll;
 mod state;
 mod tracer;
 mod turn;
