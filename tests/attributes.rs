@@ -2,8 +2,6 @@
 //! registered for the thread. And what stands in the way of an exec in userspace: then the process goes on unharmed.
 #![allow(unsafe_code, reason = "brings a child into a state")]
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::symlink;
 

@@ -1,6 +1,5 @@
 //! `supplant check`: its verdict is the kernel's outcome; each thing that is wrong has its name; nothing hostile harms it.
 
-mod support;
 mod vectors;
 
 #[path = "check/command.rs"]

@@ -1,12 +1,11 @@
 //! `--color`: colours in reports, help and errors, as it says, or as the terminal and the environment say.
 
-mod support;
-
 use std::process::{Command, Output};
 
 use support::builds;
 use support::comparing::text;
 use support::system::{may_trace, needs_tracing};
+use support::trials;
 use support::trials::ignore;
 
 trials![

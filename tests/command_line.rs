@@ -1,7 +1,5 @@
 //! Wrong command lines, files that are not there, help: what the command says of itself, and with which status.
 
-mod support;
-
 use support::alike::run;
 use support::{Call, Ending, builds};
 

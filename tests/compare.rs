@@ -1,7 +1,5 @@
 //! `supplant compare`, and the first instruction as the kernel and we leave it.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -13,6 +11,7 @@ use supplant_inspect::trace::{Started, by_kernel, by_us, capture};
 use supplant_model::arguments::Arguments;
 use support::comparing::{assert_tells, compare, supplant, text};
 use support::system::needs_tracing;
+use support::trials;
 use support::trials::ignore;
 use support::{builds, elf::Elf, scratch, test_binaries};
 

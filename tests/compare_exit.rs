@@ -1,13 +1,12 @@
 //! `supplant compare --to-exit`: both run to their end; output, status and system calls.
 
-mod support;
-
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use support::comparing::{assert_tells, compare, supplant};
 use support::system::needs_tracing;
+use support::trials;
 use support::trials::ignore;
 use support::{builds, scratch, test_binaries};
 

@@ -1,7 +1,5 @@
 //! `supplant compare --other` with `{gdb}`: an emulator's guest, seen through gdb's remote protocol.
 
-mod support;
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -14,6 +12,7 @@ use std::time::{Duration, Instant};
 use support::comparing::{assert_tells, compare, supplant, text};
 use support::system::needs_tracing;
 use support::test_binaries;
+use support::trials;
 use support::trials::ignore;
 
 trials![

@@ -1,12 +1,11 @@
 //! The JSON of `supplant compare` and `supplant diff` is what docs/compare-json.md says, no more and no less.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use support::comparing::supplant;
 use support::system::needs_tracing;
+use support::trials;
 use support::{elf::Elf, scratch};
 
 trials![

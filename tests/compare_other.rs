@@ -1,7 +1,5 @@
 //! `supplant compare --other`: another loader in our place.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +9,7 @@ use nix::errno::Errno;
 use support::comparing::{assert_tells, compare, supplant, text};
 use support::elf::Elf;
 use support::system::needs_tracing;
+use support::trials;
 use support::trials::ignore;
 use support::{builds, is_root, scratch, test_binaries};
 

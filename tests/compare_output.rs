@@ -1,7 +1,5 @@
 //! Standard output of the commands that start programs holds their report and nothing else, whatever the programs write.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +9,7 @@ use support::comparing::{supplant, text};
 use support::elf::{EXIT_42, Elf, PAGE};
 use support::scratch;
 use support::system::needs_tracing;
+use support::trials;
 
 trials![
     what_programs_and_loaders_write_is_not_in_the_report_of_compare,

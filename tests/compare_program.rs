@@ -1,13 +1,12 @@
 //! `supplant compare --at program`: both stopped at the program's own entry, with its libraries mapped and relocated.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::comparing::{assert_tells, compare, supplant, text};
 use support::elf::{EXIT_42, Elf, PAGE};
 use support::system::needs_tracing;
+use support::trials;
 use support::trials::ignore;
 use support::{builds, scratch, test_binaries};
 

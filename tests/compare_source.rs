@@ -1,14 +1,13 @@
 //! `supplant compare` of programs that have no path: from standard input and by descriptor; and which options of `run` it
 //! and its neighbours take.
 
-mod support;
-
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output};
 
 use support::comparing::{assert_tells, supplant, text};
 use support::system::needs_tracing;
+use support::trials;
 use support::{builds, scratch};
 
 trials![

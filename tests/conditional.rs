@@ -2,8 +2,6 @@
 //! its kind says what it needs.
 #![allow(unsafe_code, reason = "brings a child into a state")]
 
-mod support;
-
 use std::env;
 use std::ffi::OsString;
 use std::io;

@@ -2,8 +2,6 @@
 //! after a real exec.
 #![allow(unreachable_pub, reason = "modules of one test")]
 
-mod support;
-
 #[path = "debug/perf.rs"]
 mod perf;
 #[path = "debug/sees.rs"]

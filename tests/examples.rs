@@ -1,7 +1,5 @@
 //! The library's examples, each run as its head says, and held against the kernel where that does the same.
 
-mod support;
-
 use std::env;
 use std::path::PathBuf;
 

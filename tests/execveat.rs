@@ -2,8 +2,6 @@
 //! same run. What starts tells its name, its arguments and its descriptors; what is refused is refused alike.
 #![allow(unsafe_code, reason = "calls execveat raw; opens files in a child")]
 
-mod support;
-
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;

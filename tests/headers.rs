@@ -2,7 +2,6 @@
 //!
 //! The kernel of this run is the yardstick; nothing here says what is right.
 
-mod support;
 mod vectors;
 
 #[path = "vectors/manifest.rs"]

@@ -1,7 +1,5 @@
 //! `make install` and `make uninstall`: what goes where, and that programs find it there.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,5 @@
 //! The interposer and the functions for C programs.
 
-mod support;
-
 #[path = "interpose/behaviour.rs"]
 mod behaviour;
 #[path = "interpose/examples.rs"]

@@ -3,8 +3,6 @@
 //!
 //! `TREES=1 cargo test --test interpose_trees -- --nocapture` prints the counts and the times.
 
-mod support;
-
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

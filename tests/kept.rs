@@ -1,8 +1,6 @@
 //! What exec keeps that is seldom looked at, and what it drops of it: by the kernel and by us, with the same result.
 #![allow(unsafe_code, reason = "brings a child into a state")]
 
-mod support;
-
 use std::io;
 
 use libtest_mimic::Arguments;

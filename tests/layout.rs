@@ -1,13 +1,12 @@
 //! `supplant layout`: what it draws, and what it says of an address.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use support::layouts::{command, json, layout, programs, stdout};
+use support::trials;
 use support::trials::ignore;
 use support::{scratch, test_binaries};
 

@@ -1,8 +1,6 @@
 //! `--layout-from`: a program lies where a process, a capture or a core says, and a fault that depends on that happens
 //! again.
 
-mod support;
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;

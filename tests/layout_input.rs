@@ -1,7 +1,5 @@
 //! `supplant layout` of what is damaged, gone, forbidden, or much: an answer or one line, and never a panic.
 
-mod support;
-
 use std::fs;
 use std::process::Command;
 
@@ -9,6 +7,7 @@ use supplant_inspect::layout::from_plan::of_prepared;
 
 use support::elf::Elf;
 use support::layouts::{core_and_maps, json, layout};
+use support::trials;
 use support::trials::ignore;
 use support::{builds, scratch};
 

@@ -1,7 +1,5 @@
 //! `supplant layout` against the kernel in the same run: its mappings, its chance, its memory, its core files.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::process::Command;
@@ -9,6 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use support::layouts::{core_and_maps, fixed, json, layout, number, programs};
 use support::system::needs_tracing;
+use support::trials;
 use support::trials::ignore;
 use support::{builds, scratch};
 

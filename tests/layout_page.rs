@@ -1,8 +1,6 @@
 //! The page of `supplant layout --html` in a browser: no script errors; hover, click, keys, search and the fragment work.
 //! Without Chromium the trials are ignored.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -3,8 +3,6 @@
 //! std's own Command of the running toolchain is the yardstick here, as the kernel is elsewhere.
 #![allow(unsafe_code, reason = "a raw setting of signals, and hooks")]
 
-mod support;
-
 #[path = "like_std/in_place.rs"]
 mod in_place;
 #[path = "like_std/user.rs"]
@@ -23,6 +21,7 @@ use std::process::Output;
 use supplant_loader::Command;
 use support::refused::{file, forking};
 use support::system::block;
+use support::trials;
 use support::trials::ignore;
 use support::{Call, Ending, Outcome, is_root, scratch};
 

@@ -1,8 +1,6 @@
 //! Resource limits, in many steps: a program ends in the same way by the kernel and by us, down to where the command
 //! itself does not get what it needs. And much at once: arguments and environment.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::Resource;

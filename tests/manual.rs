@@ -1,7 +1,5 @@
 //! Help, man pages and completions: every command has them, with examples, and they fit.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -1,8 +1,6 @@
 //! The one line that a refusal is told by, `supplant: PROGRAM: reason (ERRNO)`, with the errno that execve gives, and the
 //! status: 127 where something is not found, 126 otherwise; the signal where execve kills.
 
-mod support;
-
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};

@@ -3,8 +3,6 @@
 //!
 //! `SEED` and `COUNT` in the environment choose which and how many; a failure names the seed that makes it again.
 
-mod support;
-
 use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,6 @@
 //! What stands in the way of an exec in userspace and not of the kernel's: it is refused, and the process is as it was.
 #![allow(unsafe_code, reason = "clones, and brings a child into a state")]
 
-mod support;
-
 use std::cell::Cell;
 use std::fs;
 

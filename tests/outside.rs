@@ -3,8 +3,6 @@
 //! Cargo's default release profile once did not link it, though each profile of this workspace did. Profiles are set on
 //! cargo's command line, so that what they do not change (procedural macros) is built once.
 
-mod support;
-
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,5 @@
 //! The options that choose the layout: what is asked for is where it is asked for, and what cannot be had is refused.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 
 use support::alike::program;

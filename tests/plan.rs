@@ -1,7 +1,5 @@
 //! `supplant plan`: what it says is what `run` then does, and the kernel without randomisation.
 
-mod support;
-
 #[path = "plan/hosts.rs"]
 mod hosts;
 #[path = "plan/like_run.rs"]
@@ -14,6 +12,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use support::refused::forking;
+use support::trials;
 use support::{builds, test_binaries};
 
 trials![

@@ -2,8 +2,6 @@
 //!
 //! `tell` prints what a process sees of itself; without randomisation that is equal line for line.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

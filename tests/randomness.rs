@@ -1,11 +1,10 @@
 //! Address randomisation: what is random varies over the kernel's range with the kernel's alignment, and what is not
 //! random is equal.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use support::trials;
 use support::trials::ignore;
 use support::{Call, Ending, builds, test_binaries};
 

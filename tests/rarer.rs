@@ -3,8 +3,6 @@
 //! same result. What the machine cannot do is ignored, and its kind says what it needs.
 #![allow(unsafe_code, reason = "brings a child into a state")]
 
-mod support;
-
 use std::cell::Cell;
 use std::fs;
 use std::io;

@@ -1,7 +1,5 @@
 //! What execve refuses, it refuses here too, with the same errno; and the caller goes on as it was.
 
-mod support;
-
 #[path = "refusals/busy.rs"]
 mod busy;
 #[path = "refusals/pairs.rs"]

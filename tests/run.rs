@@ -1,8 +1,6 @@
 //! The options of `supplant run`, and what goes through it: standard input and output, the process id, signals.
 #![allow(unsafe_code, reason = "stops and continues a child")]
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

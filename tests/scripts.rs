@@ -1,7 +1,5 @@
 //! The `#!` line: what it names, what the interpreter's arguments become, and how far it is looked at (B-1 to B-15).
 
-mod support;
-
 #[path = "scripts/chains.rs"]
 mod chains;
 #[path = "scripts/interpreters.rs"]

@@ -1,8 +1,6 @@
 //! Programs that do not come by a path: from a descriptor, from standard input, from memory.
 #![allow(unsafe_code, reason = "opens files in a child")]
 
-mod support;
-
 use std::fs;
 use std::io;
 use std::path::Path;

@@ -5,8 +5,6 @@
     reason = "an allocator that says no, and hooks in children"
 )]
 
-mod support;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::io::{Read as _, Write as _};

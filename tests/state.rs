@@ -2,8 +2,6 @@
 //! it finds, once by the kernel and in each of our ways, and both tell the same.
 #![allow(unsafe_code, reason = "brings a child into a state")]
 
-mod support;
-
 use std::cell::Cell;
 use std::fs;
 use std::io;

@@ -3,8 +3,6 @@
 //!
 //! Without arguments a fixed sample; `--all` takes every program, paths take those.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;

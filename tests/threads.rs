@@ -2,8 +2,6 @@
 //! Whichever thread calls, the new program has the process's id, and what was the caller's.
 #![allow(unsafe_code, reason = "brings threads into a state")]
 
-mod support;
-
 use std::io;
 use std::process::Command as Process;
 use std::sync::Barrier;

@@ -7,9 +7,9 @@ use libtest_mimic::Trial;
 use supplant_inspect::check;
 
 use crate::asserting;
-use crate::support::elf::{self, Elf};
-use crate::support::refused::{file, forking};
-use crate::support::{builds, scratch};
+use support::elf::{self, Elf};
+use support::refused::{file, forking};
+use support::{builds, scratch};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![

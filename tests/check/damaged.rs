@@ -6,10 +6,10 @@ use std::process::Command;
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::support::elf::{Elf, TASK_SIZE};
-use crate::support::refused::{file, forking};
-use crate::support::trials::trial;
-use crate::support::{Call, Ending, builds, scratch};
+use support::elf::{Elf, TASK_SIZE};
+use support::refused::{file, forking};
+use support::trials::trial;
+use support::{Call, Ending, builds, scratch};
 
 /// Its name, the finding, what stands in the message or the bytes, and the file's bytes.
 type Case = (&'static str, &'static str, &'static str, fn() -> Vec<u8>);

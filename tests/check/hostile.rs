@@ -11,10 +11,10 @@ use nix::unistd::mkfifo;
 use supplant_inspect::check::{self, Setting, Verdict, examine};
 use supplant_model::page::PageSize;
 
-use crate::support::elf::{Elf, PT_LOAD, ProgramHeader};
-use crate::support::refused::file;
-use crate::support::{Call, Ending, scratch, test_binaries};
 use crate::{asserting, numbers};
+use support::elf::{Elf, PT_LOAD, ProgramHeader};
+use support::refused::file;
+use support::{Call, Ending, scratch, test_binaries};
 
 /// Far more than any of it takes.
 const SOON: Duration = Duration::from_secs(5);

@@ -8,10 +8,10 @@ use libtest_mimic::Trial;
 use nix::sys::resource::{Resource, setrlimit};
 use serde_json::Value;
 
-use crate::support::elf::Elf;
-use crate::support::refused::{NOBODY, chown, file, needs_mounts, needs_root, program};
-use crate::support::{Call, Ending, builds, is_root, scratch};
 use crate::{asserting, asserting_with};
+use support::elf::Elf;
+use support::refused::{NOBODY, chown, file, needs_mounts, needs_root, program};
+use support::{Call, Ending, builds, is_root, scratch};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -140,7 +140,7 @@ fn mdwe() {
     let directory = scratch();
     let both = Elf::standard().with(|elf| elf.load(1).flags = 7);
     let path = file(directory.path().join("program"), both.to_bytes(), 0o755);
-    let forbidden = |call: Call| call.setup(|| crate::support::system::prctl(PR_SET_MDWE, [1]));
+    let forbidden = |call: Call| call.setup(|| support::system::prctl(PR_SET_MDWE, [1]));
     let kernel = forbidden(Call::new(&path)).by_kernel().ending;
     let said = report(&path, forbidden);
     let expected = match kernel {

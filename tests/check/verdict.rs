@@ -13,11 +13,11 @@ use supplant_inspect::check::{Report, Verdict, examine};
 use supplant_inspect::trace::{Started, by_kernel};
 use supplant_model::arguments::Arguments;
 
-use crate::support::refused::{file, forking};
-use crate::support::trials::trial;
-use crate::support::{is_root, scratch, test_binaries};
 use crate::vectors;
 use crate::{asserting, numbers};
+use support::refused::{file, forking};
+use support::trials::trial;
+use support::{is_root, scratch, test_binaries};
 
 /// Of so many vectors one is tried; `CHECK_ALL=1` tries each.
 const STEP: usize = 2;

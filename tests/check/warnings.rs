@@ -7,8 +7,8 @@ use supplant_inspect::check::{self, Setting};
 use supplant_model::page::PageSize;
 
 use crate::asserting;
-use crate::support::elf::{self, Elf, PAGE, ProgramHeader};
-use crate::support::trials::trial;
+use support::elf::{self, Elf, PAGE, ProgramHeader};
+use support::trials::trial;
 
 /// The finding, and what is changed in the standard file.
 type Case = (&'static str, fn(&mut Elf));

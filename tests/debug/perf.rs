@@ -3,8 +3,8 @@
 use libtest_mimic::{Failed, Trial};
 
 use crate::session::{Who, command, missing, open_to_all, output};
-use crate::support::trials::trial;
-use crate::support::{builds, scratch, test_binaries};
+use support::trials::trial;
+use support::{builds, scratch, test_binaries};
 
 pub fn trials() -> Vec<Trial> {
     let who = Who::all().into_iter();

@@ -10,9 +10,9 @@ use crate::session::{
     IN_INNER, QUIET, Running, Who, command, debug, expressions, frames, missing, open_to_all,
     output, path, paths,
 };
-use crate::support::system::no_core_files;
-use crate::support::trials::trial;
-use crate::support::{builds, scratch, test_binaries};
+use support::system::no_core_files;
+use support::trials::trial;
+use support::{builds, scratch, test_binaries};
 
 const FLAVOURS: [&str; 6] = [
     "glibc-pie",

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 
-use crate::support::{builds, is_root};
+use support::{builds, is_root};
 
 /// An ordinary user, for what root may and others may not.
 pub const NOBODY: u32 = 65534;

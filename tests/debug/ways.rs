@@ -12,8 +12,8 @@ use crate::session::{
     IN_INNER, PATIENCE, QUIET, Running, Who, command, contains, debug, expressions, frames,
     missing, output, path, text,
 };
-use crate::support::trials::trial;
-use crate::support::{alike, builds, scratch, test_binaries};
+use support::trials::trial;
+use support::{alike, builds, scratch, test_binaries};
 
 pub fn trials() -> Vec<Trial> {
     let gdb = missing("gdb");

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::interposed::{Run, count, ended, log_lines, missing};
-use crate::support::refused;
-use crate::support::trials;
-use crate::support::{self, Ending, builds, scratch};
+use support::interposed::{Run, count, ended, log_lines, missing};
+use support::refused;
+use support::trials;
+use support::{self, Ending, builds, scratch};
 
 const GLIBC_STATIC: &str = "target/test-binaries/glibc-static/arguments";
 const MUSL: &str = "target/test-binaries/musl-pie/arguments";

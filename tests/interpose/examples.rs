@@ -5,9 +5,9 @@ use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::interposed::{Run, ended, interposer, library, missing};
-use crate::support::trials::trial;
-use crate::support::{Ending, scratch};
+use support::interposed::{Run, ended, interposer, library, missing};
+use support::trials::trial;
+use support::{Ending, scratch};
 
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/loader/interpose");
 

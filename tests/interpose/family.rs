@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::elf::Elf;
-use crate::support::interposed::{Run, count, ended, log_lines, missing};
-use crate::support::trials::trial;
-use crate::support::{Ending, difference};
+use support::elf::Elf;
+use support::interposed::{Run, count, ended, log_lines, missing};
+use support::trials::trial;
+use support::{Ending, difference};
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interpose/family");
 

@@ -11,12 +11,12 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{ForkResult, Pid, fork, getpgrp, setpgid};
 use supplant_loader::Command;
 
-use super::support::refused::{NOBODY, chown, file};
-use super::support::system::{forbid, prctl};
-use super::support::{Call, Ending, is_root, scratch};
 use super::{
     TELL, both, descriptors, exec_one, execs, expect_started, outputs, start_alike, telling,
 };
+use support::refused::{NOBODY, chown, file};
+use support::system::{forbid, prctl};
+use support::{Call, Ending, is_root, scratch};
 
 pub(crate) fn exec_sets_all_that_std_sets() {
     let [std, ours] = execs(|by_us| {

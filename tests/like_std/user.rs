@@ -7,14 +7,14 @@ use std::os::unix::process::CommandExt as _;
 
 use supplant_loader::Command;
 
-use super::support::alike::program;
-use super::support::refused::{NOBODY, chown, file, forking, set_ids};
-use super::support::system::{apply, drop_capabilities, filter_argument, prctl, system_call};
-use super::support::trials::ignore;
-use super::support::{Call, Ending, check, is_root, scratch};
 use super::{
     TELL, both, exec_one, execs, expect_started, needs_root, outputs, start_alike, telling,
 };
+use support::alike::program;
+use support::refused::{NOBODY, chown, file, forking, set_ids};
+use support::system::{apply, drop_capabilities, filter_argument, prctl, system_call};
+use support::trials::ignore;
+use support::{Call, Ending, check, is_root, scratch};
 
 pub(crate) fn a_child_has_the_user_and_the_groups() {
     needs_root();

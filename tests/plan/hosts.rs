@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::elf::Elf;
-use crate::support::refused::file;
-use crate::support::scratch;
 use crate::{address, output, plan, planned, programs, supplant, text};
+use support::elf::Elf;
+use support::refused::file;
+use support::scratch;
 
 pub(crate) fn this_host_in_a_file_gives_the_same_plan() {
     let directory = scratch();

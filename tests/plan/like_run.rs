@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use supplant_inspect::trace::{Started, by_kernel};
 use supplant_model::arguments::Arguments;
 
-use crate::support::refused::forking;
-use crate::support::trials::ignore;
-use crate::support::{scratch, test_binaries};
 use crate::{address, output, planned, programs, supplant};
+use support::refused::forking;
+use support::trials::ignore;
+use support::{scratch, test_binaries};
 
 /// A process that is stopped before its first instruction; killed with the value.
 struct Stopped(Child);

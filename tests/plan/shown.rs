@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::elf::{self, Elf};
-use crate::support::refused::file;
-use crate::support::scratch;
 use crate::{address, output, plan, planned, programs, supplant, text};
+use support::elf::{self, Elf};
+use support::refused::file;
+use support::scratch;
 
 pub(crate) fn the_stack_is_shown_without_a_byte_left_out() {
     let plan = planned(&["-R", "-e", "LAST=1"], &programs()[0]);

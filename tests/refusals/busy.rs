@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::elf::Elf;
-use crate::support::refused::{
-    NOBODY, chown, expect, file, needs_root, program, same, same_by_all,
-};
-use crate::support::system::{forbid, system_call};
-use crate::support::trials::trial;
-use crate::support::{Call, Ending, builds, is_root, scratch};
+use support::elf::Elf;
+use support::refused::{NOBODY, chown, expect, file, needs_root, program, same, same_by_all};
+use support::system::{forbid, system_call};
+use support::trials::trial;
+use support::{Call, Ending, builds, is_root, scratch};
 
 const BUSY: Ending = Ending::Refused(libc::ETXTBSY);
 const RUNS: Ending = Ending::Exited(42);

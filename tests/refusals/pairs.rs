@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::elf::Elf;
-use crate::support::refused::{expect, file, needs_mounts, program, same};
-use crate::support::trials::trial;
-use crate::support::{Call, Ending, scratch};
 use nix::sys::resource::Resource;
+use support::elf::Elf;
+use support::refused::{expect, file, needs_mounts, program, same};
+use support::trials::trial;
+use support::{Call, Ending, scratch};
 
 /// What is in the file; without anything wrong, a program.
 #[derive(Clone, Copy, PartialEq)]

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::Trial;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
-use crate::support::refused::{file, needs_mounts, needs_root, program, same, same_by_all};
-use crate::support::trials::trial;
-use crate::support::{Call, is_root, scratch};
+use support::refused::{file, needs_mounts, needs_root, program, same, same_by_all};
+use support::trials::trial;
+use support::{Call, is_root, scratch};
 
 type Case = (&'static str, fn(&Path) -> Call);
 

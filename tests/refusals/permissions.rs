@@ -7,12 +7,12 @@ use std::path::Path;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::refused::{
+use support::refused::{
     NOBODY, all, chown, expect, file, needs_root, program, same, same_by_all, set_ids,
 };
-use crate::support::system::{address, system_call};
-use crate::support::trials::trial;
-use crate::support::{Call, Ending, builds, is_root, scratch};
+use support::system::{address, system_call};
+use support::trials::trial;
+use support::{Call, Ending, builds, is_root, scratch};
 
 /// Each bit alone, each combination of execute bits with and without the bits for reading, and usual ones.
 const MODES: [u32; 30] = [
@@ -108,7 +108,7 @@ fn each_mode(caller: fn(Call) -> Call, owner: Option<(u32, u32)>) -> Result<(), 
 }
 
 /// What the kernel refuses we refuse alike; what it runs we refuse, with the cause by its name.
-fn same_or_unreadable(call: &Call) -> Result<crate::support::Outcome, Failed> {
+fn same_or_unreadable(call: &Call) -> Result<support::Outcome, Failed> {
     let kernel = call.by_kernel();
     if kernel.ending != Ending::Exited(42) {
         return same(call);

@@ -9,9 +9,9 @@ use std::thread;
 use libtest_mimic::{Failed, Trial};
 use nix::sys::resource::Resource::RLIMIT_STACK;
 
-use crate::support::refused::{all, expect, file, program, same, same_by_all};
-use crate::support::trials::trial;
-use crate::support::{Call, Ending, scratch};
+use support::refused::{all, expect, file, program, same, same_by_all};
+use support::trials::trial;
+use support::{Call, Ending, scratch};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;

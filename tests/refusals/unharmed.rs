@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::elf::Elf;
-use crate::support::refused::{expect, file, program};
-use crate::support::system::{address, block, set_action, system_call};
-use crate::support::trials::trial;
-use crate::support::{Call, Ending, scratch};
 use nix::sys::resource::Resource;
+use support::elf::Elf;
+use support::refused::{expect, file, program};
+use support::system::{address, block, set_action, system_call};
+use support::trials::trial;
+use support::{Call, Ending, scratch};
 
 const REFUSALS: usize = 200;
 /// So many different errnos they give at least.

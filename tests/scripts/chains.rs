@@ -4,10 +4,10 @@ use std::fs::OpenOptions;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::refused::{all, expect, file, same_by_all};
-use crate::support::trials::trial;
-use crate::support::{Call, Ending};
 use crate::{fixture, script};
+use support::refused::{all, expect, file, same_by_all};
+use support::trials::trial;
+use support::{Call, Ending};
 
 const TOO_DEEP: Ending = Ending::Refused(libc::ELOOP);
 
@@ -134,7 +134,7 @@ fn arguments() -> Result<(), Failed> {
         let (first, second) = (format!("a{number}"), format!("b{number}"));
         file(at.path().join(&second), format!("#!i{inner}\n"), 0o755);
         let call = script(&at, &first, format!("#!./{second}{outer}\n"));
-        (number, crate::support::refused::same(&call))
+        (number, support::refused::same(&call))
     }))
 }
 

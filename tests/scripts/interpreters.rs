@@ -5,13 +5,11 @@ use std::path::Path;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::elf::Elf;
-use crate::support::refused::{
-    NOBODY, chown, expect, file, needs_root, program, same, same_by_all,
-};
-use crate::support::trials::{lacks, trial};
-use crate::support::{Call, Ending, is_root, scratch, static_program, test_binaries};
 use crate::{fixture, script};
+use support::elf::Elf;
+use support::refused::{NOBODY, chown, expect, file, needs_root, program, same, same_by_all};
+use support::trials::{lacks, trial};
+use support::{Call, Ending, is_root, scratch, static_program, test_binaries};
 
 /// The interpreter, written to a path.
 type Interpreter = (&'static str, fn(&Path), Ending);

@@ -2,10 +2,10 @@
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::Ending;
-use crate::support::refused::{all, expect, same_by_all};
-use crate::support::trials::trial;
 use crate::{compare, fixture, script};
+use support::Ending;
+use support::refused::{all, expect, same_by_all};
+use support::trials::trial;
 
 /// A program's start, and whether it is refused.
 const LINES: [(&str, &[u8], Option<i32>); 44] = [

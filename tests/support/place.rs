@@ -25,15 +25,32 @@ pub fn target() -> PathBuf {
 
 /// The command as cargo built it.
 pub fn cargos() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_supplant"));
+    let path = own_cargos();
     match path.strip_prefix(own_target()) {
         Ok(within) => target().join(within),
-        Err(_) => path.to_owned(),
+        Err(_) => path,
     }
 }
 
+/// It lies above the folder of the test that runs.
+fn own_cargos() -> PathBuf {
+    let test = std::env::current_exe().expect("/proc is mounted");
+    let folder = test.parent().and_then(Path::parent);
+    folder
+        .expect("a test lies in target/PROFILE/deps")
+        .join("supplant")
+}
+
+/// The root of the project.
+pub fn root() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.ancestors()
+        .nth(2)
+        .expect("this crate lies in tests/support")
+}
+
 fn own_target() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target")
+    root().join("target")
 }
 
 /// Whether everybody may pass through all folders above.
@@ -49,9 +66,9 @@ fn link_all() -> io::Result<(PathBuf, u32)> {
     for name in ["test-binaries", "dist"] {
         link_folder(&own_target().join(name), &folder.join(name))?;
     }
-    let cargos = Path::new(env!("CARGO_BIN_EXE_supplant"));
+    let cargos = own_cargos();
     if let Ok(within) = cargos.strip_prefix(own_target()) {
-        link(cargos, &folder.join(within))?;
+        link(&cargos, &folder.join(within))?;
     }
     // SAFETY: the function takes nothing and does not unwind.
     unsafe { libc::atexit(remove_links) };

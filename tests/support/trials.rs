@@ -14,7 +14,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 macro_rules! trials {
     ($($($module:ident)::+),+ $(,)?) => {
         fn main() {
-            $crate::support::trials::run([
+            $crate::trials::run([
                 $((stringify!($($module)::+), $($module)::+ as fn())),+
             ])
         }

@@ -1,7 +1,7 @@
 //! The ELF header, and files that end too early.
 
 use super::{Base, Fault, Vector, across, each, fault};
-use crate::support::elf::{BASE, Elf, PAGE, ProgramHeader, TASK_SIZE};
+use support::elf::{BASE, Elf, PAGE, ProgramHeader, TASK_SIZE};
 
 const GROUP: &str = "header";
 /// Where both a program and its interpreter are looked at.

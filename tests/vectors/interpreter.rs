@@ -1,7 +1,7 @@
 //! What a program may name as its interpreter.
 
 use super::{Base, Companion, Fault, Vector, across, fault};
-use crate::support::elf::{BASE, ET_EXEC, Elf};
+use support::elf::{BASE, ET_EXEC, Elf};
 
 const GROUP: &str = "interpreter";
 

@@ -1,7 +1,7 @@
 //! The program headers that are no `PT_LOAD`.
 
 use super::{Base, Fault, Vector, across, each, fault};
-use crate::support::elf::{
+use support::elf::{
     Elf, PAGE, PF_R, PF_W, PF_X, PT_DYNAMIC, PT_GNU_EH_FRAME, PT_GNU_PROPERTY, PT_GNU_RELRO,
     PT_GNU_STACK, PT_INTERP, PT_NOTE, PT_PHDR, PT_TLS, ProgramHeader,
 };

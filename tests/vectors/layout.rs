@@ -1,7 +1,7 @@
 //! Several `PT_LOAD` together: order, overlap, holes, alignment, and where the image goes.
 
 use super::{Base, Fault, Vector, across, each, fault, segments::BASES};
-use crate::support::elf::{ET_EXEC, Elf, PAGE, PT_LOAD, PT_NULL, ProgramHeader};
+use support::elf::{ET_EXEC, Elf, PAGE, PT_LOAD, PT_NULL, ProgramHeader};
 
 const GROUP: &str = "layout";
 const DYN: [Base; 4] = [

@@ -11,9 +11,9 @@ use libtest_mimic::Trial;
 use nix::errno::Errno;
 use serde_json::{Value, json};
 
-use crate::support::trials::{lacks, trial};
-use crate::support::{Call, Ending, Outcome};
 use crate::vectors::{self, Vector, pages_crc32, rendered};
+use support::trials::{lacks, trial};
+use support::{Call, Ending, Outcome};
 
 const SCHEMA: u32 = 1;
 const README: &str = include_str!("README.md");

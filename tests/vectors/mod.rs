@@ -18,7 +18,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::support::elf::Elf;
+use support::elf::Elf;
 
 #[allow(unused_imports, reason = "each test file uses its part")]
 pub use report::{pages_crc32, rendered};
@@ -128,7 +128,7 @@ impl Vector {
                 let path = interpreter.write(path);
                 fs::set_permissions(path, fs::Permissions::from_mode(*mode)).expect("it is ours");
             }
-            Companion::Bytes(bytes) => drop(crate::support::elf::write_executable(path, bytes)),
+            Companion::Bytes(bytes) => drop(support::elf::write_executable(path, bytes)),
             Companion::Directory => fs::create_dir(path).expect("the directory is empty"),
             Companion::Link(target) => symlink(target, path).expect("the directory is empty"),
             Companion::Missing => {}

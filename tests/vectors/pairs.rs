@@ -1,7 +1,7 @@
 //! Every two of the faults that stand for all: which of them is found first shows in the outcome.
 
 use super::{Base, Fault, Vector, fault};
-use crate::support::elf::{
+use support::elf::{
     ET_DYN, Elf, PF_R, PF_W, PF_X, PT_GNU_STACK, PT_NULL, ProgramHeader, TASK_SIZE,
 };
 

@@ -6,7 +6,7 @@
 use std::arch::global_asm;
 use std::ops::Range;
 
-use crate::support::elf::{Elf, PAGE, PT_LOAD, ProgramHeader};
+use support::elf::{Elf, PAGE, PT_LOAD, ProgramHeader};
 
 /// Where its code is in the standard file.
 const CODE: u64 = 0x1000;

@@ -1,7 +1,7 @@
 //! The numbers of one `PT_LOAD`.
 
 use super::{Base, Fault, Vector, across, each, fault};
-use crate::support::elf::{PAGE, PF_R, PF_W, PF_X, ProgramHeader, TASK_SIZE};
+use support::elf::{PAGE, PF_R, PF_W, PF_X, ProgramHeader, TASK_SIZE};
 
 const GROUP: &str = "segments";
 pub(super) const BASES: [Base; 4] = [Base::Exec, Base::StaticPie, Base::Pie, Base::Interpreter];

@@ -2,8 +2,13 @@
 //!
 //! The kernel's side is a raw execve in a forked child, with nothing of ours in between. Our side is either the command,
 //! in each of its builds, or the library called in a forked child.
-#![allow(dead_code, reason = "each test file uses its part")]
-#![allow(unreachable_pub, reason = "each test file is a crate of its own")]
+#![allow(missing_docs, reason = "names say it, and nobody else uses them")]
+#![allow(
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::return_self_not_must_use,
+    reason = "a test that cannot go on panics, and a trial that is not used is seen"
+)]
 #![allow(unsafe_code, reason = "forks, and calls execve raw")]
 
 pub mod alike;
