@@ -170,12 +170,12 @@ NEEDED := cargo tree --package supplant-loader --no-default-features --features 
 		--prefix none --format '{p}' | sed '1d; s/ .*//' | sort | xargs
 
 .PHONY: lint
-lint: ## Formatting, clippy, rustdoc and the packages, warnings as errors
+lint: ## Formatting, clippy with every combination of features, rustdoc, dependencies and packages, warnings as errors
 	cargo fmt --all --check
 	@sh tests/documents.sh
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --package supplant-loader --no-default-features --features exec -- -D warnings
-	cargo clippy --package supplant-model --all-targets -- -D warnings
+	@sh tests/features.sh
+	@sh tests/dependencies.sh
 	@test "$$($(NEEDED))" = "libc log memmap2 nix supplant-model" || \
 		{ echo "the library needs more than it may: $$($(NEEDED))"; exit 1; }
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
