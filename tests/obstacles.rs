@@ -85,26 +85,62 @@ extern "C" fn exec_in_shared_memory(errno: *mut libc::c_void) -> i32 {
     0
 }
 
+/// The errno of an exec by a vfork child, as the parent saw it, which lives on.
+fn exec_by_a_vfork_child() -> i32 {
+    let errno = Cell::new(0);
+    let mut stack = vec![0u8; 1 << 20];
+    let top = stack.as_mut_ptr_range().end.map_addr(|top| top & !15);
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: a stack of its own; the parent waits until the child is gone.
+    let child = unsafe {
+        libc::clone(
+            exec_in_shared_memory,
+            top.cast(),
+            flags,
+            errno.as_ptr().cast(),
+        )
+    };
+    if child < 0 { -2 } else { errno.get() }
+}
+
 #[test]
 fn a_vfork_child_is_refused_and_its_parent_lives() {
-    let ending = forked(|| {
-        let errno = Cell::new(0);
-        let mut stack = vec![0u8; 1 << 20];
-        let top = stack.as_mut_ptr_range().end.map_addr(|top| top & !15);
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        // SAFETY: a stack of its own; the parent waits until the child is gone.
-        let child = unsafe {
-            libc::clone(
-                exec_in_shared_memory,
-                top.cast(),
-                flags,
-                errno.as_ptr().cast(),
-            )
-        };
-        if child < 0 {
-            return -2;
-        }
-        errno.get()
-    });
+    let ending = forked(exec_by_a_vfork_child);
     assert_eq!(ending, Ending::Exited(libc::EBUSY));
+}
+
+/// A filter's answer to the questions is not that of the kernel.
+#[test]
+fn a_vfork_child_is_refused_whatever_a_filter_says_to_the_questions() {
+    let questions: [&[i64]; 3] = [
+        &[libc::SYS_unshare],
+        &[libc::SYS_kcmp],
+        &[libc::SYS_unshare, libc::SYS_kcmp],
+    ];
+    for calls in questions {
+        for errno in [libc::EPERM, libc::ENOSYS, libc::EACCES] {
+            let ending = forked(|| {
+                let action = libc::SECCOMP_RET_ERRNO | errno as u32;
+                match forbid(calls, action) {
+                    Ok(()) => exec_by_a_vfork_child(),
+                    Err(_) => -2,
+                }
+            });
+            assert_eq!(ending, Ending::Exited(libc::EBUSY), "{calls:?}: {errno}");
+        }
+    }
+}
+
+#[test]
+fn memory_of_its_own_is_replaced_though_a_filter_answers_for_the_kernel() {
+    for errno in [libc::EPERM, libc::ENOSYS] {
+        let ending = forked(|| {
+            let action = libc::SECCOMP_RET_ERRNO | errno as u32;
+            match forbid(&[libc::SYS_unshare, libc::SYS_kcmp], action) {
+                Ok(()) => Command::new("/bin/true").exec().raw_os_error(),
+                Err(_) => -2,
+            }
+        });
+        assert_eq!(ending, Ending::Exited(0), "{errno}");
+    }
 }

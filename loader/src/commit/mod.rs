@@ -10,6 +10,7 @@ mod free_room;
 mod late_work;
 mod quiesce;
 pub(crate) mod rseq;
+mod sharing;
 pub(crate) mod stage;
 
 use std::convert::Infallible;

@@ -5,10 +5,9 @@
 //! left behind in the process that this one was forked from.
 
 use std::os::fd::RawFd;
-use std::time::Duration;
 
 use crate::auxv::AT_RSEQ_FEATURE_SIZE;
-use crate::commit::rseq;
+use crate::commit::{rseq, sharing};
 use crate::error::{CommitFault, HostFault, ProcessFault};
 use crate::host::Host;
 use crate::maps::Line;
@@ -50,7 +49,7 @@ impl Quiet {
         if threads > 1 {
             quiet.parked = Some(Parked::all(turn, buffer)?);
         }
-        check_memory_is_own(quiet.parked.is_some())?;
+        sharing::check(quiet.parked.is_some(), buffer)?;
         Ok(quiet)
     }
 
@@ -133,20 +132,6 @@ impl Blocked {
 impl Drop for Blocked {
     fn drop(&mut self) {
         sys::set_signal_mask(self.before);
-    }
-}
-
-/// Where there are threads, only the parent, of whom a vfork child has the memory, can be asked for, by kcmp(2).
-fn check_memory_is_own(has_threads: bool) -> Result<(), CommitFault> {
-    let shared = if has_threads {
-        sys::shares_memory(nix::unistd::getppid().as_raw()) == Ok(true)
-    } else {
-        !sys::memory_is_own(Duration::from_millis(20))
-    };
-    if shared {
-        Err(ProcessFault::SharedMemory.into())
-    } else {
-        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "getdents64, which no crate wraps")]
 
 use std::ffi::CStr;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::ops::Deref;
@@ -113,23 +114,32 @@ pub(crate) fn numbers(
     }
 }
 
-/// The path of a file of one of this process's threads, made without allocating.
-pub(crate) struct TaskPath {
+/// The path of a file under /proc, made without allocating.
+pub(crate) struct ProcPath {
     bytes: [u8; 64],
 }
 
-impl TaskPath {
-    /// `name` is short: one of the files that the kernel puts there.
-    pub(crate) fn new(thread: i32, name: &str) -> Self {
+impl ProcPath {
+    /// That of one of this process's threads. `name` is short: one of the files that the kernel puts there.
+    pub(crate) fn of_thread(thread: i32, name: &str) -> Self {
+        Self::new(format_args!("/proc/self/task/{thread}/{name}"))
+    }
+
+    /// The status of a process.
+    pub(crate) fn status_of(process: i32) -> Self {
+        Self::new(format_args!("/proc/{process}/status"))
+    }
+
+    fn new(text: fmt::Arguments<'_>) -> Self {
         let mut path = Self { bytes: [0; 64] };
         let mut rest = &mut path.bytes[..63];
         // What does not fit is cut, and then there is no such file.
-        let _ = write!(rest, "/proc/self/task/{thread}/{name}");
+        let _ = rest.write_fmt(text);
         path
     }
 }
 
-impl Deref for TaskPath {
+impl Deref for ProcPath {
     type Target = CStr;
 
     fn deref(&self) -> &CStr {

@@ -9,7 +9,7 @@ use nix::sys::stat::stat;
 
 use crate::commit::rseq;
 use crate::error::ProcessFault;
-use crate::now::procfs::{TaskPath, lines};
+use crate::now::procfs::{ProcPath, lines};
 use crate::now::sys;
 use crate::process::{Inheritance, Rseq};
 
@@ -57,7 +57,7 @@ pub(crate) fn check_leader(report: Option<Report>, buffer: &mut [u8]) -> Result<
     }
     let same = |name: &str| {
         let identity = |thread| {
-            let file = stat(&*TaskPath::new(thread, name));
+            let file = stat(&*ProcPath::of_thread(thread, name));
             file.map(|file| (file.st_dev, file.st_ino)).ok()
         };
         identity(sys::thread_id()) == identity(process)
@@ -79,7 +79,7 @@ pub(crate) fn check_leader(report: Option<Report>, buffer: &mut [u8]) -> Result<
 
 /// Whether the first thread has ended before the process: it never runs again.
 pub(crate) fn has_ended(buffer: &mut [u8]) -> bool {
-    let path = TaskPath::new(std::process::id() as i32, "status");
+    let path = ProcPath::of_thread(std::process::id() as i32, "status");
     let mut ended = false;
     let read = lines(&path, buffer, |line| {
         if let Some(state) = line.strip_prefix(b"State:") {
@@ -126,7 +126,7 @@ const FILES: [(&str, &str); 9] = [
 fn lines_of(thread: i32, buffer: &mut [u8]) -> [u64; LINES.len()] {
     let mut digests = [0; LINES.len()];
     // A file that cannot be read leaves them all 0, and then differs.
-    let _ = lines(&TaskPath::new(thread, "status"), buffer, |line| {
+    let _ = lines(&ProcPath::of_thread(thread, "status"), buffer, |line| {
         let index = LINES.iter().position(|(name, _)| line.starts_with(name));
         if let Some(index) = index {
             digests[index] = digest(line);

@@ -21,7 +21,7 @@ mod turn;
 use std::time::{Duration, Instant};
 
 use crate::error::{CommitFault, HostFault, ProcessFault};
-use crate::now::procfs::{TaskPath, numbers};
+use crate::now::procfs::{ProcPath, numbers};
 use crate::now::status;
 use crate::now::sys;
 
@@ -155,7 +155,7 @@ pub(crate) trait LastWork: Send {
 
 /// Whether the thread takes the signal: it does not block it.
 fn reaches(thread: i32) -> bool {
-    let status = status::of(&TaskPath::new(thread, "status"));
+    let status = status::of(&ProcPath::of_thread(thread, "status"));
     status.is_ok_and(|status| status.blocked >> (gate::SIGNAL - 1) & 1 == 0)
 }
 

@@ -12,6 +12,11 @@ pub enum ProcessFault {
         "the memory of this process is shared with another one (vfork or clone): replacing it would destroy that one"
     )]
     SharedMemory,
+    /// Whether the memory is shared cannot be found out (`EBUSY`).
+    #[error(
+        "whether another process shares this memory (vfork or clone) cannot be found out: unshare(2) and kcmp(2) are filtered"
+    )]
+    PerhapsSharedMemory,
     /// Another thread opened more descriptors meanwhile than there was room for, several times in a row (`EAGAIN`).
     #[error("other threads keep changing the process")]
     Changing,
@@ -72,6 +77,7 @@ impl ProcessFault {
         match self {
             Self::Changing => Errno::EAGAIN,
             Self::SharedMemory
+            | Self::PerhapsSharedMemory
             | Self::ThreadDoesNotStop
             | Self::Leader { .. }
             | Self::UnknownRseq { .. } => Errno::EBUSY,

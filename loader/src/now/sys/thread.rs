@@ -194,19 +194,23 @@ pub(crate) fn prctl_set(option: i32, value: u64) -> Result<(), Errno> {
     Errno::result(unsafe { libc::prctl(option, value, 0, 0, 0) }).map(drop)
 }
 
-/// Whether nobody else has this process's memory: asked by `unshare(CLONE_VM)`, which changes nothing. Where there are other
-/// threads it always says that somebody has; where a filter forbids the question, nobody is known to.
+/// Whether another process has this process's memory: asked by `unshare(CLONE_VM)`, which changes nothing. If there are other
+/// threads, it always says so.
 ///
-/// Somebody who just got memory of its own, by exec or by ending, is still counted for a moment: so long it is waited.
-pub(crate) fn memory_is_own(limit: Duration) -> bool {
+/// A process that just got memory of its own, by exec or by ending, is still counted for a moment: `limit` is how long this
+/// waits for it.
+///
+/// Errors: a filter forbids the question.
+pub(crate) fn memory_is_shared(limit: Duration) -> Result<bool, Errno> {
     let started = Instant::now();
-    while unshare(CloneFlags::CLONE_VM) == Err(Errno::EINVAL) {
-        if started.elapsed() > limit {
-            return false;
+    loop {
+        match unshare(CloneFlags::CLONE_VM) {
+            Ok(()) => return Ok(false),
+            Err(Errno::EINVAL) if started.elapsed() > limit => return Ok(true),
+            Err(Errno::EINVAL) => doze(),
+            Err(errno) => return Err(errno),
         }
-        doze();
     }
-    true
 }
 
 /// Whether that thread has the same table of descriptors as the calling one.
