@@ -63,12 +63,14 @@ fn a_refused_process_has_its_signals_descriptors_and_memory_as_before() {
 /// The C library's area would be written to when its memory is gone.
 #[test]
 fn restartable_sequences_that_a_filter_protects_are_refused() {
-    const EPERM: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
-    let ending = forked(|| match forbid(&[libc::SYS_rseq], EPERM) {
-        Ok(()) => refusal_without_harm(&program("arguments")),
-        Err(_) => -2,
-    });
-    assert_eq!(ending, Ending::Exited(libc::EBUSY));
+    for errno in [libc::EPERM, libc::ENOSYS, libc::EINVAL] {
+        let action = libc::SECCOMP_RET_ERRNO | errno as u32;
+        let ending = forked(|| match forbid(&[libc::SYS_rseq], action) {
+            Ok(()) => refusal_without_harm(&program("arguments")),
+            Err(_) => -2,
+        });
+        assert_eq!(ending, Ending::Exited(libc::EBUSY), "{errno}");
+    }
 }
 
 #[test]

@@ -47,9 +47,18 @@ pub(crate) fn registered(feature_size: u32) -> Result<Option<Rseq>, Errno> {
             let _ = rseq(address, ORIGINAL_SIZE, UNREGISTER);
             Ok(None)
         }
-        Err(Errno::ENOSYS) => Ok(None),
+        // A kernel without the call; but a filter may answer so too, after the C library has registered its area.
+        Err(Errno::ENOSYS) if !arch::libc_rseq().is_some_and(is_in_use) => Ok(None),
         Err(errno) => Err(errno),
     }
+}
+
+/// Whether the kernel writes the processor's number to the C library's area.
+fn is_in_use(address: u64) -> bool {
+    const PROCESSOR: u64 = 4;
+    let processor = std::ptr::with_exposed_provenance::<i32>((address + PROCESSOR) as usize);
+    // SAFETY: a field of the C library's area, which lives as long as the thread; the kernel writes it at any time.
+    unsafe { processor.read_volatile() >= 0 }
 }
 
 fn rseq(address: u64, size: u32, flags: u64) -> Result<(), Errno> {
