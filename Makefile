@@ -227,6 +227,10 @@ vectors: ## Write the generated ELF files, what this kernel does with each, and 
 mutate: test-binaries ## Compare random mutations of real programs: make mutate SEED=1 N=10000
 	SEED=$(or $(SEED),1) COUNT=$(or $(N),10000) cargo test --test mutate
 
+.PHONY: faults
+faults: ## Refuse every system call with every errno while programs are replaced and started
+	FAULTS=all cargo test --test faults
+
 .PHONY: bench
 bench: release ## Compare start times with those of env(1): ratios, measured alternately
 	cargo bench

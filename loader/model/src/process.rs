@@ -61,6 +61,8 @@ pub struct Process {
     pub rseq: Option<Rseq>,
     /// Whether there were other threads.
     pub had_threads: bool,
+    /// Whether unshare(2) can be asked, once they have ended, if another process has this memory.
+    pub may_ask_for_sharing: bool,
     /// What the first thread takes over from the caller, where that is another one.
     pub inheritance: Option<Inheritance>,
     /// Whether there are contexts of io_submit(2).

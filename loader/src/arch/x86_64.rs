@@ -15,7 +15,7 @@ use std::arch::{asm, naked_asm};
 use crate::machine::Machine;
 
 pub(crate) use last_jump::find_syscall_return;
-pub(crate) use reset::reset_process;
+pub(crate) use reset::{call_without_effect, reset_process};
 pub(crate) use without_libc::{
     divert_to_exit, go_on_at, system_call, system_call_in_child, with_restorer,
 };

@@ -171,7 +171,12 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         }
         self.fill_table(&scene, &file, &own)?;
         if self.process.status.filtered {
-            filter::check_calls(&self.table)?;
+            let room = filter::Room {
+                free: scene.runner.start,
+                mapped: scene.stack.range.start,
+                page: load.host.page_size.get(),
+            };
+            filter::check_calls(&self.table, &room)?;
         }
         let first_row = self.encode(&scene.runner);
         Ok(Ready {

@@ -65,6 +65,7 @@ impl Quiet {
         buffer: &mut [u8],
     ) -> Result<(), CommitFault> {
         process.had_threads = self.parked.is_some();
+        process.may_ask_for_sharing = process.had_threads && sys::may_unshare();
         process.has_asynchronous_io = look_at_memory(host.page_size, buffer)?;
         process.status = status::current()?;
         process.may_set_exe = process.status.may_set_exe();

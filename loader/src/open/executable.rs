@@ -116,7 +116,7 @@ fn look_and_open(name: Name<'_>, opening: Opening<'_>) -> Result<Executable, Ope
     if noexec && !opening.leniency.noexec {
         return Err(OpenFault::NoExecMount);
     }
-    if !may_execute(&place, &status, noexec, opening.ids) {
+    if !may_execute(&place, noexec) {
         return Err(OpenFault::NotExecutable { mode });
     }
     let checked = !noexec && check_with_kernel(&place)?;
@@ -151,16 +151,10 @@ pub fn check_type(status: &FileStat) -> Result<(), OpenFault> {
     Err(OpenFault::NotRegular { file_type })
 }
 
-/// On a noexec mount the kernel's own answer is always no, so there the permission bits are looked at.
-fn may_execute(place: &OwnedFd, status: &FileStat, noexec: bool, ids: Ids) -> bool {
+/// On a noexec mount the kernel's own answer is always no, so there the mode is looked at.
+fn may_execute(place: &OwnedFd, noexec: bool) -> bool {
     if noexec {
-        let class = match ids {
-            Ids { euid: 0, .. } => 0o111,
-            Ids { euid, .. } if euid == status.st_uid => 0o100,
-            Ids { egid, .. } if egid == status.st_gid => 0o010,
-            _ => 0o001,
-        };
-        return status.st_mode & class != 0;
+        return sys::access_by_mode(place.as_fd(), AccessFlags::X_OK).is_ok();
     }
     sys::check_access(place.as_fd(), AccessFlags::X_OK).is_ok()
 }

@@ -28,7 +28,8 @@ pub(crate) fn take_along(process: &Process) -> Option<Kept> {
 /// by the thread in whose place it goes on, and loses what waited for itself.
 pub(crate) fn bid(process: &Process, carried: Option<&Kept>, buffer: &mut [u8]) {
     const PATIENCE: Duration = Duration::from_secs(10);
-    if process.had_threads && sys::memory_is_shared(PATIENCE) == Ok(true) {
+    let asks = process.had_threads && process.may_ask_for_sharing;
+    if asks && sys::memory_is_shared(PATIENCE) == Ok(true) {
         // Another process has it, unseen until now. This one dies rather than destroy it.
         sys::die_by(libc::SIGSEGV);
     }

@@ -8,7 +8,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::fcntl::AtFlags;
 use nix::sys::stat::fstat;
 use nix::unistd::{AccessFlags, Gid, faccessat, getegid, geteuid, getgid, getgroups, getuid};
 
@@ -16,17 +16,13 @@ use nix::unistd::{AccessFlags, Gid, faccessat, getegid, geteuid, getgid, getgrou
 pub(crate) fn check_access(place: BorrowedFd<'_>, access: AccessFlags) -> Result<(), Errno> {
     let flags = AtFlags::AT_EACCESS | AtFlags::AT_EMPTY_PATH;
     match faccessat(place, c"", access, flags) {
-        // faccessat2 is as old as Linux 5.8.
-        Err(Errno::EINVAL | Errno::ENOSYS) => {
-            let link = descriptor_link(place.as_raw_fd());
-            faccessat(AT_FDCWD, link.as_c_str(), access, AtFlags::AT_EACCESS)
-        }
-        // Filters that do not know it say so; the older call goes by the real ids.
-        Err(Errno::EPERM) if getuid() == geteuid() && getgid() == getegid() => {
+        answer @ (Ok(()) | Err(Errno::EACCES)) => answer,
+        // faccessat2 is as old as Linux 5.8, and a filter that does not know it answers anything. The older call goes by the
+        // real ids.
+        Err(_) if getuid() == geteuid() && getgid() == getegid() => {
             access_by_real_ids(&descriptor_link(place.as_raw_fd()), access)
         }
-        Err(Errno::EPERM) => access_by_mode(place, access),
-        answer => answer,
+        Err(_) => access_by_mode(place, access),
     }
 }
 
@@ -44,8 +40,8 @@ fn access_by_real_ids(path: &CStr, access: AccessFlags) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
-/// As the C library does without that call: by the mode alone, for the effective ids.
-fn access_by_mode(place: BorrowedFd<'_>, access: AccessFlags) -> Result<(), Errno> {
+/// As the C library does without that call: by the mode alone, for the effective ids and all groups.
+pub(crate) fn access_by_mode(place: BorrowedFd<'_>, access: AccessFlags) -> Result<(), Errno> {
     let status = fstat(place)?;
     let groups = getgroups()?;
     let is_group = |id: &Gid| id.as_raw() == status.st_gid;

@@ -138,14 +138,17 @@ pub(crate) fn is_sealed(address: u64, page_size: PageSize) -> bool {
     Errno::result(result.addr() as isize) == Err(Errno::EPERM)
 }
 
-/// RAM and swap together, in bytes.
-pub(crate) fn memory_and_swap() -> u64 {
+/// RAM and swap together, in bytes; `None` if sysinfo(2) is refused.
+pub(crate) fn memory_and_swap() -> Option<u64> {
     let mut info = MaybeUninit::<libc::sysinfo>::zeroed();
     // SAFETY: the kernel fills the struct.
-    unsafe { libc::sysinfo(info.as_mut_ptr()) };
+    let answer = unsafe { libc::sysinfo(info.as_mut_ptr()) };
     // SAFETY: all zeros are a valid value, should the call have failed.
     let info = unsafe { info.assume_init() };
-    (info.totalram + info.totalswap).saturating_mul(u64::from(info.mem_unit))
+    (answer == 0).then(|| {
+        let units = info.totalram.saturating_add(info.totalswap);
+        units.saturating_mul(u64::from(info.mem_unit))
+    })
 }
 
 /// openat(2) with whatever number stands for the directory: whether it is a descriptor at all is the kernel's to say.

@@ -213,6 +213,11 @@ pub(crate) fn memory_is_shared(limit: Duration) -> Result<bool, Errno> {
     }
 }
 
+/// Whether unshare(2) reaches the kernel, which takes a call that unshares nothing. A filter answers in its place.
+pub(crate) fn may_unshare() -> bool {
+    unshare(CloneFlags::empty()).is_ok()
+}
+
 /// Whether that thread has the same table of descriptors as the calling one.
 pub(crate) fn shares_descriptors(thread: i32) -> Result<bool, Errno> {
     const KCMP_FILES: i32 = 2;

@@ -1,0 +1,240 @@
+//! Faults: while a program is replaced or started, each system call in turn is refused, with several errnos. The new program
+//! runs, or the call is refused and the caller is as before. No process ends by a signal.
+//!
+//! A seccomp filter refuses the call, so the calls of the new program are refused as well: it only exits. The parent reads the
+//! caller's state, since the caller itself may not be able to. `FAULTS=all` tries every errno.
+#![allow(unsafe_code, reason = "forks, and puts filters in place")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use supplant_loader::Command;
+use support::elf::Elf;
+use support::scratch;
+use support::system::{forbid, system_call};
+use support::trials::trial;
+
+/// More than there are calls so far.
+const CALLS: i64 = 480;
+/// What a filter answers most, and what is hardest to tell from the kernel's own answer.
+const USUAL: [i32; 2] = [libc::EPERM, libc::EINVAL];
+/// There is none above.
+const LAST_ERRNO: i32 = 133;
+/// Without these no program can end, and the C library's malloc crashes by itself.
+const NEEDED: [i64; 3] = [libc::SYS_exit, libc::SYS_exit_group, libc::SYS_brk];
+
+/// Without these `std` does not learn what came of a child that it starts.
+const NEEDED_BY_STD: [i64; 3] = [libc::SYS_write, libc::SYS_close, libc::SYS_recvfrom];
+
+/// The exit status of the program, and of a caller that did not get to the call.
+const RAN: i32 = 42;
+const NOT_TRIED: i32 = 43;
+/// A refused caller exits with this.
+const REFUSED: i32 = 44;
+/// A caller whose child ended in another way than by running the program.
+const CHILD_ENDED: i32 = 45;
+
+/// Longer than anything takes, with what waits for other threads.
+const LIMIT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_micros(300);
+
+/// Has calls refused from now on, in the calling thread.
+type Filter = dyn Fn() -> bool + Send + Sync;
+/// Puts the filter in place and makes the call in question. Returns only if that was refused, or with the status of the child.
+type Way = fn(&Path, &Arc<Filter>) -> i32;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let scratch = scratch();
+    let program = scratch.path().join("exits");
+    Elf::standard().write(&program);
+    let errnos: Vec<i32> = match std::env::var_os("FAULTS") {
+        Some(_) => (1..=LAST_ERRNO).collect(),
+        None => USUAL.to_vec(),
+    };
+    let ways: [(&str, Way, &[i64]); 3] = [
+        ("exec", exec, &[]),
+        ("exec_with_a_thread", exec_with_a_thread, &[]),
+        ("spawn", spawn, &NEEDED_BY_STD),
+    ];
+    let mut trials = Vec::new();
+    for (name, way, needed) in ways {
+        for &errno in &errnos {
+            let program = program.clone();
+            let name = format!("{name}::{:?}", Errno::from_raw(errno));
+            trials.push(trial(name, None, move || {
+                each_call(way, needed, errno, program)
+            }));
+        }
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(scratch);
+    conclusion.exit();
+}
+
+fn exec(program: &Path, filter: &Arc<Filter>) -> i32 {
+    if !filter() {
+        return NOT_TRIED;
+    }
+    Command::new(program).exec();
+    REFUSED
+}
+
+/// The thread is made before: the C library ends a process whose thread it cannot set up.
+fn exec_with_a_thread(program: &Path, filter: &Arc<Filter>) -> i32 {
+    static IS_FILTERED: AtomicBool = AtomicBool::new(false);
+    let of_thread = Arc::clone(filter);
+    thread::spawn(move || {
+        IS_FILTERED.store(of_thread(), Ordering::Release);
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    while !IS_FILTERED.load(Ordering::Acquire) {
+        thread::yield_now();
+    }
+    exec(program, filter)
+}
+
+fn spawn(program: &Path, filter: &Arc<Filter>) -> i32 {
+    if !filter() {
+        return NOT_TRIED;
+    }
+    match Command::new(program).status() {
+        Ok(status) if status.code() == Some(RAN) => RAN,
+        Ok(_) => CHILD_ENDED,
+        Err(_) => REFUSED,
+    }
+}
+
+fn each_call(way: Way, needed: &[i64], errno: i32, program: PathBuf) -> Result<(), Failed> {
+    let program: Arc<Path> = program.into();
+    let calls = (0..CALLS).filter(|call| !NEEDED.contains(call) && !needed.contains(call));
+    let faults: Vec<_> = calls
+        .filter_map(|call| one(way, call, errno, &program).err())
+        .collect();
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(faults.join("\n").into())
+    }
+}
+
+fn one(way: Way, call: i64, errno: i32, program: &Path) -> Result<(), String> {
+    // SAFETY: the child has one thread; glibc's malloc can be used after fork.
+    let child = match unsafe { libc::fork() } {
+        0 => {
+            let status = caller(way, call, errno, program);
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(status) }
+        }
+        child => Pid::from_raw(child),
+    };
+    let told = |ending: WaitStatus| Err(format!("system call {call}: {ending:?}"));
+    let mut before: Option<Vec<String>> = None;
+    let started = Instant::now();
+    loop {
+        let flags = WaitPidFlag::WUNTRACED | WaitPidFlag::WNOHANG;
+        match waitpid(child, Some(flags)).map_err(|errno| errno.to_string())? {
+            WaitStatus::StillAlive if started.elapsed() < LIMIT => thread::sleep(PAUSE),
+            WaitStatus::StillAlive => {
+                end(child);
+                return Err(format!("system call {call}: it hangs"));
+            }
+            WaitStatus::Stopped(..) => {
+                let mut now = state(child.as_raw());
+                if call == libc::SYS_munmap {
+                    // What was mapped to try it cannot go.
+                    let stays = [&*program.to_string_lossy(), "/memfd:supplant"];
+                    now.retain(|line| !stays.iter().any(|name| line.contains(name)));
+                }
+                match &before {
+                    Some(before) if *before != now => {
+                        end(child);
+                        return Err(format!("system call {call}: {}", changed(before, &now)));
+                    }
+                    _ => before = Some(now),
+                }
+                kill(child, Signal::SIGCONT).map_err(|errno| errno.to_string())?;
+            }
+            WaitStatus::Exited(_, RAN | REFUSED) => return Ok(()),
+            ending => return told(ending),
+        }
+    }
+}
+
+fn end(child: Pid) {
+    let _ = kill(child, Signal::SIGKILL);
+    let _ = waitpid(child, None);
+}
+
+fn caller(way: Way, call: i64, errno: i32, program: &Path) -> i32 {
+    // Asked before the filter is there: a refused getpid(2) answers -1, and a signal to that reaches every process.
+    let own = std::process::id();
+    stop(own);
+    let action = libc::SECCOMP_RET_ERRNO | errno as u32;
+    let filter: Arc<Filter> = Arc::new(move || forbid(&[call], action).is_ok());
+    let status = way(program, &filter);
+    if status == REFUSED {
+        stop(own);
+    }
+    status
+}
+
+/// For the parent to look. A filter may forbid it.
+fn stop(own: u32) {
+    let _ = system_call(libc::SYS_kill, [own.into(), libc::SIGSTOP as u64]);
+}
+
+/// What a refused exec must leave as it was. Anonymous memory is malloc's, and the filter is the test's.
+fn state(pid: i32) -> Vec<String> {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let keys = [
+        "Name", "SigP", "SigB", "SigI", "SigC", "Shd", "Cap", "Uid", "Gid", "Groups", "VmLck",
+    ];
+    let status = read("status");
+    let status = status
+        .lines()
+        .filter(|line| keys.iter().any(|key| line.starts_with(key)));
+    let maps = read("maps");
+    let files = maps
+        .lines()
+        .filter(|line| line.contains(['/', '[']) && !line.contains("[heap]"));
+    let mut state: Vec<String> = status.chain(files).map(str::to_owned).collect();
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+    let is_stream =
+        |entry: &fs::DirEntry| ["0", "1", "2"].contains(&&*entry.file_name().to_string_lossy());
+    let mut descriptors: Vec<_> = descriptors
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| !is_stream(entry))
+        .map(|entry| {
+            let name = entry.file_name().display().to_string();
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            let info = read(&format!("fdinfo/{name}"));
+            format!("{name} {} {info}", target.display())
+        })
+        .collect();
+    descriptors.sort();
+    state.extend(descriptors);
+    state
+}
+
+fn changed(before: &[String], after: &[String]) -> String {
+    let gone = before.iter().filter(|line| !after.contains(line));
+    let new = after.iter().filter(|line| !before.contains(line));
+    let lines = gone
+        .map(|line| format!("- {line}"))
+        .chain(new.map(|line| format!("+ {line}")));
+    lines.collect::<Vec<_>>().join("\n")
+}
