@@ -1,4 +1,4 @@
-//! The strings a program is started with, and the room that execve gives them.
+//! The strings that a program starts with, and the room that execve gives them.
 //!
 //! Linux: `bprm_stack_limits`, `copy_strings` and `get_arg_page` in fs/exec.c.
 
@@ -11,9 +11,9 @@ use crate::script::ScriptLine;
 
 pub use fault::ArgumentsFault;
 
-/// What strings may always take, in bytes (`ARG_MAX`; does not depend on the page size).
+/// The room that strings may always take, in bytes (`ARG_MAX`; does not depend on the page size).
 const ALWAYS_ALLOWED: u64 = 128 * 1024;
-/// What they may take at the most: three quarters of the default stack limit of 8 MiB.
+/// The most room that they may take: three quarters of the default stack limit of 8 MiB.
 const NEVER_ALLOWED: u64 = 6 * 1024 * 1024;
 /// The longest single string, in pages (`MAX_ARG_STRLEN`).
 const STRING_PAGES: u64 = 32;
@@ -21,28 +21,28 @@ const POINTER_SIZE: u64 = 8;
 /// How many entries a vector may have (`MAX_ARG_STRINGS`).
 const ENTRIES: usize = 0x7fff_ffff;
 
-/// Path, arguments and environment as they will stand on the new stack.
+/// Path, arguments and environment as they will be on the new stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
     /// The path as given: `AT_EXECFN`.
     pub execfn: CString,
-    /// `argv`; never empty once it went through [`ArgumentSpace::new`].
+    /// `argv`; never empty after [`ArgumentSpace::new`].
     pub argv: Vec<CString>,
     /// `envp`.
     pub envp: Vec<CString>,
 }
 
-/// `argv` or `envp`, wherever it lies. execve first counts the entries of both, and copies the strings after that, so
-/// that a bad pointer among them is found late, or never where something else is wrong before.
+/// `argv` or `envp`, anywhere in memory. execve first counts the entries of both, and copies the strings after that. So it
+/// finds a bad pointer among them late, or never if it finds another fault first.
 pub trait Strings {
-    /// How many there are.
+    /// The number of strings.
     ///
     /// # Errors
     ///
     /// Their addresses cannot be read.
     fn count(&mut self) -> Result<usize, BadAddress>;
 
-    /// One of them. Of one that is longer than `limit` with its NUL, any part that is longer will do.
+    /// One string. If it is longer than `limit` with its NUL, any part of it that is longer is enough.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ pub trait Strings {
     fn string(&mut self, index: usize, limit: u64) -> Result<CString, BadAddress>;
 }
 
-/// There is no memory where an argument should be (`EFAULT`).
+/// There is no memory at the address of an argument (`EFAULT`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadAddress;
 
@@ -93,23 +93,23 @@ impl<S: AsRef<CStr>, const N: usize> Strings for &[S; N] {
     }
 }
 
-/// Keeps count of the room that the strings take, as execve does while it copies them.
+/// Counts the room that the strings take, as execve does while it copies them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArgumentSpace {
     limits: Limits,
     /// Bytes of strings now.
     strings: u64,
-    /// The most bytes of strings there were: pages once touched stay.
+    /// The most bytes of strings so far: touched pages stay.
     most: u64,
     pointers: u64,
 }
 
-/// The limits that hold for the strings.
+/// The limits for the strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// `RLIMIT_STACK`'s current value in bytes; `u64::MAX` is none.
+    /// `RLIMIT_STACK`'s current value in bytes; `u64::MAX` means no limit.
     pub stack: u64,
-    /// `RLIMIT_AS`, likewise.
+    /// The same for `RLIMIT_AS`.
     pub address_space: u64,
     /// The page size.
     pub page_size: PageSize,
@@ -126,12 +126,12 @@ impl Limits {
 }
 
 impl ArgumentSpace {
-    /// Counts the strings in execve's order: path, environment from the last to the first, arguments likewise. An empty
-    /// `argv` gets one empty string.
+    /// Counts the strings in execve's order: path, then environment and arguments, each from the last to the
+    /// first. An empty `argv` gets one empty string.
     ///
     /// # Errors
     ///
-    /// `E2BIG` for one string too long, all too large together, or more than the stack may hold.
+    /// `E2BIG` if one string is too long, all together are too large, or they are more than the stack may hold.
     pub fn new(arguments: &mut Arguments, limits: Limits) -> Result<Self, ArgumentsFault> {
         let mut space = Self::with_pointers(arguments.argv.len(), arguments.envp.len(), limits)?;
         space.push(&arguments.execfn)?;
@@ -147,7 +147,7 @@ impl ArgumentSpace {
         Ok(space)
     }
 
-    /// Copies the strings in the same order, each only when there is room for those before it.
+    /// Copies the strings in the same order, each only if there is room for the strings before it.
     ///
     /// # Errors
     ///
@@ -208,8 +208,8 @@ impl ArgumentSpace {
         Ok(())
     }
 
-    /// Replaces `argv[0]` by what a script's first line wants there. The room for the pointers is not counted anew, as
-    /// in the kernel.
+    /// Replaces `argv[0]` by the strings that a script's first line requires. As in the kernel, the room for the pointers is
+    /// not counted again.
     ///
     /// # Errors
     ///
@@ -234,7 +234,7 @@ impl ArgumentSpace {
         Ok(())
     }
 
-    /// Bytes of stack that the strings touched, in whole pages, at least one: the null word on top counts.
+    /// Bytes of stack that the strings touched, in whole pages, at least one: the null word at the top counts.
     pub fn touched(&self) -> u64 {
         let size = self.most + POINTER_SIZE;
         self.limits.page_size.ceil(size).unwrap_or(size)

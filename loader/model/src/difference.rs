@@ -1,4 +1,4 @@
-//! What stays different from execve(2) because userspace cannot do it. PARITY.md says more about each rule.
+//! The differences from execve(2) that userspace cannot avoid; PARITY.md says more about each rule.
 
 use std::fmt;
 
@@ -16,18 +16,18 @@ pub enum Difference {
     Executable,
     /// Heap, arguments and the other addresses in /proc/PID/stat are still those of the old program.
     Layout,
-    /// Code, data or heap lie where the kernel does not let them be recorded.
+    /// Code, data or heap are at addresses that the kernel refuses to record.
     Bounds,
-    /// The last page of the loader is removed by a jump through the vDSO, which leaves its marks.
+    /// The last page of the loader is removed by a jump through the vDSO, which leaves traces.
     LastJump,
     /// One page of the loader stays.
     Page,
     /// User 0 does not get back the capabilities that the process had given up.
     Capabilities,
-    /// Later mappings go where they went before, although randomisation begins or ends with the program, or another place
-    /// was asked for.
+    /// Later mappings are placed as before, although randomisation begins or ends with the program, or the caller chose
+    /// another place.
     MmapBase,
-    /// Memory that nobody can access is reserved, so that later mappings go where they were asked for.
+    /// Inaccessible memory is reserved, so that later mappings are placed where the caller chose.
     Reserved,
 }
 
@@ -56,7 +56,7 @@ mod tests {
                 assert_eq!(difference.to_string(), words);
             }
         }
-        // A variant that this does not name does not compile.
+        // If this does not name a variant, it does not compile.
         let next = |difference| match difference {
             Difference::Unnoticed => Some(Difference::Executable),
             Difference::Executable => Some(Difference::Layout),

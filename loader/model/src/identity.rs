@@ -1,14 +1,14 @@
-//! Who and where the process becomes when the program is replaced, as numbers for the table.
+//! The ids, groups and directory that the process gets when the program is replaced, as numbers for the table.
 
 use crate::host::Ids;
 
-/// An id that stays as it is, in setresuid(2) and setresgid(2).
+/// The value for an id that stays unchanged, in setresuid(2) and setresgid(2).
 pub const SAME: u32 = u32::MAX;
 
-/// The header of capset(2), of this thread.
+/// The header of capset(2), for this thread.
 pub const CAPABILITY_HEADER: [u32; 2] = [0x2008_0522, 0];
 
-/// What capset(2) reads after that header: of each mask the low half, then of each the high one.
+/// The data that capset(2) reads after that header: the low half of each mask, then the high half of each.
 pub fn capability_sets(effective: u64, permitted: u64, inheritable: u64) -> [[u32; 3]; 2] {
     let sets = [effective, permitted, inheritable];
     [
@@ -17,25 +17,25 @@ pub fn capability_sets(effective: u64, permitted: u64, inheritable: u64) -> [[u3
     ]
 }
 
-/// What the table changes about the process besides its program. What is `None` stays.
+/// The changes that the table makes to the process besides its program. A field that is `None` means no change.
 #[derive(Clone, Debug, Default)]
 pub struct IdentityChange {
     /// The supplementary groups, in bytes as the kernel reads them.
     pub groups: Option<Box<[[u8; 4]]>>,
-    /// Real, effective and saved ids; [`SAME`] stays.
+    /// Real, effective and saved group ids; [`SAME`] means no change.
     pub group_ids: Option<[u32; 3]>,
-    /// Likewise.
+    /// The same for user ids.
     pub user_ids: Option<[u32; 3]>,
     /// A descriptor of the working directory.
     pub directory: Option<i32>,
-    /// The process group; 0 is one of its own.
+    /// The process group; 0 means a new group.
     pub process_group: Option<i32>,
-    /// The signal at the parent's end, which a change of ids takes away.
+    /// The signal when the parent ends, which a change of ids clears.
     pub death_signal: Option<u64>,
 }
 
 impl IdentityChange {
-    /// Nothing changes.
+    /// No change.
     pub const NONE: Self = Self {
         groups: None,
         group_ids: None,
@@ -45,7 +45,7 @@ impl IdentityChange {
         death_signal: None,
     };
 
-    /// How many bytes the table needs for it, in whole words.
+    /// How many bytes the table needs for the change, in whole words.
     pub fn size(&self) -> usize {
         let groups = self.groups.as_deref().unwrap_or_default();
         size_of_val(groups).next_multiple_of(8)

@@ -1,11 +1,11 @@
-//! What execve(2) does to a process, as plain data and functions that only compute: what `supplant-loader` is made of.
+//! The stages of execve(2) as plain data and pure functions; `supplant-loader` is built on them.
 //!
-//! An [`image::Image`] is read from the headers of a file, a [`plan::Plan`] says where everything goes on a [`host::Host`], a
-//! [`stack::InitialStack`] holds the bytes of the new stack, and [`handover`] makes of these and of what a [`process::Process`]
-//! carries a [`table::Table`]: the system calls that replace the program. Nothing here makes any, so that each stage can be tried
-//! on data of one's own, and planned for another machine.
+//! An [`image::Image`] is read from the headers of a file. A [`plan::Plan`] holds every address of the new program on a
+//! [`host::Host`]. A [`stack::InitialStack`] holds the bytes of the new stack. From these and from the state of a
+//! [`process::Process`], [`handover`] makes a [`table::Table`]: the system calls that replace the program. This crate makes no
+//! system calls, so each stage can be tried on your own data, and planned for another machine.
 //!
-//! This crate is for `supplant-loader` and for people who look inside: it may change in any release.
+//! This crate is for `supplant-loader` and for readers of its internals: it may change in any release.
 
 #![forbid(unsafe_code)]
 

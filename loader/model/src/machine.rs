@@ -1,4 +1,4 @@
-//! What differs between processors, as plain numbers: so that a load can be planned for one on another.
+//! The differences between processors as plain numbers, so that one can plan a load for another.
 
 /// The usual name of the processor with this number in `e_machine`.
 pub fn name(number: u16) -> &'static str {
@@ -23,7 +23,7 @@ pub enum Machine {
 }
 
 impl Machine {
-    /// The one with this value of `e_machine`.
+    /// The machine with this value of `e_machine`.
     pub const fn from_number(number: u16) -> Option<Self> {
         match number {
             62 => Some(Self::X86_64),
@@ -32,7 +32,7 @@ impl Machine {
         }
     }
 
-    /// The one with this usual name.
+    /// The machine with this usual name.
     pub fn from_name(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "x86-64" | "x86_64" | "amd64" => Some(Self::X86_64),
@@ -73,7 +73,7 @@ impl Machine {
         }
     }
 
-    /// Where the stack ends without randomisation (`STACK_TOP`). x86-64 leaves the last page free, because of a flaw of
+    /// Where the stack ends without randomisation (`STACK_TOP`). x86-64 leaves the last page free, because of a flaw in
     /// some processors.
     pub const fn stack_top(self) -> u64 {
         match self {
@@ -82,7 +82,7 @@ impl Machine {
         }
     }
 
-    /// Where position-independent programs with an interpreter start (`ELF_ET_DYN_BASE`), not yet in whole pages.
+    /// Where position-independent programs with an interpreter start (`ELF_ET_DYN_BASE`), not rounded to whole pages.
     pub const fn et_dyn_base(self) -> u64 {
         match self {
             Self::X86_64 => self.stack_top() / 3 * 2,
@@ -90,7 +90,7 @@ impl Machine {
         }
     }
 
-    /// By how many pages of 4 KiB the top of the stack moves at random: a mask.
+    /// The mask for the random offset of the top of the stack, in pages of 4 KiB.
     pub const fn stack_random_pages(self) -> u64 {
         match self {
             Self::X86_64 => 0x3f_ffff,
@@ -98,7 +98,7 @@ impl Machine {
         }
     }
 
-    /// By less than how many bytes the gap below the argument strings varies (`arch_align_stack`).
+    /// The gap below the argument strings varies by less than this many bytes (`arch_align_stack`).
     pub const fn stack_gap_range(self, page_size: u64) -> u64 {
         match self {
             Self::X86_64 => 8192,
@@ -106,14 +106,14 @@ impl Machine {
         }
     }
 
-    /// By less than how many bytes the start of the heap varies (`arch_randomize_brk`).
+    /// The start of the heap varies by less than this many bytes (`arch_randomize_brk`).
     pub const fn brk_random_range(self) -> u64 {
         match self {
             Self::X86_64 | Self::Aarch64 => 1 << 30,
         }
     }
 
-    /// `vm.mmap_rnd_bits` where it cannot be read: the default.
+    /// The default of `vm.mmap_rnd_bits`, for when it cannot be read.
     pub const fn mmap_rnd_bits(self) -> u32 {
         match self {
             Self::X86_64 => 28,

@@ -24,18 +24,18 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Whether this is the page for legacy system calls, which lies in the kernel's half and can never go.
+    /// Whether this is the page for legacy system calls, which is in the kernel's half and can never be removed.
     pub fn is_vsyscall(&self) -> bool {
         is_vsyscall(&self.name)
     }
 
-    /// Whether this belongs to the vDSO: its code, or the data that the kernel shows with it.
+    /// Whether this belongs to the vDSO: its code, or the data that the kernel maps with it.
     pub fn is_vdso(&self) -> bool {
         is_vdso(&self.name)
     }
 }
 
-/// Parses the whole file; `None` where a line does not read as expected.
+/// Parses the whole file; `None` if a line is malformed.
 pub fn parse(text: &[u8]) -> Option<Vec<Mapping>> {
     text.split(|&byte| byte == b'\n')
         .filter(|line| !line.is_empty())
@@ -43,7 +43,7 @@ pub fn parse(text: &[u8]) -> Option<Vec<Mapping>> {
         .collect()
 }
 
-/// What stands in one line, without a copy of the name.
+/// The fields of one line, without a copy of the name.
 pub struct Line<'a> {
     /// Addresses, half open.
     pub range: Range<u64>,
@@ -56,7 +56,7 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// `None` where it does not read as expected. Allocates nothing.
+    /// `None` if the line is malformed. Allocates nothing.
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         let mut fields = line.splitn(6, |&byte| byte == b' ');
         let mut field = || std::str::from_utf8(fields.next()?).ok();
@@ -82,7 +82,7 @@ impl<'a> Line<'a> {
         self.permissions.contains(&mode)
     }
 
-    /// Whether it is the ring of a context of asynchronous I/O.
+    /// Whether it is the ring of an asynchronous I/O context.
     pub fn is_asynchronous_io(&self) -> bool {
         self.name.starts_with(b"/[aio]")
     }

@@ -5,10 +5,10 @@
 pub struct PageSize(u64);
 
 impl PageSize {
-    /// 4 KiB: no machine has a smaller one.
+    /// 4 KiB: no machine has smaller pages.
     pub const SMALLEST: Self = Self(4096);
 
-    /// `None` when `size` is no power of two.
+    /// `None` if `size` is not a power of two.
     pub const fn new(size: u64) -> Option<Self> {
         if size.is_power_of_two() {
             Some(Self(size))

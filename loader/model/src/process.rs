@@ -1,4 +1,4 @@
-//! What the calling process carries that execve would drop or change: plain data, gathered by `quiesce`, in room that was
+//! The state of the calling process that execve would drop or change: plain data that `quiesce` gathers in room that was
 //! reserved before.
 
 use std::ops::RangeInclusive;
@@ -10,17 +10,17 @@ use crate::status::Status;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SignalAction {
-    /// Its address, or `SIG_DFL` or `SIG_IGN`.
+    /// The handler's address, or `SIG_DFL` or `SIG_IGN`.
     pub handler: usize,
     /// `SA_...`.
     pub flags: u64,
-    /// Where a handler returns to.
+    /// The address that a handler returns to.
     pub restorer: usize,
-    /// The signals that are blocked while it runs.
+    /// The signals that are blocked while the handler runs.
     pub mask: u64,
 }
 
-/// What the kernel keeps for each thread and a thread may set for itself.
+/// The attributes that the kernel keeps for each thread, and that a thread may set for itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Inheritance {
     /// `struct sched_attr`.
@@ -29,7 +29,7 @@ pub struct Inheritance {
     pub processors: Option<[u64; 128]>,
     /// In nanoseconds.
     pub timer_slack: Option<u64>,
-    /// As ioprio_get(2) tells it.
+    /// As ioprio_get(2) reports it.
     pub io_priority: Option<u64>,
     /// The signal it gets when its parent ends.
     pub death_signal: Option<u64>,
@@ -51,43 +51,43 @@ pub struct Rseq {
 pub struct Process {
     /// Its id.
     pub pid: u32,
-    /// The signals the caller had blocked.
+    /// The signals that the caller had blocked.
     pub signal_mask: u64,
     /// Dispositions that change, with their new value.
     pub dispositions: Vec<(i32, SignalAction)>,
-    /// Descriptors that are closed, the loader's own excepted.
+    /// Descriptors to close, except the loader's own.
     pub closing: Vec<RangeInclusive<i32>>,
-    /// That of the thread that will run the new program.
+    /// The area of the thread that will run the new program.
     pub rseq: Option<Rseq>,
     /// Whether there were other threads.
     pub had_threads: bool,
-    /// Whether unshare(2) can be asked, once they have ended, if another process has this memory.
+    /// Whether unshare(2) can report, after the threads have ended, that another process shares this memory.
     pub may_ask_for_sharing: bool,
-    /// What the first thread takes over from the caller, where that is another one.
+    /// The attributes that the first thread takes over from the caller, if the caller is another thread.
     pub inheritance: Option<Inheritance>,
     /// Whether there are contexts of io_submit(2).
     pub has_asynchronous_io: bool,
-    /// With the ids that the caller asked for, if any.
+    /// The status, with the ids that the caller requested, if any.
     pub status: Status,
-    /// Whether /proc/self/exe may be set, by the caller's own rights.
+    /// Whether the caller's own rights allow it to set /proc/self/exe.
     pub may_set_exe: bool,
-    /// As prctl(2) tells them.
+    /// As prctl(2) reports them.
     pub securebits: u32,
     /// `fs.suid_dumpable`.
     pub suid_dumpable: i32,
     /// Whether `PR_SET_KEEPCAPS` is set.
     pub keep_capabilities: bool,
-    /// Where the old program's heap starts, if the kernel does not let us say where the new one's does.
+    /// The start of the old program's heap, if the kernel does not let us set the start of the new heap.
     pub old_brk: Option<u64>,
 }
 
 impl Process {
-    /// Room for what a process with a table of so many descriptors can carry, and for some more that are opened meanwhile.
-    /// `merges`: neighbours close by one call.
+    /// Reserves room for the state of a process with a table of so many descriptors, and for some more that are opened
+    /// meanwhile. `merges`: one call closes neighbours.
     pub fn with_room(descriptors: usize, merges: bool) -> Self {
         const MORE: usize = 64;
         const SIGNALS: usize = 64;
-        // Neighbours close in one range, so at the most every other one takes a range of its own.
+        // Neighbours close in one range, so at most every other descriptor needs a separate range.
         let ranges = if merges { descriptors / 2 } else { descriptors };
         Self {
             dispositions: Vec::with_capacity(SIGNALS),
@@ -96,12 +96,12 @@ impl Process {
         }
     }
 
-    /// Takes note of the ids that are going to be set.
+    /// Records the ids that will be set.
     pub fn settle(&mut self, change: &IdentityChange) {
         self.status.settle(change, self.securebits);
     }
 
-    /// What `std` does to signals before an exec: SIGPIPE, which it ignores, has its default action again.
+    /// Does the same to signals as `std` before an exec: SIGPIPE, which `std` ignores, gets its default action again.
     pub fn reset_sigpipe(&mut self) {
         self.dispositions
             .retain(|(signal, _)| *signal != libc::SIGPIPE);
@@ -109,10 +109,10 @@ impl Process {
             .push((libc::SIGPIPE, SignalAction::default()));
     }
 
-    /// The capability sets after execve, as far as a process can give up what execve takes: (permitted, effective).
+    /// The capability sets after execve, as far as a process can drop capabilities itself: (permitted, effective).
     ///
-    /// Linux: `cap_bprm_creds_from_file` in security/commoncap.c, for a file without capabilities. What execve would
-    /// give back to user 0 cannot be had.
+    /// Linux: `cap_bprm_creds_from_file` in security/commoncap.c, for a file without capabilities. Capabilities
+    /// that execve would give back to user 0 are impossible to regain.
     pub fn capabilities_after(&self) -> (u64, u64) {
         const SECBIT_NOROOT: u32 = 1;
         let status = &self.status;

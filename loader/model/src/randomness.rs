@@ -1,6 +1,6 @@
-//! The random words that a plan draws from: fresh ones from the kernel, or those of a seed.
+//! The random words of a plan: fresh words from the kernel, or the words of a seed.
 
-/// The random words that a plan draws from, all of them, so that the same words give the same plan.
+/// All random words of a plan, so that the same words give the same plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Randomness {
     /// For the top of the stack, in pages.
@@ -13,28 +13,28 @@ pub struct Randomness {
     pub base: u64,
     /// For the start of the heap.
     pub brk: u64,
-    /// For where mappings start, in pages. Only a seeded layout draws it: otherwise they start where they do in this
-    /// process.
+    /// For the base of mappings, in pages. Only a seeded layout and a host from a file use it: otherwise mappings start
+    /// where they start in this process.
     pub mmap_base: u64,
     /// `AT_RANDOM`.
     pub bytes: [u8; 16],
 }
 
-/// How many bytes it is made of.
+/// How many random bytes it needs.
 pub const SIZE: usize = 64;
 
 impl Randomness {
-    /// From bytes that are random themselves.
+    /// From random bytes.
     pub fn from_bytes(bytes: &[u8; SIZE]) -> Self {
         let (words, _) = bytes.as_chunks();
         let mut words = words.iter().map(|word| u64::from_ne_bytes(*word));
         Self::from_words(|| words.next().unwrap_or_default())
     }
 
-    /// From a number: always the same ones.
+    /// From a seed: the same seed always gives the same words.
     ///
     /// The generator is SplitMix64 (Steele, Lea, Flood 2014): equally distributed, and the words of neighbouring seeds
-    /// have nothing in common.
+    /// are unrelated.
     pub fn from_seed(seed: u64) -> Self {
         let mut state = seed;
         Self::from_words(|| {

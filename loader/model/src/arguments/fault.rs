@@ -1,20 +1,20 @@
-//! Why strings are not taken, with the numbers that prove it.
+//! Why argument strings are rejected, with the numbers that prove it.
 
 use nix::errno::Errno;
 
-/// Why strings are not taken.
+/// Why argument strings are rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentsFault {
-    /// A pointer leads to memory that cannot be read (`EFAULT`).
-    #[error("{what} lies at a bad address")]
+    /// A pointer points to memory that cannot be read (`EFAULT`).
+    #[error("{what} is at a bad address")]
     BadAddress {
-        /// What it is that cannot be read.
+        /// The object that cannot be read.
         what: &'static str,
     },
-    /// A string has a NUL byte inside (`EINVAL`); execve has no way to be asked for this.
+    /// A string contains a NUL byte (`EINVAL`); execve cannot receive such a string.
     #[error("{what} contains a NUL byte")]
     NulByte {
-        /// Which string.
+        /// The string.
         what: &'static str,
     },
     /// A single string is too long (`E2BIG`).
@@ -30,7 +30,7 @@ pub enum ArgumentsFault {
         "arguments and environment need {size:#x} bytes, more than the limit of {limit:#x} (see RLIMIT_STACK in execve(2))"
     )]
     TooLarge {
-        /// Bytes of strings and pointers up to and with the first string that does not fit.
+        /// Bytes of strings and pointers, up to and including the first string that does not fit.
         size: u64,
         /// The limit in bytes.
         limit: u64,

@@ -1,4 +1,4 @@
-//! The check that failed, by the stage that made it: each stage has its faults, with the numbers that prove them.
+//! The check that failed, by stage: each stage has its own faults, with the numbers that prove them.
 
 use nix::errno::Errno;
 
@@ -24,22 +24,22 @@ pub enum Cause {
     /// The ELF header and the program headers.
     #[error(transparent)]
     Header(#[from] HeaderFault),
-    /// What execve finds only after its point of no return: it kills the process.
+    /// A fault that execve finds only after its point of no return: it kills the process.
     #[error(transparent)]
     Load(#[from] LoadFault),
-    /// What the caller chose cannot be had; execve is never asked for it.
+    /// A choice of the caller is impossible; execve has no such choices.
     #[error(transparent)]
     Choice(#[from] ChoiceFault),
-    /// What stands in the way in this process: execve would go on.
+    /// An obstacle in this process: execve would continue.
     #[error(transparent)]
     Process(#[from] ProcessFault),
-    /// What this process cannot learn about itself.
+    /// A fact that this process cannot learn about itself.
     #[error(transparent)]
     Host(#[from] HostFault),
-    /// What the caller asked to be set before, such as another user, is refused.
+    /// A setting that the caller requested, such as another user, is refused.
     #[error(transparent)]
     Setting(RefusedCall),
-    /// A child is not started, or what is to be done before the exec fails.
+    /// A child cannot be started, or a step before the exec fails.
     #[error(transparent)]
     Child(RefusedCall),
 }
@@ -69,7 +69,7 @@ impl Cause {
         matches!(self, Self::Load(_)).then_some(libc::SIGSEGV)
     }
 
-    /// Whether another try may go well.
+    /// Whether another attempt may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Process(ProcessFault::Changing))
     }
@@ -84,7 +84,7 @@ impl Cause {
         }
     }
 
-    /// The bytes that the check failed on; `None` where it is about no bytes of a file.
+    /// The bytes that the check failed on; `None` if the check is not about bytes of a file.
     pub fn field(&self) -> Option<Field> {
         match self {
             Self::Script(fault) => fault.field(),

@@ -1,18 +1,18 @@
-//! What stands in the way of a commit: plain numbers and static texts, so that a forked child can leave it to its parent as it is.
+//! The faults that stop a commit: plain numbers and static texts, so that a forked child can pass them to its parent.
 
 use super::{Cause, HostFault, LoadFault, ProcessFault, RefusedCall};
 
-/// A check or a call that fails once everything is planned. It is `Copy`, so it owns nothing: the bytes of one mean the same in
-/// a process and in its forked child.
+/// A check or a call that fails after everything is planned. It is `Copy`, so it owns nothing: its bytes mean the same in a
+/// process and in its forked child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitFault {
-    /// This process is in the way.
+    /// An obstacle in this process.
     Process(ProcessFault),
-    /// It does not learn what it has to know.
+    /// A fact that this process needs but cannot learn.
     Host(HostFault),
-    /// What was asked to be set before is refused.
+    /// A setting that the caller requested is refused.
     Setting(RefusedCall),
-    /// There is no room, which execve(2) finds past its point of no return.
+    /// There is no room; execve(2) finds this after its point of no return.
     Load(LoadFault),
 }
 

@@ -1,4 +1,4 @@
-//! Why a program is not started: which file, which check, the numbers that prove it, and what execve(2) would have said.
+//! Why a program is not started: which file, which check, the numbers that prove it, and the result that execve(2) would have had.
 
 mod cause;
 mod commit;
@@ -25,16 +25,16 @@ pub use crate::image::HeaderFault;
 pub use crate::plan::{AddressFault, ChoiceFault, LoadFault, SegmentFault};
 pub use crate::script::ScriptFault;
 
-/// A program was not started, and the calling process is as it was.
+/// A program was not started, and the calling process is unchanged.
 #[derive(Debug)]
 pub struct Error {
-    /// As it was asked for.
+    /// The program, by the name that the caller gave.
     program: Option<OsString>,
     subject: Subject,
     cause: Cause,
 }
 
-/// The file or thing an [`Error`] is about.
+/// The file or thing that an [`Error`] is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Subject {
@@ -45,7 +45,7 @@ pub enum Subject {
 }
 
 impl Error {
-    /// About this file, or whatever it is.
+    /// An error about this subject.
     #[doc(hidden)]
     pub fn new(subject: Subject, cause: impl Into<Cause>) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Error {
         }
     }
 
-    /// The same about this program.
+    /// The same error, for this program.
     #[doc(hidden)]
     #[must_use]
     pub fn of(self, program: &OsStr) -> Self {
@@ -65,47 +65,46 @@ impl Error {
         }
     }
 
-    /// The program that was asked for, by the name it was asked for; `None` for a `Call`, where who calls
-    /// has it.
+    /// The program, by the name that the caller gave; `None` for a `Call`, because its caller knows the name.
     pub fn program(&self) -> Option<&OsStr> {
         self.program.as_deref()
     }
 
-    /// What `std` makes of [`raw_os_error`](Self::raw_os_error): `NotFound`, `PermissionDenied` and so on.
+    /// The kind that `std` derives from [`raw_os_error`](Self::raw_os_error): `NotFound`, `PermissionDenied` and so on.
     pub fn kind(&self) -> io::ErrorKind {
         io::Error::from_raw_os_error(self.raw_os_error()).kind()
     }
 
-    /// Which file it is about.
+    /// The file that the error is about.
     pub fn subject(&self) -> &Subject {
         &self.subject
     }
 
-    /// Which check failed. To look at, and not to rely on: hidden.
+    /// The check that failed. Only for inspection and not stable, so hidden.
     #[doc(hidden)]
     pub fn cause(&self) -> &Cause {
         &self.cause
     }
 
-    /// The errno that execve(2) would have returned; where it would have killed the process instead (see
-    /// [`signal`](Self::signal)), the one the kernel has inside and nobody gets to see.
+    /// The errno that execve(2) would have returned. If execve(2) would have killed the process instead (see
+    /// [`signal`](Self::signal)), this is the errno inside the kernel, which no program sees.
     pub fn raw_os_error(&self) -> i32 {
         self.cause.raw_os_error()
     }
 
     /// The signal by which execve(2) would have killed the process: it finds these faults only after its point of no
-    /// return. `None` where it answers with an errno.
+    /// return. `None` if it returns an errno.
     pub fn signal(&self) -> Option<i32> {
         self.cause.signal()
     }
 
-    /// Whether execve(2) would go on: the refusal is that of a loader in userspace, by what it may not or cannot do.
+    /// Whether execve(2) would continue: only a loader in userspace refuses, because it may not or cannot do a step.
     pub fn is_limit_of_userspace(&self) -> bool {
         self.cause.is_limit_of_userspace()
     }
 }
 
-/// The reason; by `{:#}` all that is to be told: the program, the reason, and what execve(2) does.
+/// The reason. With `{:#}`: the program, the reason, and what execve(2) does.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let program = self.program.as_ref().filter(|_| f.alternate());
@@ -131,7 +130,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// About the program.
+/// An error about the program.
 impl<T: Into<Cause>> From<T> for Error {
     fn from(cause: T) -> Self {
         Self::new(Subject::Program, cause)
@@ -139,13 +138,13 @@ impl<T: Into<Cause>> From<T> for Error {
 }
 
 impl From<Error> for io::Error {
-    /// Keeps the errno only, as `std` has it for its own `exec`.
+    /// Keeps only the errno, as `std` does for its own `exec`.
     fn from(error: Error) -> Self {
         Self::from_raw_os_error(error.raw_os_error())
     }
 }
 
-/// How a path given as a C string is shown.
+/// The subject for an interpreter with this path.
 pub fn interpreter(path: &CStr) -> Subject {
     Subject::Interpreter(PathBuf::from(OsStr::from_bytes(path.to_bytes())))
 }

@@ -1,4 +1,4 @@
-//! Finding and opening the file, in the words of openat(2) and of execve's own checks.
+//! Faults in finding and opening the file, as openat(2) and execve's own checks report them.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,19 +8,19 @@ use nix::errno::Errno;
 use super::RefusedCall;
 use super::refused_call::errno_of;
 
-/// Why a file that is to be started, or its directory, cannot be opened.
+/// Why the file to start, or its working directory, cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenFault {
-    /// The path does not lead to a file: `ENOENT`, `ENOTDIR`, `EACCES`, `ELOOP`, `ENAMETOOLONG`, `EBADF` and rarer ones.
+    /// The path does not lead to a file: `ENOENT`, `ENOTDIR`, `EACCES`, `ELOOP`, `ENAMETOOLONG`, `EBADF` and rarer errnos.
     #[error("{}", path_text(*errno))]
     Path {
-        /// What openat(2) answered.
+        /// The errno of openat(2).
         errno: Errno,
     },
     /// A directory, FIFO, socket or device (`EACCES`).
     #[error("{file_type}, not a regular file")]
     NotRegular {
-        /// What it is, with an article.
+        /// The file's type, with an article.
         file_type: &'static str,
     },
     /// The file is on a file system that is mounted noexec (`EACCES`).
@@ -32,7 +32,7 @@ pub enum OpenFault {
         /// The permission bits.
         mode: u32,
     },
-    /// execve needs no read permission, a loader in userspace does (`EACCES`).
+    /// execve needs no read permission, but a loader in userspace does (`EACCES`).
     #[error(
         "no read permission (mode {mode:04o}): execve would start it, but a program cannot read it"
     )]
@@ -40,36 +40,36 @@ pub enum OpenFault {
         /// The permission bits.
         mode: u32,
     },
-    /// Somebody has the file open for writing (`ETXTBSY`).
+    /// A process has the file open for writing (`ETXTBSY`).
     #[error("open for writing")]
     Busy,
-    /// The kernel's own check (`AT_EXECVE_CHECK`) refuses for a reason of its own, such as a security module.
+    /// The kernel's own check (`AT_EXECVE_CHECK`) refuses for another reason, such as a security module.
     #[error("the kernel refuses to execute it: {}", errno.desc())]
     Refused {
-        /// Its answer.
+        /// The errno of that check.
         errno: Errno,
     },
-    /// The file's bits or capabilities would change who runs it, which only execve can do (`EPERM`).
+    /// The file's set-id bits or capabilities would change the program's rights, which only execve can do (`EPERM`).
     #[error("{what}, which only the kernel can honour")]
     SetId {
-        /// Which bits or capabilities.
+        /// The bits or capabilities.
         what: Privilege,
     },
     /// Reading the file failed.
     #[error("cannot be read: {}", errno.desc())]
     Read {
-        /// What pread(2) answered.
+        /// The errno of pread(2).
         errno: Errno,
     },
     /// The file system of the file cannot map it (`ENOEXEC`).
     #[error("its file system cannot map files into memory")]
     NotMappable,
-    /// The working directory that the caller chose cannot be entered: as chdir(2) answers.
+    /// The working directory that the caller chose cannot be entered: with the errno of chdir(2).
     #[error("working directory {}: {}", path.display(), errno.desc())]
     Directory {
         /// Its path.
         path: PathBuf,
-        /// The answer.
+        /// The errno.
         errno: Errno,
     },
     /// execveat(2) does not know these flags (`EINVAL`).
@@ -78,7 +78,7 @@ pub enum OpenFault {
         /// All flags of the call.
         flags: i32,
     },
-    /// What kind of file it is cannot be asked, or its descriptor not be moved away from the standard streams.
+    /// The file's type cannot be queried, or its descriptor cannot be moved away from the standard streams.
     #[error(transparent)]
     Call(#[from] RefusedCall),
 }
@@ -108,7 +108,7 @@ impl OpenFault {
         }
     }
 
-    /// execve can change who runs the program, and reads what this user cannot.
+    /// execve can change the program's rights, and reads files that this user cannot read.
     pub(super) fn is_limit_of_userspace(&self) -> bool {
         matches!(
             self,
@@ -117,7 +117,7 @@ impl OpenFault {
     }
 }
 
-/// What a file would give to the program that it holds; see [`OpenFault::SetId`].
+/// A privilege that a file would give to its program; see [`OpenFault::SetId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Privilege {
     /// The rights of this user.

@@ -1,38 +1,38 @@
-//! What this process is not able to do, or to find out about itself: execve(2) needs none of it.
+//! Steps that this process cannot do, and facts that it cannot learn about itself: execve(2) needs none of them.
 
 use nix::errno::Errno;
 
 use super::RefusedCall;
 
-/// What stands in the way in this process, where execve(2) would go on.
+/// An obstacle in this process; execve(2) would continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProcessFault {
     /// The memory is shared with another process, as in a vfork child (`EBUSY`).
     #[error(
-        "the memory of this process is shared with another one (vfork or clone): replacing it would destroy that one"
+        "this process shares its memory with another process (vfork or clone): the exec would destroy that process"
     )]
     SharedMemory,
-    /// Whether the memory is shared cannot be found out (`EBUSY`).
+    /// The loader cannot find out whether the memory is shared (`EBUSY`).
     #[error(
-        "whether another process shares this memory (vfork or clone) cannot be found out: unshare(2) and kcmp(2) are filtered"
+        "the loader cannot find out whether another process shares this memory: unshare(2) and kcmp(2) are filtered"
     )]
     PerhapsSharedMemory,
-    /// Another thread opened more descriptors meanwhile than there was room for, several times in a row (`EAGAIN`).
+    /// Another thread opened more descriptors than the reserved room holds, several times in a row (`EAGAIN`).
     #[error("other threads keep changing the process")]
     Changing,
-    /// Another thread cannot be stopped: it sleeps where no signal and no tracer reaches it (`EBUSY`).
+    /// Another thread cannot be stopped: it sleeps where neither a signal nor a tracer reaches it (`EBUSY`).
     #[error(
-        "another thread does not stop: it waits where nothing reaches it, or blocks all signals and may not be traced"
+        "another thread does not stop: it sleeps where no signal reaches it, or it blocks all signals and may not be traced"
     )]
     ThreadDoesNotStop,
-    /// The new program would run on the first thread, which differs from the caller in what cannot be handed on, or has
-    /// ended (`EBUSY`).
-    #[error("the first thread of the process, on which the program would run, has {what}")]
+    /// The new program would run on the first thread, but that thread has ended, or has a property that the caller cannot
+    /// change (`EBUSY`).
+    #[error("the program would run on the first thread of the process, which has {what}")]
     Leader {
-        /// What it has.
+        /// A property of that thread, or `ended`.
         what: &'static str,
     },
-    /// A mapping of the old program is sealed and cannot go (`EPERM`).
+    /// A mapping of the old program is sealed and cannot be removed (`EPERM`).
     #[error("mapping {start:#x}..{end:#x} of this process is sealed (mseal) and cannot be removed")]
     Sealed {
         /// Its start.
@@ -40,26 +40,26 @@ pub enum ProcessFault {
         /// Its end.
         end: u64,
     },
-    /// The registration of a restartable-sequences area can be neither found nor undone (`EBUSY`).
-    #[error("the restartable-sequences area of this thread is not the C library's, or may not be asked for: {}", errno.desc())]
+    /// The registration of a restartable-sequences area can be neither found nor removed (`EBUSY`).
+    #[error("the restartable-sequences (rseq) area of this thread is not the C library's, or cannot be queried: {}", errno.desc())]
     UnknownRseq {
-        /// What rseq(2) answered.
+        /// The errno of rseq(2).
         errno: Errno,
     },
-    /// execve may make a stack executable under `PR_SET_MDWE`; userspace may not (`EACCES`).
-    #[error("{what}, which execve may make under PR_SET_MDWE and userspace may not")]
+    /// Under `PR_SET_MDWE` execve may make an executable stack or bss, but userspace may not (`EACCES`).
+    #[error("{what}: PR_SET_MDWE allows it to execve, but not to userspace")]
     DeniedByMdwe {
-        /// What would have to be writable and executable.
+        /// The memory that would be writable and executable.
         what: &'static str,
     },
-    /// The runner does not fit beside the new program (`ENOMEM`).
+    /// The runner and the new program together do not fit (`ENOMEM`).
     #[error(
-        "{needed:#x} bytes of memory with the runner are more than RLIMIT_AS allows ({limit:#x})"
+        "program and runner need {needed:#x} bytes of memory, more than RLIMIT_AS allows ({limit:#x})"
     )]
     RunnerMemory {
-        /// How many bytes there would be.
+        /// The bytes that both need.
         needed: u64,
-        /// How many are allowed.
+        /// The limit in bytes.
         limit: u64,
     },
     /// A call that the replacement needs is refused.
@@ -89,13 +89,13 @@ impl ProcessFault {
     }
 }
 
-/// What this process cannot learn about itself.
+/// A fact that this process cannot learn about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostFault {
-    /// Something under /proc does not read as expected (`EIO`).
-    #[error("{path} is not as expected")]
+    /// A file in /proc has unexpected contents (`EIO`).
+    #[error("{path} has unexpected contents")]
     Unexpected {
-        /// Which file.
+        /// The file.
         path: &'static str,
     },
     /// A call, or a file of /proc, is refused.

@@ -1,32 +1,32 @@
-//! A system call that was needed on the way and refused.
+//! A required system call that the kernel refused.
 
 use std::io;
 
 use nix::errno::Errno;
 
-/// Which one, and its answer.
+/// The call and its errno.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{call}: {}", errno.desc())]
 pub struct RefusedCall {
-    /// Its name, with what it was for.
+    /// Its name, with its purpose.
     pub call: &'static str,
-    /// Its answer.
+    /// Its errno.
     pub errno: Errno,
 }
 
 impl RefusedCall {
-    /// As the call itself answers.
+    /// A call with the errno that it returned.
     pub const fn new(call: &'static str, errno: Errno) -> Self {
         Self { call, errno }
     }
 
-    /// As `std` tells it.
+    /// A call with the error that `std` reports.
     pub fn of(call: &'static str, error: &io::Error) -> Self {
         Self::new(call, errno_of(error))
     }
 }
 
-/// `EIO` for an error that is none of the kernel's.
+/// `EIO` for an error that does not come from the kernel.
 pub(super) fn errno_of(error: &io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }

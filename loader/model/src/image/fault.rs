@@ -15,7 +15,7 @@ const EM_486: u16 = 6;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderFault {
     /// The file is shorter than an ELF header (`EIO`).
-    #[error("only {size} bytes, an ELF header has 64")]
+    #[error("only {size} bytes, but an ELF header has 64")]
     Truncated {
         /// Its size in bytes.
         size: usize,
@@ -35,7 +35,7 @@ pub enum HeaderFault {
         found: u16,
     },
     /// Another processor's program: `ENOEXEC`, in an interpreter `ELIBBAD`.
-    #[error("for {} (e_machine at 0x12 is {found}), this is {} ({expected})", machine::name(*found), machine::name(*expected))]
+    #[error("for {} (e_machine at 0x12 is {found}), this machine is {} ({expected})", machine::name(*found), machine::name(*expected))]
     Machine {
         /// `e_machine`.
         found: u16,
@@ -62,7 +62,7 @@ pub enum HeaderFault {
     },
     /// The program headers lie (partly) beyond the end of the file: `ENOEXEC`, in an interpreter `ELIBBAD`.
     #[error(
-        "program headers at {offset:#x} (e_phoff at 0x20): {found:#x} of {size:#x} bytes are in the file"
+        "program headers at {offset:#x} (e_phoff at 0x20): only {found:#x} of {size:#x} bytes are in the file"
     )]
     ProgramHeadersTruncated {
         /// `e_phoff`.
@@ -82,7 +82,7 @@ pub enum HeaderFault {
         /// Its `p_filesz`.
         found: u64,
     },
-    /// `PT_INTERP` lies at no valid file offset (`EINVAL`).
+    /// The offset of `PT_INTERP` is not a valid file offset (`EINVAL`).
     #[error("p_offset of PT_INTERP at {at:#x} is {found:#x}, which is negative as a file offset")]
     InterpreterPathOffset {
         /// Where the field is in the file.
@@ -91,7 +91,7 @@ pub enum HeaderFault {
         found: u64,
     },
     /// `PT_INTERP` lies (partly) beyond the end of the file (`EIO`).
-    #[error("the path of PT_INTERP at {offset:#x}: {found:#x} of {size:#x} bytes are in the file")]
+    #[error("the path of PT_INTERP at {offset:#x}: only {found:#x} of {size:#x} bytes are in the file")]
     InterpreterPathTruncated {
         /// Its `p_offset`.
         offset: u64,
@@ -111,7 +111,7 @@ pub enum HeaderFault {
     /// Reading the file failed.
     #[error("cannot be read: {}", errno.desc())]
     Read {
-        /// What pread(2) answered.
+        /// The errno of pread(2).
         errno: Errno,
     },
 }
@@ -175,7 +175,7 @@ impl HeaderFault {
     }
 }
 
-/// Who reads the file: the same fault has another errno in an interpreter.
+/// The role of the file: the same fault has another errno in an interpreter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The file that was asked for, or the interpreter of a script.
@@ -193,7 +193,7 @@ fn magic_text(found: [u8; 4], role: Role) -> String {
     format!("{what}: it starts with {a:02x} {b:02x} {c:02x} {d:02x}")
 }
 
-/// What else the linker and the kernel write, in parentheses.
+/// Other types that the linker and the kernel write, in parentheses.
 fn type_name(number: u16) -> &'static str {
     match number {
         0 => " (ET_NONE)",

@@ -1,16 +1,16 @@
 //! The bytes of a file that a finding or a fault is about.
 
-/// Where fields of a program header start.
+/// The offset of `p_offset` in a program header.
 pub(crate) const P_OFFSET: u64 = 8;
-/// The address.
+/// The offset of `p_vaddr`.
 pub(crate) const P_VADDR: u64 = 16;
-/// The size in the file.
+/// The offset of `p_filesz`.
 pub(crate) const P_FILESZ: u64 = 32;
 
-/// A field of a file: where the bytes are that decided.
+/// A field of a file: the bytes that decided a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Its name in the ELF specification, or what the bytes are.
+    /// Its name in the ELF specification, or a description of the bytes.
     pub name: &'static str,
     /// Where it is in the file.
     pub offset: u64,
