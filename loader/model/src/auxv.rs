@@ -1,7 +1,7 @@
-//! The auxiliary vector: pairs of a tag and a value that the kernel leaves above the environment on a new stack.
+//! The auxiliary vector: pairs of a tag and a value that the kernel writes above the environment on a new stack.
 //!
-//! Which tags there are, and their order, differs from kernel to kernel and from machine to machine. So the vector of a
-//! new program is this process's own, in its own order, with the values that belong to the program replaced.
+//! The tags and their order differ between kernels and between machines. So the vector of a new program is this process's
+//! own vector, in the same order, with the values that belong to the program replaced.
 
 /// End of the vector.
 pub const AT_NULL: u64 = 0;
@@ -43,13 +43,12 @@ pub const AT_BASE_PLATFORM: u64 = 24;
 pub const AT_RANDOM: u64 = 25;
 /// The size of the kernel's restartable-sequences area that is in use.
 pub const AT_RSEQ_FEATURE_SIZE: u64 = 27;
-/// Address of the path the program was started by.
+/// Address of the path that the program was started by.
 pub const AT_EXECFN: u64 = 31;
 /// Address of the vDSO.
 pub const AT_SYSINFO_EHDR: u64 = 33;
 
-/// The tags that this kernel's or other kernels' vectors have, by name (include/uapi/linux/auxvec.h and the machines'
-/// own).
+/// The tags in the vectors of this and other kernels, by name (include/uapi/linux/auxvec.h and the machines' own headers).
 const NAMES: [(u64, &str); 31] = [
     (AT_NULL, "NULL"),
     (1, "IGNORE"),
@@ -90,7 +89,7 @@ pub fn tag_name(tag: u64) -> String {
     name.map_or_else(|| tag.to_string(), |(_, name)| format!("AT_{name}"))
 }
 
-/// The tag with this name, which may stand without its `AT_` and in small letters.
+/// The tag with this name. The `AT_` is optional, and small letters are allowed.
 pub fn tag_by_name(name: &str) -> Option<u64> {
     let name = name.to_ascii_uppercase();
     let name = name.strip_prefix("AT_").unwrap_or(&name);
@@ -100,20 +99,20 @@ pub fn tag_by_name(name: &str) -> Option<u64> {
         .map(|(tag, _)| *tag)
 }
 
-/// Who decides on the value of an entry.
+/// The part that decides the value of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// Nobody: it ends the vector.
+    /// No part: the entry ends the vector.
     End,
-    /// Whoever decides where the program goes.
+    /// The plan, which decides where the program is placed.
     Load,
-    /// The stack, into which it points.
+    /// The stack: the value points into it.
     Stack,
     /// The caller may choose it.
     Anybody,
 }
 
-/// Who decides on the value of the entry with this tag.
+/// The part that decides the value of the entry with this tag.
 pub fn whose(tag: u64) -> Whose {
     match tag {
         AT_NULL => Whose::End,
@@ -148,7 +147,7 @@ impl Auxv {
         self.0.iter().find(|pair| pair.0 == tag).map(|pair| pair.1)
     }
 
-    /// Gives the first entry with this tag another value; without one there is none afterwards.
+    /// Gives the first entry with this tag another value; adds no entry if there is none.
     pub fn set(&mut self, tag: u64, value: u64) {
         if let Some(pair) = self.0.iter_mut().find(|pair| pair.0 == tag) {
             pair.1 = value;
@@ -160,13 +159,13 @@ impl Auxv {
         &self.0
     }
 
-    /// Bytes it takes on a stack, with `AT_NULL`.
+    /// How many bytes it takes on a stack, with `AT_NULL`.
     pub fn size(&self) -> u64 {
         (self.0.len() as u64 + 1) * 16
     }
 
-    /// The vector for a program: own tags and order, `values` in place of the values that differ. `AT_EXECFD` and a vDSO
-    /// that `values` does not name are left out.
+    /// The vector for a program: the same tags in the same order, with the values from `values`. `AT_EXECFD` and a vDSO that
+    /// `values` does not name are left out.
     #[must_use]
     pub fn with_values(&self, values: &[(u64, u64)]) -> Self {
         let value_of = |tag| values.iter().find(|pair| pair.0 == tag).map(|pair| pair.1);
@@ -181,7 +180,7 @@ impl Auxv {
         Self(pairs.collect())
     }
 
-    /// The vector with these entries replaced, or added at the end. Of several with one tag the last one counts.
+    /// The vector with these entries replaced, or added at the end. If several have the same tag, the last one counts.
     #[must_use]
     pub fn overridden(&self, entries: &[(u64, u64)]) -> Self {
         let mut vector = self.clone();

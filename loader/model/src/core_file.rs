@@ -1,8 +1,8 @@
-//! A core file: what the kernel wrote down of a process that it killed (core(5)), or a debugger of one that runs.
+//! A core file: the kernel's record of a process that it killed (core(5)), or a debugger's record of a running process.
 //!
-//! Mappings come from the `PT_LOAD` headers, their files from the note `NT_FILE`, and the labels that /proc/PID/maps would
-//! show from the auxiliary vector. A file that is cut off, or lies, gives what can be read of it: every size in it is
-//! only believed as far as the file goes.
+//! Mappings come from the `PT_LOAD` headers, their files come from the note `NT_FILE`, and the labels that /proc/PID/maps
+//! would show come from the auxiliary vector. A truncated or false file is read as far as possible: no size in it is trusted
+//! beyond the end of the file.
 //!
 //! Linux: `elf_core_dump` and `fill_files_note` in fs/binfmt_elf.c.
 
@@ -25,20 +25,20 @@ use crate::maps::Mapping;
 const HEADERS_LIMIT: u64 = 1 << 20;
 /// The kernel itself stops at 16 MiB of notes (`kernel.core_file_note_size_limit`).
 const NOTES_LIMIT: u64 = 32 << 20;
-/// `e_phnum` where there are more than 65,534: then the first section header holds the number.
+/// `e_phnum` if there are more than 65,534: then the first section header holds the number.
 const PN_XNUM: u16 = 0xffff;
 
-/// What a core file says of a process.
+/// The facts about a process in a core file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CoreFile {
     /// `e_machine`.
     pub machine: u16,
-    /// The auxiliary vector; empty where the note is missing.
+    /// The auxiliary vector; empty if the note is missing.
     pub auxv: Auxv,
     /// The mappings from low to high, as /proc/PID/maps shows them: with the files' paths, and `[stack]` and `[vdso]`.
     /// Devices and inodes are not in a core file, and are 0.
     pub mappings: Vec<Mapping>,
-    /// The threads; the first is the one that got the signal.
+    /// The threads; the first is the thread that got the signal.
     pub threads: Vec<Thread>,
     /// /proc/PID/comm.
     pub comm: Vec<u8>,
@@ -57,30 +57,30 @@ pub struct Thread {
     pub registers: Vec<u64>,
 }
 
-/// Memory that lies in the file.
+/// Memory that is in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Content {
     addresses: Range<u64>,
     offset: u64,
 }
 
-/// Why a file is no core file.
+/// Why a file is not a core file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CoreFault {
     /// It cannot be read.
     #[error("{}", errno.desc())]
     Read {
-        /// What pread(2) answered.
+        /// The errno of pread(2).
         errno: Errno,
     },
-    /// It does not start as an ELF file does, or ends within the header.
+    /// It does not start with the ELF magic, or ends within the header.
     #[error("not an ELF file")]
     NoElf,
-    /// A 32-bit file, or one of the other byte order.
+    /// A 32-bit file, or a file of the other byte order.
     #[error("not a 64-bit ELF file of this byte order")]
     Class,
-    /// An ELF file that is no core file.
+    /// An ELF file that is not a core file.
     #[error("ELF type {found}, a core file has ET_CORE (4)")]
     Type {
         /// `e_type`.
@@ -89,11 +89,11 @@ pub enum CoreFault {
 }
 
 impl CoreFile {
-    /// Reads the headers and notes; memory is only read when it is asked for.
+    /// Reads the headers and notes; memory is read only on request.
     ///
     /// # Errors
     ///
-    /// It is no 64-bit core file. What else is wrong or missing in it leaves fields empty.
+    /// It is not a 64-bit core file. Other wrong or missing contents leave fields empty.
     pub fn parse(file: &(impl ReadAt + ?Sized)) -> Result<Self, CoreFault> {
         let header = header(file)?;
         let headers = program_headers(file, &header);
@@ -118,8 +118,8 @@ impl CoreFile {
         Ok(core)
     }
 
-    /// Reads memory: up to `buffer.len()` bytes from `address` on, as far as `file`, which this was parsed from, holds
-    /// them. Returns how many there were.
+    /// Reads memory: up to `buffer.len()` bytes from `address` on, as far as they are in `file`, from which this was parsed.
+    /// Returns how many it read.
     pub fn read_memory(
         &self,
         file: &(impl ReadAt + ?Sized),
@@ -194,8 +194,8 @@ impl CoreFile {
         }
     }
 
-    /// A debugger leaves out the segments that it can read from the files (gdb's gcore): only `NT_FILE` tells of them, and
-    /// not with what permissions.
+    /// A debugger leaves out the segments that it can read from the files (gdb's gcore): only `NT_FILE` lists them, and
+    /// without their permissions.
     fn add(&mut self, named: Vec<Mapping>) {
         let overlaps = |file: &Mapping| {
             let after = self
@@ -212,7 +212,7 @@ impl CoreFile {
         self.mappings.sort_by_key(|mapping| mapping.range.start);
     }
 
-    /// Gives the mappings their files, and the labels that follow from where the auxiliary vector points.
+    /// Gives the mappings their files, and the labels that follow from the addresses in the auxiliary vector.
     fn name(&mut self, named: &[Mapping]) {
         let [stack, vdso] = [AT_RANDOM, AT_SYSINFO_EHDR].map(|tag| self.auxv.get(tag));
         for mapping in &mut self.mappings {
@@ -271,7 +271,7 @@ fn program_headers(file: &(impl ReadAt + ?Sized), header: &Header) -> Vec<Progra
     ProgramHeader::from_bytes(&bytes, bytes.len() / SIZEOF_PHDR)
 }
 
-/// Up to `size` bytes, as many as there are. Memory is taken piece by piece: the size is only somebody's word.
+/// Reads up to `size` bytes. Memory is allocated piece by piece, because the size is not trusted.
 fn read(file: &(impl ReadAt + ?Sized), offset: u64, size: u64) -> Vec<u8> {
     const PIECE: u64 = 1 << 20;
     let mut bytes = Vec::new();
@@ -290,7 +290,7 @@ fn read(file: &(impl ReadAt + ?Sized), offset: u64, size: u64) -> Vec<u8> {
     bytes
 }
 
-/// The notes of a segment, as far as they are whole.
+/// The notes of a segment, as far as they are complete.
 struct Notes<'a>(&'a [u8]);
 
 struct Note<'a> {

@@ -1,8 +1,10 @@
-//! The executable as execve reads it: the ELF header and the program headers, checked as the kernel checks them before
-//! its point of no return, in its order. Sections and symbols do not count and are never looked at.
+//! The executable as execve reads it: the ELF header and the program headers.
 //!
-//! Linux: `load_elf_binary` and `load_elf_phdrs` in fs/binfmt_elf.c. What the kernel leaves unchecked (`EI_CLASS`,
-//! `EI_DATA`, `e_version`, `e_ehsize`, every section field, `p_paddr`) is left unchecked here.
+//! They are checked as the kernel checks them before its point of no return, in its order. Sections and symbols do not count
+//! and are never read.
+//!
+//! Linux: `load_elf_binary` and `load_elf_phdrs` in fs/binfmt_elf.c. Fields that the kernel does not check (`EI_CLASS`,
+//! `EI_DATA`, `e_version`, `e_ehsize`, every section field, `p_paddr`) are not checked here.
 
 mod fault;
 mod field;
@@ -20,7 +22,7 @@ pub use fault::{HeaderFault, Role};
 pub use field::Field;
 pub(crate) use field::{P_FILESZ, P_OFFSET, P_VADDR};
 
-/// How many bytes at the start of a file execve looks at to find out what it is (`BINPRM_BUF_SIZE`).
+/// The number of bytes at the start of a file that tell execve the file's format (`BINPRM_BUF_SIZE`).
 pub const PREFIX_SIZE: usize = 256;
 
 /// The most bytes of program headers that Linux reads (6.13 and later; before, one page).
@@ -29,9 +31,9 @@ const PROGRAM_HEADERS_LIMIT: usize = 65536;
 /// The most bytes of a `PT_INTERP` path with its NUL (`PATH_MAX`).
 const INTERPRETER_PATH_LIMIT: u64 = 4096;
 
-/// Positional reads, as pread(2) does them: the count is short only at the end.
+/// Positional reads, as pread(2) does them: the count is short only at the end of the file.
 pub trait ReadAt {
-    /// Reads into `buffer` from `offset`; returns how many bytes there were.
+    /// Reads into `buffer` from `offset`; returns how many bytes it read.
     ///
     /// # Errors
     ///
@@ -85,7 +87,7 @@ pub enum Kind {
     Dyn,
 }
 
-/// What the last `PT_GNU_STACK` says; only its `PF_X` bit counts.
+/// The flags of the last `PT_GNU_STACK`; only its `PF_X` bit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StackFlags {
     /// There is none: the default of the machine, which for 64-bit programs is not executable.
@@ -115,7 +117,7 @@ impl Permissions {
         execute: false,
     };
 
-    /// As `p_flags` has them.
+    /// From the bits of `p_flags`.
     pub const fn from_flags(flags: u32) -> Self {
         Self {
             read: flags & PF_R != 0,
@@ -133,7 +135,7 @@ impl Permissions {
 }
 
 impl std::fmt::Display for Permissions {
-    /// `rwx`, with `-` for what is missing.
+    /// `rwx`, with `-` for a missing permission.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let letter = |yes, letter| if yes { letter } else { '-' };
         let Self {
@@ -146,8 +148,8 @@ impl std::fmt::Display for Permissions {
     }
 }
 
-/// A `PT_LOAD` program header. Nothing about its numbers is checked yet: the kernel does that after its point of no
-/// return, and so does [`crate::plan`].
+/// A `PT_LOAD` program header. Its numbers are not checked yet: the kernel checks them after its point of no return, and
+/// [`crate::plan`] does the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Its place in the table of all program headers, from 0.
@@ -156,22 +158,22 @@ pub struct Segment {
     pub header: u64,
     /// Where its bytes start in the file.
     pub offset: u64,
-    /// Where they go in memory, before the bias.
+    /// The address of its bytes in memory, before the bias.
     pub vaddr: u64,
     /// How many bytes come from the file.
     pub file_size: u64,
-    /// How many bytes it has in memory; what is more than `file_size` is zero.
+    /// How many bytes it has in memory; the bytes beyond `file_size` are zero.
     pub memory_size: u64,
     /// `p_align`, as written.
     pub align: u64,
-    /// What the memory may be used for.
+    /// The permitted kinds of access.
     pub permissions: Permissions,
 }
 
-/// What execve takes from an ELF file.
+/// The data that execve takes from an ELF file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// `e_type`; `None` is some other type, which execve notices only after its point of no return, in interpreters.
+    /// `e_type`; `None` is any other type. In interpreters execve notices it only after its point of no return.
     pub kind: Option<Kind>,
     /// `e_entry`: the address of the first instruction, before the bias.
     pub entry: u64,
@@ -218,7 +220,7 @@ impl Image {
     }
 
     /// Whether the kernel chooses its address among the other mappings, and it is so large (2 MiB) that the file system
-    /// has a say in that.
+    /// affects the choice.
     pub fn may_be_placed_among_mappings(&self, role: Role) -> bool {
         const HUGE_PAGE: u64 = 2 << 20;
         const LARGEST_PAGE: u64 = 64 << 10;
@@ -239,8 +241,8 @@ impl Image {
     }
 }
 
-/// The header in these bytes. goblin's view of them panics where they are not aligned as the header is, and an array of
-/// bytes may lie anywhere.
+/// The header in these bytes. goblin's view of them panics if they are not aligned like the header, and an array of bytes
+/// may have any alignment.
 pub fn header_in(bytes: [u8; SIZEOF_EHDR]) -> Header {
     #[repr(align(8))]
     struct Aligned([u8; SIZEOF_EHDR]);
@@ -274,7 +276,7 @@ fn check_header(
     let kind = match header.e_type {
         ET_EXEC => Some(Kind::Exec),
         ET_DYN => Some(Kind::Dyn),
-        // Linux looks at an interpreter's type only when it maps it, too late for an errno.
+        // Linux checks an interpreter's type only when it maps it, too late for an errno.
         _ if role == Role::Interpreter => None,
         found => return Err(HeaderFault::Type { found }),
     };

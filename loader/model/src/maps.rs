@@ -9,7 +9,7 @@ use crate::image::Permissions;
 pub struct Mapping {
     /// Addresses, half open.
     pub range: Range<u64>,
-    /// What the memory may be used for.
+    /// The permitted kinds of access.
     pub permissions: Permissions,
     /// Whether writes reach the file.
     pub shared: bool,

@@ -1,8 +1,10 @@
-//! The table of what is known to stay different from execve(2): what the library tells before it replaces the program, what
-//! `compare` knows a difference or a refusal by, and what PARITY.md's table of known differences is held to by a test.
+//! The table of the known differences from execve(2).
 //!
-//! One row for each; whoever adds one adds its row to PARITY.md, and the predicate: for a [`Difference`] where the library
-//! finds them out, for a [`Refusal`] here.
+//! The library reports them before it replaces the program, `compare` recognises a difference or a refusal by them, and a test
+//! checks PARITY.md's table of known differences against them.
+//!
+//! There is one row for each difference. A new row also needs a row in PARITY.md, and a predicate: for a [`Difference`] where
+//! the library finds the differences, for a [`Refusal`] here.
 
 use crate::difference::Difference;
 use crate::error::{Cause, HeaderFault, OpenFault};
@@ -14,24 +16,24 @@ const EM_386: u16 = 3;
 pub struct Rule {
     /// Its number in PARITY.md.
     pub number: &'static str,
-    /// What it is a rule for.
+    /// The subject of the rule.
     pub subject: Subject,
-    /// Why, as `compare` tells it.
+    /// The reason, as `compare` prints it.
     pub reason: &'static str,
-    /// The keys of a snapshot in which it shows; a `*` at the end stands for anything.
+    /// The keys of a snapshot in which it shows; a `*` at the end matches anything.
     pub keys: &'static [&'static str],
-    /// Whether it is still seen when instructions of the program have run.
+    /// Whether it is still visible after instructions of the program have run.
     pub lasts: bool,
-    /// Whether it must show where it applies: if it does not, the table does not describe the loader any more.
+    /// Whether it must show if it applies: if it does not, the table no longer describes the loader.
     pub always: bool,
 }
 
-/// What a rule is for.
+/// The subject of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A difference that the library knows of before, with its own words for it.
+    /// A difference that the library knows before the exec, with its text.
     Difference(Difference, &'static str),
-    /// Every load by us, as a tracer sees it.
+    /// Every load by this loader, as a tracer sees it.
     Traced,
     /// A program that is refused, although execve starts it.
     Refused(Refusal),
@@ -39,19 +41,19 @@ pub enum Subject {
     EndsEarly,
 }
 
-/// What is refused although execve starts it, and known to be.
+/// A program that is known to be refused although execve starts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// A set-id file, or one with capabilities.
+    /// A set-id file, or a file with capabilities.
     SetId,
     /// A 32-bit program.
     For32Bit,
-    /// A file that may be executed and not read.
+    /// A file that may be executed but not read.
     Unreadable,
 }
 
 impl Refusal {
-    /// Whether this is what a load was refused for.
+    /// Whether this is the reason for the refusal of a load.
     fn is(self, cause: &Cause) -> bool {
         match self {
             Self::SetId => matches!(cause, Cause::Open(OpenFault::SetId { .. })),
@@ -65,26 +67,26 @@ impl Refusal {
 }
 
 impl Rule {
-    /// That of a difference.
+    /// The rule of a difference.
     pub fn of(difference: Difference) -> &'static Self {
         let of_it =
             |rule: &&Self| matches!(rule.subject, Subject::Difference(own, _) if own == difference);
         RULES.iter().find(of_it).unwrap_or(&UNSEEN)
     }
 
-    /// That by which the refusal is known, if it is.
+    /// The rule of a refusal, if the refusal is known.
     pub fn of_refusal(cause: &Cause) -> Option<&'static Self> {
         let of_it =
             |rule: &&Self| matches!(rule.subject, Subject::Refused(refusal) if refusal.is(cause));
         RULES.iter().find(of_it)
     }
 
-    /// That of programs that end early.
+    /// The rule of programs that end early.
     pub fn of_early_ends() -> Option<&'static Self> {
         RULES.iter().find(|rule| rule.subject == Subject::EndsEarly)
     }
 
-    /// What is different, in the words of `run --verbose`.
+    /// The difference, as `run --verbose` prints it.
     pub fn words(&self) -> &'static str {
         match self.subject {
             Subject::Difference(_, words) => words,
@@ -103,7 +105,7 @@ impl Rule {
     }
 }
 
-/// One that shows in no key.
+/// A rule that shows in no key.
 const UNSEEN: Rule = Rule {
     number: "",
     subject: Subject::Traced,
@@ -113,7 +115,7 @@ const UNSEEN: Rule = Rule {
     always: false,
 };
 
-/// All of them.
+/// All rules.
 pub const RULES: [Rule; 14] = [
     Rule {
         number: "P-51",
@@ -128,9 +130,9 @@ pub const RULES: [Rule; 14] = [
         number: "P-8",
         subject: Subject::Difference(
             Difference::Executable,
-            "/proc/self/exe keeps naming the old program (it needs CAP_CHECKPOINT_RESTORE to change)",
+            "/proc/self/exe still names the old program (a change needs CAP_CHECKPOINT_RESTORE)",
         ),
-        reason: "setting /proc/self/exe needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN, and the old file unmapped",
+        reason: "setting /proc/self/exe needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN, and the old file must be unmapped",
         keys: &["exe"],
         lasts: true,
         always: true,
@@ -139,7 +141,7 @@ pub const RULES: [Rule; 14] = [
         number: "R-8",
         subject: Subject::Difference(
             Difference::LastJump,
-            "zero and parity flag are set, and the word below the stack pointer holds the entry point",
+            "the zero and parity flags are set, and the word below the stack pointer holds the entry point",
         ),
         reason: "the last page is removed by a jump through the vDSO, whose return address and flags stay",
         keys: &["stack.below", "reg.flags"],
@@ -149,7 +151,7 @@ pub const RULES: [Rule; 14] = [
     Rule {
         number: "R-8",
         subject: Subject::Difference(Difference::Page, "one page of the loader stays mapped"),
-        reason: "one page of the loader stays: on request, or because no way is known here to remove it",
+        reason: "one page of the loader stays: on request, or because no way to remove it is known here",
         keys: &[
             "region.memfd:supplant (deleted)*",
             "place.order",
@@ -170,9 +172,9 @@ pub const RULES: [Rule; 14] = [
         number: "P-6",
         subject: Subject::Difference(
             Difference::Layout,
-            "the kernel does not let heap, arguments and environment be moved (no PR_SET_MM_MAP)",
+            "the kernel cannot record the new addresses of heap, arguments and environment (no PR_SET_MM_MAP)",
         ),
-        reason: "the kernel has no PR_SET_MM_MAP: heap, arguments and the other addresses it keeps are the old program's",
+        reason: "the kernel has no PR_SET_MM_MAP: heap, arguments and the other addresses that it keeps are the old program's",
         keys: &[
             "stat.*",
             "saved_auxv.*",
@@ -190,7 +192,7 @@ pub const RULES: [Rule; 14] = [
             Difference::Capabilities,
             "capabilities that this process has given up do not come back",
         ),
-        reason: "execve gives user 0 capabilities back that the caller had given up; nobody else can",
+        reason: "only execve can give back to user 0 the capabilities that the caller has given up",
         keys: &["status.CapPrm", "status.CapEff"],
         lasts: true,
         always: true,
@@ -201,7 +203,7 @@ pub const RULES: [Rule; 14] = [
             Difference::MmapBase,
             "later mappings are placed from the old program's base",
         ),
-        reason: "execve takes randomisation up again for a set-id program; where mappings go cannot be changed here",
+        reason: "execve enables randomisation again for a set-id program; the base of mappings cannot be changed here",
         keys: &["place.order"],
         lasts: true,
         always: false,
@@ -210,9 +212,9 @@ pub const RULES: [Rule; 14] = [
         number: "P-5",
         subject: Subject::Difference(
             Difference::Reserved,
-            "memory without access is reserved above later mappings, so that they go where they should",
+            "inaccessible memory is reserved above later mappings, so that they are placed as chosen",
         ),
-        reason: "where mappings go cannot be changed here, only what lies above them be taken",
+        reason: "the base of mappings cannot be changed here, but memory above them can be reserved",
         ..UNSEEN
     },
     Rule {
@@ -221,7 +223,7 @@ pub const RULES: [Rule; 14] = [
             Difference::Bounds,
             "code, data or heap are recorded at the nearest addresses that the kernel accepts",
         ),
-        reason: "prctl refuses addresses that execve records, such as those below vm.mmap_min_addr; the nearest legal ones stand",
+        reason: "prctl refuses addresses that execve records, such as those below vm.mmap_min_addr; the nearest legal addresses are recorded",
         keys: &[
             "stat.startcode",
             "stat.endcode",
@@ -236,25 +238,25 @@ pub const RULES: [Rule; 14] = [
     Rule {
         number: "P-27",
         subject: Subject::Refused(Refusal::SetId),
-        reason: "only the kernel can change who a process runs as",
+        reason: "only the kernel can give a process more privilege",
         ..UNSEEN
     },
     Rule {
         number: "H-3",
         subject: Subject::Refused(Refusal::For32Bit),
-        reason: "32-bit programs are loaded by another part of the kernel, which is not followed",
+        reason: "another part of the kernel loads 32-bit programs, and this loader does not follow it",
         ..UNSEEN
     },
     Rule {
         number: "P-30",
         subject: Subject::Refused(Refusal::Unreadable),
-        reason: "a file that may be executed and not read cannot be loaded by a program",
+        reason: "a program cannot load a file that may be executed but not read",
         ..UNSEEN
     },
     Rule {
         number: "P-8",
         subject: Subject::EndsEarly,
-        reason: "its libraries are looked for by $ORIGIN, and /proc/self/exe cannot be set here",
+        reason: "it looks for its libraries by $ORIGIN, and /proc/self/exe cannot be set here",
         ..UNSEEN
     },
 ];

@@ -1,7 +1,7 @@
 //! The `#!` line of a script.
 //!
 //! Linux: `load_script` in fs/binfmt_script.c. Everything is decided by the first 256 bytes of the file, filled up with
-//! zeros when it is shorter; blanks are the space and the tab and nothing else.
+//! zeros if it is shorter; only the space and the tab are blanks.
 
 use std::ffi::CString;
 
@@ -9,25 +9,25 @@ use nix::errno::Errno;
 
 use crate::image::{Field, PREFIX_SIZE};
 
-/// What is wrong with a script, with the numbers that prove it.
+/// A fault in a script, with the numbers that prove it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptFault {
-    /// `#!` with nothing but blanks after it (`ENOEXEC`).
+    /// `#!` with only blanks after it (`ENOEXEC`).
     #[error("no interpreter after #!")]
     NoInterpreter,
-    /// The interpreter's path is not seen to end (`ENOEXEC`).
+    /// The interpreter's path does not end within the bytes that are read (`ENOEXEC`).
     #[error("the path after #! does not end within {limit} bytes")]
     LineTooLong {
-        /// How many bytes are looked at.
+        /// How many bytes are read.
         limit: usize,
     },
-    /// Scripts that name scripts, too deep (`ELOOP`).
+    /// Too many scripts in a row name a script as interpreter (`ELOOP`).
     #[error("more than {limit} interpreters in a row")]
     TooDeep {
         /// How many are allowed.
         limit: usize,
     },
-    /// The script came by a descriptor that will be closed, so that its interpreter could not open it (`ENOENT`).
+    /// The script is given by a descriptor that will be closed, so its interpreter could not open it (`ENOENT`).
     #[error("a script on a close-on-exec descriptor: its interpreter could not open it")]
     Inaccessible,
 }
@@ -52,7 +52,7 @@ impl ScriptFault {
 /// How often a program may be replaced by its interpreter; one more is `ELOOP`.
 pub const REWRITE_LIMIT: usize = 5;
 
-/// What a `#!` line names.
+/// The interpreter and the argument that a `#!` line names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptLine {
     /// The interpreter's path as written; may be empty, which opens the working directory.
@@ -62,11 +62,11 @@ pub struct ScriptLine {
 }
 
 impl ScriptLine {
-    /// Parses the start of a file; `None` when it is no script.
+    /// Parses the start of a file; `None` if it is not a script.
     ///
     /// # Errors
     ///
-    /// `ENOEXEC`: no interpreter on the line, or the line's end is so far that its path may be cut off.
+    /// `ENOEXEC`: no interpreter on the line, or the line is so long that its path may be truncated.
     pub fn parse(prefix: &[u8; PREFIX_SIZE]) -> Result<Option<Self>, ScriptFault> {
         if !prefix.starts_with(b"#!") {
             return Ok(None);
@@ -85,8 +85,8 @@ impl ScriptLine {
     }
 }
 
-/// The index one past the line. Without a newline the last byte of the prefix is given up, and the path must be seen to
-/// end before it.
+/// The index one past the line. Without a newline the last byte of the prefix is dropped, and the path must end before
+/// that byte.
 fn line_end(prefix: &[u8; PREFIX_SIZE]) -> Result<usize, ScriptFault> {
     if let Some(newline) = prefix.iter().position(|&byte| byte == b'\n') {
         return Ok(newline);

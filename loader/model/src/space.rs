@@ -1,7 +1,7 @@
 //! A model of an address space: which ranges are taken and by what, and where the kernel would put the next mapping.
 //!
-//! Planning places the new program in an empty one; tests play the table of system calls on one; and a hole for the
-//! loader's own pages is looked for in one that holds old and new program together.
+//! Planning places the new program in an empty model. Tests play the table of system calls on a model. The loader looks for
+//! a hole for its own pages in a model that holds both the old and the new program.
 //!
 //! Linux: `vm_unmapped_area` in mm/vma.c, `arch_get_unmapped_area_topdown` in arch/x86/kernel/sys_x86_64.c,
 //! `__thp_get_unmapped_area` in mm/huge_memory.c.
@@ -11,10 +11,10 @@ use std::ops::Range;
 
 use crate::page::PageSize;
 
-/// Where huge pages start, and so the mappings that some file systems align for them.
+/// The alignment of huge pages, and of the mappings that some file systems align for them.
 const HUGE_PAGE: u64 = 2 << 20;
 
-/// What a range holds. A later mapping may cut it in two, and then the upper part starts further on.
+/// The content of a range. A later mapping may split the range, and then the upper part starts further on in the content.
 pub trait Content: Clone {
     /// The content from `distance` bytes on.
     #[must_use]
@@ -25,7 +25,7 @@ impl Content for () {
     fn skip(&self, _: u64) -> Self {}
 }
 
-/// Taken ranges, each with its content, none overlapping.
+/// Taken ranges with their contents. They do not overlap.
 #[derive(Clone, Debug)]
 pub struct AddressSpace<T> {
     regions: BTreeMap<u64, Region<T>>,
@@ -54,10 +54,10 @@ pub enum MmapArea {
     },
 }
 
-/// A mapping that is to be placed.
+/// A mapping to place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Where it would like to be; 0 for anywhere.
+    /// The preferred address; 0 for any address.
     pub hint: u64,
     /// Bytes, a multiple of the page size.
     pub size: u64,
@@ -76,7 +76,7 @@ impl<T: Content> Default for AddressSpace<T> {
 }
 
 impl<T: Content> AddressSpace<T> {
-    /// Takes `range`, as a mapping with `MAP_FIXED` does: what was there is gone.
+    /// Takes `range`, as a mapping with `MAP_FIXED` does: earlier contents are removed.
     pub fn place(&mut self, range: Range<u64>, content: T) {
         self.place_guarded(range, 0, content);
     }
@@ -172,7 +172,7 @@ impl<T: Content> AddressSpace<T> {
             })
     }
 
-    /// A hint counts when the whole range is free there and clear of a stack's guard gap.
+    /// A hint counts if the whole range is free there and clear of a stack's guard gap.
     fn hinted(&self, hint: u64, size: u64, within: &Range<u64>, page: PageSize) -> Option<u64> {
         let hint = page.floor(hint);
         if hint == 0 {
@@ -183,7 +183,7 @@ impl<T: Content> AddressSpace<T> {
         (self.is_free(&(hint..end)) && end <= self.guarded_start(hint)).then_some(hint)
     }
 
-    /// Room for one huge page more is looked for, and the mapping put where offset and address agree within huge pages.
+    /// Looks for room for one more huge page, and puts the mapping where offset and address agree within huge pages.
     fn find_huge(
         &self,
         request: Request,

@@ -1,8 +1,8 @@
-//! The stack a new program finds: strings on top, below them the random bytes, the auxiliary vector and the pointers.
+//! The stack that a new program finds: strings at the top, below them the random bytes, the auxiliary vector and the pointers.
 //!
 //! Linux: `copy_strings` in fs/exec.c, `create_elf_tables` in fs/binfmt_elf.c. From high to low: eight zero bytes, the
 //! path, the environment, the arguments, a random gap, the platform's name, 16 random bytes, padding, the auxiliary
-//! vector, the environment's pointers, the arguments' pointers, and argc, where the stack pointer stands.
+//! vector, the environment's pointers, the arguments' pointers, and argc, where the stack pointer points.
 
 use std::ffi::{CStr, CString};
 use std::ops::Range;
@@ -13,7 +13,7 @@ use crate::auxv::{AT_EXECFN, AT_PLATFORM, AT_RANDOM, Auxv};
 const WORD: u64 = 8;
 const RANDOM_SIZE: u64 = 16;
 
-/// Where everything on a new stack goes. All fields are addresses.
+/// The layout of a new stack. All fields are addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StackFrame {
     /// The end of the stack.
@@ -24,7 +24,7 @@ pub struct StackFrame {
     pub env_start: u64,
     /// `argv[0]`.
     pub arg_start: u64,
-    /// The end of what lies below the random gap.
+    /// The end of the data below the random gap.
     pub tables_end: u64,
     /// The platform's name.
     pub platform: u64,
@@ -40,7 +40,7 @@ impl StackFrame {
     /// Lays out a stack that ends at `top`.
     ///
     /// `gap` is the random distance below the strings, in bytes; `platform_size` counts the name's NUL; `auxv_size` is
-    /// [`Auxv::size`]. `None` when it would reach below address 0.
+    /// [`Auxv::size`]. `None` if it would reach below address 0.
     pub fn new(
         top: u64,
         arguments: &Arguments,
@@ -90,7 +90,7 @@ impl StackFrame {
 /// The bytes of a new stack: two runs, with untouched memory between them and below.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InitialStack {
-    /// Where things are.
+    /// The layout.
     pub frame: StackFrame,
     /// From the stack pointer to the end of the platform's name.
     pub tables: Vec<u8>,
@@ -99,7 +99,7 @@ pub struct InitialStack {
 }
 
 impl InitialStack {
-    /// Fills a frame. `auxv` is complete but for the three values that point into the stack itself.
+    /// Fills a frame. `auxv` is complete except for the three values that point into the stack itself.
     pub fn new(
         frame: StackFrame,
         arguments: &Arguments,
@@ -146,7 +146,7 @@ impl InitialStack {
     /// The auxiliary vector's bytes, with `AT_NULL`.
     pub fn auxv_bytes(&self) -> &[u8] {
         let start = (self.frame.auxv - self.frame.sp) as usize;
-        // Nothing is allocated: this is asked for when nothing may be.
+        // Allocates nothing: this is called when allocation is not allowed.
         let entries = self.tables[start..].chunks_exact(2 * WORD as usize);
         let count = entries
             .take_while(|entry| entry[..WORD as usize] != [0; WORD as usize])
@@ -163,7 +163,7 @@ impl InitialStack {
     }
 }
 
-/// What a new stack says, read back from its bytes: the inverse of [`InitialStack::new`].
+/// The contents of a new stack, read back from its bytes: the inverse of [`InitialStack::new`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodedStack {
     /// Arguments, environment and path.
@@ -177,7 +177,7 @@ pub struct DecodedStack {
 }
 
 impl DecodedStack {
-    /// Reads the bytes of a stack from its stack pointer `sp` to its top. `None` where they make no sense.
+    /// Reads the bytes of a stack from its stack pointer `sp` to its top. `None` if they are not a valid stack.
     pub fn new(sp: u64, bytes: &[u8]) -> Option<Self> {
         let mut words = bytes
             .chunks_exact(8)

@@ -1,4 +1,4 @@
-//! What /proc/thread-self/status tells of this thread and its process that no single system call does.
+//! The facts about this thread and its process in /proc/thread-self/status that no single system call returns.
 
 use crate::host::Ids;
 use crate::identity::IdentityChange;
@@ -6,11 +6,11 @@ use crate::identity::IdentityChange;
 /// Threads, ids, capabilities, pending signals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// How many there are.
+    /// The number of threads.
     pub threads: usize,
     /// Whether a seccomp filter is in force.
     pub filtered: bool,
-    /// How many descriptors the table has room for; no number is larger.
+    /// How many descriptors the table has room for; no descriptor number is larger.
     pub descriptors: usize,
     /// Real and effective ids.
     pub ids: Option<Ids>,
@@ -18,9 +18,9 @@ pub struct Status {
     pub saved_uid: u32,
     /// The saved group id.
     pub saved_gid: u32,
-    /// The user id for files.
+    /// The file-system user id.
     pub fs_uid: u32,
-    /// The group id for files.
+    /// The file-system group id.
     pub fs_gid: u32,
     /// Capabilities, as masks.
     pub inheritable: u64,
@@ -43,7 +43,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// Takes note of one line. Lines that are missing (older kernels) leave their field 0.
+    /// Records one line. A missing line (older kernels) leaves its field 0.
     pub fn take(&mut self, line: &[u8]) {
         let Some(colon) = line.iter().position(|&byte| byte == b':') else {
             return;
@@ -81,7 +81,7 @@ impl Status {
         }
     }
 
-    /// As it is once these ids are set. Linux: `cap_emulate_setxuid` in security/commoncap.c.
+    /// Changes the status as setting these ids does. Linux: `cap_emulate_setxuid` in security/commoncap.c.
     pub fn settle(&mut self, change: &IdentityChange, securebits: u32) {
         const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
         const SECBIT_KEEP_CAPS: u32 = 1 << 4;
@@ -112,7 +112,8 @@ impl Status {
         }
     }
 
-    /// execve gives user 0 everything that the bounding set allows, unless privileges may not grow.
+    /// Whether execve would give capabilities back: user 0 gets everything that the bounding set allows, unless privileges may
+    /// not grow.
     pub fn lacks_what_execve_gives_back(&self, securebits: u32, no_new_privs: bool) -> bool {
         const SECBIT_NOROOT: u32 = 1;
         let ids = self.ids.unwrap_or_default();
@@ -128,13 +129,13 @@ impl Status {
         self.has_capability(21) || self.has_capability(40)
     }
 
-    /// Whether it is in effect.
+    /// Whether the capability is in effect.
     pub fn has_capability(&self, number: u32) -> bool {
         self.effective & (1 << number) != 0
     }
 }
 
-/// A decimal number, blanks around it aside.
+/// A decimal number, without the blanks around it.
 pub fn decimal<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
     std::str::from_utf8(text).ok()?.trim().parse().ok()
 }

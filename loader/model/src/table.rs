@@ -1,10 +1,10 @@
 //! The table: system calls as rows of plain data.
 //!
-//! From the point of no return on, nothing happens but these calls, in order. They are prepared as data so that they
-//! can be printed, and asserted on a model of an address space, and so that the assembly that plays them is a loop.
+//! After the point of no return only these calls are made, in order. They are prepared as data so that they can be printed,
+//! and tested on a model of an address space, and so that the assembly that plays them is a loop.
 //!
-//! A table for a real commit is filled where no memory may be allocated any more, so its room is reserved before: what
-//! does not fit is left out, and [`Table::is_full`] says so.
+//! A table for a real commit is filled when memory may no longer be allocated, so its room is reserved before. Rows and data
+//! that do not fit are left out, and [`Table::is_full`] reports this.
 
 use std::fmt;
 
@@ -93,26 +93,26 @@ impl From<i32> for Argument {
     }
 }
 
-/// What to do when a call fails.
+/// What to do if a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// The process dies by the signal by which execve would have killed it.
+    /// The process is killed by the same signal as by execve.
     MustSucceed,
-    /// The new program runs all the same; what stays different is known before.
+    /// The new program runs nevertheless; the remaining difference is known before.
     MayFail,
 }
 
 /// One system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Which one.
+    /// The call.
     pub call: Call,
     /// Its arguments, and zeros for those it does not take.
     words: [Argument; 6],
     count: usize,
-    /// What if it fails.
+    /// What to do if it fails.
     pub policy: Policy,
-    /// What it is for.
+    /// The purpose of the call.
     pub reason: Reason,
 }
 
@@ -125,16 +125,16 @@ pub enum File {
     Interpreter,
 }
 
-/// What a row is for, in words.
+/// The purpose of a row, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// In these words.
+    /// A fixed text.
     Text(&'static str),
     /// To map a segment.
     Segment {
         /// Its place among all program headers, from 0.
         index: usize,
-        /// Of which file.
+        /// The file.
         file: File,
     },
 }
@@ -174,7 +174,7 @@ impl Row {
         }
     }
 
-    /// Its arguments; those it does not take are missing.
+    /// Its arguments, without zeros for unused ones.
     pub fn arguments(&self) -> &[Argument] {
         &self.words[..self.count]
     }
@@ -185,7 +185,7 @@ impl Row {
 pub struct Table {
     rows: Vec<Row>,
     data: Vec<u8>,
-    /// Whether it may not grow.
+    /// Whether the room is fixed.
     reserved: bool,
     full: bool,
 }
@@ -195,7 +195,7 @@ const ROW_SIZE: usize = 8 * WORD;
 const MAY_FAIL: u64 = 1;
 
 impl Table {
-    /// A table that allocates nothing as long as it lives: room for so many rows and bytes of data.
+    /// A table with fixed room for so many rows and bytes of data. It never allocates afterwards.
     pub fn with_room(rows: usize, data: usize) -> Self {
         Self {
             rows: Vec::with_capacity(rows),
@@ -205,7 +205,7 @@ impl Table {
         }
     }
 
-    /// The size in bytes of what [`with_room`](Self::with_room) can hold at the most, encoded.
+    /// The largest encoded size, in bytes, of a table from [`with_room`](Self::with_room).
     pub fn room(&self) -> usize {
         self.rows.capacity() * ROW_SIZE + self.data.capacity()
     }
@@ -235,7 +235,7 @@ impl Table {
         });
     }
 
-    /// A row that is made already.
+    /// Adds a row.
     pub fn add(&mut self, row: Row) {
         if self.reserved && self.rows.len() == self.rows.capacity() {
             self.full = true;
@@ -278,9 +278,9 @@ impl Table {
         self.rows.len() * ROW_SIZE + self.data.len()
     }
 
-    /// Appends the form in which the rows are played, for the address `base`, at `file_offset` in the file that is mapped
-    /// there: the rows from there on, then the data. Each row is the call's number, six arguments, and the address of the
-    /// next row with bit 0 set where the call may fail. After the last one comes the row at `then`; 0 is none.
+    /// Appends the encoded table that is played, for the address `base`, at `file_offset` in the file that is mapped there:
+    /// the rows from there on, then the data. Each row is the call's number, six arguments, and the address of the next row,
+    /// with bit 0 set if the call may fail. The row at `then` follows the last row; 0 means no row.
     pub fn encode(&self, base: u64, file_offset: u64, then: u64, bytes: &mut Vec<u8>) {
         let data = base + (self.rows.len() * ROW_SIZE) as u64;
         for (index, row) in self.rows.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Core files built here, whole and damaged.
+//! Tests with core files that are built here, complete and damaged.
 
 use super::*;
 use crate::plan::Observed;
@@ -42,7 +42,7 @@ fn status_note() -> Vec<u8> {
     content
 }
 
-/// A stack of two pages, the upper of which is in the file, and a file's mapping without bytes.
+/// A stack of two pages with the upper page in the file, and a file's mapping without bytes.
 fn example() -> Vec<u8> {
     let auxv = words(&[AT_RANDOM, STACK.start + 0x1800, 0, 0]);
     let mut name = vec![0; 136];

@@ -1,4 +1,4 @@
-//! Why a program is not started: which file, which check, the numbers that prove it, and the result that execve(2) would have had.
+//! Why a program is not started: the file, the check, the numbers that prove it, and the result of execve(2).
 
 mod cause;
 mod commit;

@@ -25,8 +25,8 @@ pub enum ProcessFault {
         "another thread does not stop: it sleeps where no signal reaches it, or it blocks all signals and may not be traced"
     )]
     ThreadDoesNotStop,
-    /// The new program would run on the first thread, but that thread has ended, or has a property that the caller cannot
-    /// change (`EBUSY`).
+    /// The new program would run on the first thread, but that thread has ended, or differs from the caller in a
+    /// property that cannot be handed on (`EBUSY`).
     #[error("the program would run on the first thread of the process, which has {what}")]
     Leader {
         /// A property of that thread, or `ended`.
@@ -41,7 +41,7 @@ pub enum ProcessFault {
         end: u64,
     },
     /// The registration of a restartable-sequences area can be neither found nor removed (`EBUSY`).
-    #[error("the restartable-sequences (rseq) area of this thread is not the C library's, or cannot be queried: {}", errno.desc())]
+    #[error("the restartable-sequences area of this thread is not the C library's, or cannot be queried: {}", errno.desc())]
     UnknownRseq {
         /// The errno of rseq(2).
         errno: Errno,

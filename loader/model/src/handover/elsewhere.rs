@@ -1,6 +1,6 @@
-//! The table as another process on another host would have it: one that carries nothing that exec would drop.
+//! The table for a process on another host that carries no state that exec would drop.
 //!
-//! For looking at. The numbers of descriptors, and the places that nobody planned, are such as they could be.
+//! It is for display only. The numbers of descriptors, and the places that are not in the plan, are possible values.
 
 use std::ops::Range;
 
@@ -50,7 +50,7 @@ pub fn table_elsewhere(
     Ok((table, last))
 }
 
-/// A range that is free in the process as in the new program, below the stacks of both.
+/// A range that is free in both the process and the new program, below the stacks of both.
 fn hole(planned: Planned<'_>, size: u64) -> Result<Range<u64>, LoadFault> {
     let Planned { host, plan, .. } = planned;
     let mut taken = AddressSpace::default();

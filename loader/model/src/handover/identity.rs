@@ -1,13 +1,13 @@
-//! Who the new program is: ids, capabilities, and its name.
+//! The identity of the new program: ids, capabilities, and its name.
 
 use crate::host::{Host, SECURE_STACK_LIMIT};
 use crate::identity::{CAPABILITY_HEADER, IdentityChange, capability_sets};
 use crate::process::{Inheritance, Process};
 use crate::table::{Argument, Table, call};
 
-/// The first thread takes over what the caller, another one, had set for itself.
+/// The first thread takes over the attributes of the caller, which is another thread.
 pub(super) fn inherit(table: &mut Table, inheritance: &Inheritance) {
-    const REASON: &str = "as the thread had it that called exec";
+    const REASON: &str = "as in the thread that called exec";
     const IOPRIO_WHO_PROCESS: u64 = 1;
     if let Some(scheduling) = inheritance.scheduling {
         let attributes = table.words(scheduling);
@@ -49,15 +49,15 @@ pub(super) fn enter_directory(table: &mut Table, change: &IdentityChange) {
         table.may(call::CLOSE, &[descriptor], "the working directory is set");
     }
     if let Some(group) = change.process_group {
-        // A group that has just gone, after it was tried, is not worth a life.
+        // The group was tried before. If it has disappeared since then, the process is not killed for that.
         let arguments = [0.into(), group.into()];
         table.may(call::SETPGID, &arguments, "the process group");
     }
 }
 
-/// The user that the caller asked for. It was tried before, in a thread.
+/// The user that the caller asked for. A thread tried it before.
 pub(super) fn become_user(table: &mut Table, change: &IdentityChange) {
-    const REASON: &str = "the user that was asked for";
+    const REASON: &str = "the user that the caller asked for";
     if let Some(groups) = &change.groups {
         let list = table.data(groups.as_flattened());
         let count = groups.len() as u64;
@@ -69,22 +69,22 @@ pub(super) fn become_user(table: &mut Table, change: &IdentityChange) {
     ];
     for (call, ids) in calls {
         if let Some(ids) = ids {
-            // -1 of 32 bits stays.
+            // -1 of 32 bits means no change.
             let arguments = ids.map(|id| Argument::from(u64::from(id)));
             table.must(call, &arguments, REASON);
         }
     }
     if let Some(signal) = change.death_signal {
         let arguments = [libc::PR_SET_PDEATHSIG.into(), signal.into()];
-        table.may(call::PRCTL, &arguments, "as a hook of the caller's set it");
+        table.may(call::PRCTL, &arguments, "as a hook of the caller set it");
     }
 }
 
-/// Saved and file-system ids become the effective ones; capabilities that execve would take away go.
+/// Saved and file-system ids become the effective ids; capabilities that execve would remove are dropped.
 pub(super) fn set_credentials(table: &mut Table, process: &Process) {
     let status = &process.status;
     let ids = status.ids.unwrap_or_default();
-    // The effective id is named too: with the saved one alone Linux leaves the file system's as it was.
+    // The effective id is set too: with the saved id alone, Linux does not change the file-system id.
     let id = |id: u32| Argument::from(u64::from(id));
     if status.saved_gid != ids.egid || status.fs_gid != ids.egid {
         table.must(
@@ -121,10 +121,10 @@ pub(super) fn set_credentials(table: &mut Table, process: &Process) {
     }
 }
 
-/// Dumpable, unless the program runs with other rights than its user has. Changing ids and capabilities resets it, so
-/// it comes after them.
+/// Dumpable, unless the program runs with other rights than its user has. A change of ids or capabilities resets it, so this
+/// comes after them.
 pub(super) fn set_dumpable(table: &mut Table, host: &Host, process: &Process) {
-    // prctl knows no other than these two.
+    // prctl accepts only these two values.
     let dumpable = u64::from(!changes_rights(host, process) || process.suid_dumpable == 1);
     table.may(
         call::PRCTL,
@@ -146,12 +146,12 @@ pub(super) fn set_name(table: &mut Table, comm: &[u8]) {
     );
 }
 
-/// A program with other rights than its user's: no signal at its parent's end, and no larger stack than usual.
+/// For a program with other rights than its user has: no signal when its parent ends, and no larger stack than usual.
 pub(super) fn set_secure(table: &mut Table, host: &Host, process: &Process) {
     const RLIMIT_STACK: u64 = 3;
     if changes_rights(host, process) {
         let arguments = [libc::PR_SET_PDEATHSIG.into(), 0.into()];
-        table.may(call::PRCTL, &arguments, "no signal at the parent's end");
+        table.may(call::PRCTL, &arguments, "no signal when the parent ends");
     }
     if !host.ids.secure() {
         return;
@@ -167,7 +167,7 @@ pub(super) fn set_secure(table: &mut Table, host: &Host, process: &Process) {
     }
 }
 
-/// The program runs with other rights than its user has, or with others than before: as execve sets the file-system ids.
+/// Whether the program runs with other rights than its user has, or than before: as execve sets the file-system ids.
 fn changes_rights(host: &Host, process: &Process) -> bool {
     let (status, ids) = (&process.status, host.ids);
     ids.secure() || status.fs_uid != ids.euid || status.fs_gid != ids.egid

@@ -1,4 +1,4 @@
-//! Memory: the old program's goes, the vDSO and the stack move, the image is mapped.
+//! Memory: the old program's memory is unmapped, the vDSO and the stack move, the image is mapped.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::table::{Argument, Reason, Row, Table, call};
 
 use super::{Places, Planned};
 
-/// Everything but what is still needed, in as few ranges as there are.
+/// Unmaps everything except the ranges that are still needed, with as few calls as possible.
 pub(super) fn unmap_old(
     table: &mut Table,
     planned: Planned<'_>,
@@ -23,7 +23,7 @@ pub(super) fn unmap_old(
         table.may(
             call::BRK,
             &[start.into()],
-            "an empty heap, since it cannot be moved",
+            "an empty heap, because it cannot be moved",
         );
     }
     let end = host.task_size..host.task_size;
@@ -43,7 +43,7 @@ pub(super) fn unmap_old(
     }
 }
 
-/// Each of its mappings moves by itself; mremap refuses to move one onto itself, so there may be a stop on the way.
+/// Each of its mappings moves separately. mremap refuses to move a mapping onto itself, so there may be an intermediate place.
 pub(super) fn move_vdso(table: &mut Table, vdso: &VdsoPlan, hop: u64) {
     let (from, target) = (vdso.from(), vdso.target());
     if from == target {
@@ -90,7 +90,7 @@ pub(super) fn place_stack(table: &mut Table, planned: Planned<'_>, places: &Plac
         places.stack.start,
         size,
         plan.stack.range.start,
-        "the new stack, filled already, moves to its place",
+        "the new stack, already filled, moves to its place",
     );
     if host.personality & READ_IMPLIES_EXEC != 0 {
         let prot = Permissions {
@@ -154,7 +154,7 @@ fn row(operation: &Operation, places: &Places<'_>) -> Row {
         Operation::Unmap { range } => Row::must(
             call::MUNMAP,
             &[range.start.into(), size(range)],
-            "the interpreter of fixed addresses takes its whole range",
+            "the interpreter with fixed addresses takes its whole range",
         ),
         Operation::Zero { range } => {
             let (file, offset) = places.zeros;
@@ -164,7 +164,7 @@ fn row(operation: &Operation, places: &Places<'_>) -> Row {
     }
 }
 
-/// Nothing can be in these ranges, so that the kernel places mappings below them. Without them the program runs as well.
+/// Reserves these ranges, so that the kernel places mappings below them. The program also runs without them.
 pub(super) fn reserve(table: &mut Table, plan: &Plan) {
     let flags =
         libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
@@ -177,12 +177,16 @@ pub(super) fn reserve(table: &mut Table, plan: &Plan) {
             (-1).into(),
             0.into(),
         ];
-        table.may(call::MMAP, &arguments, "later mappings go below this");
+        table.may(
+            call::MMAP,
+            &arguments,
+            "later mappings are placed below this",
+        );
     }
 }
 
-/// The kernel writes this part of the stack after it has mapped the segments, one of which may lie there; not the
-/// padding before the random bytes.
+/// The kernel writes this part of the stack after it has mapped the segments, and a segment may be there. It does not write
+/// the padding before the random bytes.
 pub(super) fn write_stack_again(table: &mut Table, stack: &InitialStack, places: &Places<'_>) {
     let frame = &stack.frame;
     let auxv_end = frame.auxv + stack.auxv_bytes().len() as u64;

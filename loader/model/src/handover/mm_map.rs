@@ -1,4 +1,4 @@
-//! What the kernel notes of a program: its address ranges, auxiliary vector and executable.
+//! The kernel's records of a program: its address ranges, auxiliary vector and executable.
 
 use crate::table::{Table, call};
 
@@ -11,7 +11,7 @@ pub(super) fn set_layout(table: &mut Table, planned: Planned<'_>, places: &Place
     }
     const NO_EXE: u32 = u32::MAX;
     let auxv_size = stack.auxv_bytes().len() as u64;
-    // What the kernel has noted of the vector of this process it has room for.
+    // The kernel has room for the vector that it has recorded for this process.
     let certain = auxv_size.min(host.auxv.size());
     let addresses = legal_layout(planned);
     let mut set = |auxv_size: u64, exe: u32, reason| {
@@ -36,7 +36,7 @@ pub(super) fn set_layout(table: &mut Table, planned: Planned<'_>, places: &Place
         NO_EXE,
         "/proc/self/stat and auxv: code, data, heap, stack, arguments",
     );
-    // One call for all would set nothing where one thing is refused.
+    // A single call for everything would set nothing if one part is refused.
     if places.set_exe {
         let reason = "/proc/self/exe names the new program";
         set(certain, places.program as u32, reason);
@@ -47,7 +47,7 @@ pub(super) fn set_layout(table: &mut Table, planned: Planned<'_>, places: &Place
     }
 }
 
-/// Whether the kernel takes the addresses as they are.
+/// Whether the kernel accepts the addresses unchanged.
 pub fn layout_is_legal(planned: Planned<'_>) -> bool {
     let plan = planned.plan;
     let bounds = &plan.bounds;
@@ -61,8 +61,8 @@ pub fn layout_is_legal(planned: Planned<'_>) -> bool {
     legal_layout(planned)[..5] == wanted
 }
 
-/// The eleven addresses of `struct prctl_mm_map`, each moved to the nearest value that the kernel accepts: one that it
-/// does not would refuse all. Linux: `validate_prctl_map_addr` in kernel/sys.c.
+/// The eleven addresses of `struct prctl_mm_map`, each moved to the nearest value that the kernel accepts: it refuses
+/// all of them if one is not acceptable. Linux: `validate_prctl_map_addr` in kernel/sys.c.
 fn legal_layout(planned: Planned<'_>) -> [u64; 11] {
     let Planned { host, plan, stack } = planned;
     let legal = |address: u64| address.clamp(host.lowest_hint, host.task_size - 1);

@@ -1,16 +1,16 @@
 //! The handover: every system call from the point of no return to the new program's first instruction, as a table.
 //!
-//! The order matters, and a wrong one crashes once in a million runs:
+//! The order matters, and a wrong order crashes once in a million runs:
 //!
-//! 1. No handler of the old program may run any more: all signals are blocked already; now their dispositions go.
-//! 2. Nothing the kernel writes to on its own may be left in old memory: rseq area, robust list, thread id address.
+//! 1. No handler of the old program may run any more: all signals are already blocked; now their dispositions change.
+//! 2. No object that the kernel writes to by itself may stay in old memory: rseq area, robust list, thread id address.
 //! 3. Descriptors close before the memory changes, as in execve; a close may block.
-//! 4. Old memory goes in ranges, and only then the new is mapped, in place: two programs at one address never meet.
-//! 5. The vDSO moves first, since image and stack may want its place; then the stack, since a segment may replace a
+//! 4. Old memory is unmapped in ranges, and only then new memory is mapped, in place: two programs never share an address.
+//! 5. The vDSO moves first, because image and stack may need its place; then the stack, because a segment may replace a
 //!    part of it; then the segments in the order of the program headers.
-//! 6. The kernel's notes of the layout, the executable's link, which needs the old file unmapped and its privilege.
-//! 7. Ids and capabilities, which take privilege away; the working directory, which the new user may enter and the old one
-//!    perhaps not; the name; the caller's signal mask: a signal that was pending meets the default action, as after execve.
+//! 6. The kernel's records of the layout, and the executable's link, which needs the old file unmapped and a privilege.
+//! 7. Ids and capabilities, which remove privilege; the working directory, which the new user may enter but perhaps not the old
+//!    user; the name; the caller's signal mask: a pending signal gets the default action, as after execve.
 
 mod elsewhere;
 mod identity;
@@ -36,50 +36,50 @@ use crate::table::{Table, call};
 pub use elsewhere::table_elsewhere;
 pub use mm_map::layout_is_legal;
 
-/// A load that is planned: on which host, where everything goes, and the new stack's bytes.
+/// A planned load: the host, every address, and the new stack's bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Planned<'a> {
     /// The machine and the process that it was planned for.
     pub host: &'a Host,
-    /// Where everything goes.
+    /// Every address of the new program.
     pub plan: &'a Plan,
     /// The bytes of the new stack.
     pub stack: &'a InitialStack,
 }
 
-/// Addresses and descriptors of what was staged.
+/// Addresses and descriptors of the staged parts.
 #[derive(Clone, Debug)]
 pub struct Places<'a> {
-    /// The runner with the table: stays mapped while it is played.
+    /// The runner with the table: it stays mapped while the table is played.
     pub runner: Range<u64>,
     /// Where the new stack is now.
     pub stack: Range<u64>,
-    /// A place for the vDSO in between, where its old and its new one overlap.
+    /// An intermediate place for the vDSO, if its old and its new place overlap.
     pub vdso_hop: u64,
     /// The program's descriptor.
     pub program: RawFd,
-    /// The ELF interpreter's.
+    /// The ELF interpreter's descriptor.
     pub interpreter: Option<RawFd>,
     /// A descriptor, and an offset in it, from which a page of zeros can be read.
     pub zeros: (RawFd, u64),
     /// The loader's own descriptors, which close once the image is mapped.
     pub own: &'a [Option<RawFd>],
-    /// One that is to stay open.
+    /// A descriptor that stays open.
     pub inherited: Option<RawFd>,
     /// Whether `PR_SET_MM_MAP` can be used.
     pub set_mm_map: bool,
-    /// Whether /proc/self/exe is to be set.
+    /// Whether /proc/self/exe will be set.
     pub set_exe: bool,
-    /// Whether the new program is to start stopped.
+    /// Whether the new program starts stopped.
     pub stop: bool,
-    /// Who the program is to be, and where, if that is still to be done.
+    /// The new ids, groups and directory, if they are not set yet.
     pub change: Option<&'a IdentityChange>,
     /// The new name in /proc/self/comm.
     pub comm: &'a [u8],
 }
 
 impl<'a> Places<'a> {
-    /// What the files tell; nothing is staged.
+    /// The places for these files; nothing is staged.
     pub fn of(program: RawFd, interpreter: Option<RawFd>, comm: &'a [u8]) -> Self {
         Self {
             runner: 0..0,
@@ -99,11 +99,11 @@ impl<'a> Places<'a> {
     }
 }
 
-/// The size of the runner: its page, and as many as the table may fill.
+/// The size of the runner: its page, and the pages that the table may fill.
 ///
 /// # Errors
 ///
-/// It is more than there are addresses.
+/// The size is larger than the address space.
 pub fn runner_size(table: &Table, page: PageSize) -> Result<u64, LoadFault> {
     let room = table.room() as u64;
     Ok(page.get() + page.ceil(room).ok_or(LoadFault::NoRoom { size: room })?)
@@ -115,7 +115,7 @@ pub fn vdso_size(plan: &Plan) -> u64 {
     target.end - target.start
 }
 
-/// How many rows and bytes of data a table has at the most for such a plan and process.
+/// The most rows and bytes of data that a table has for such a plan and process.
 pub fn room(planned: Planned<'_>, process: &Process) -> (usize, usize) {
     let Planned { plan, stack, .. } = planned;
     const OTHERS: usize = 64;
@@ -127,7 +127,7 @@ pub fn room(planned: Planned<'_>, process: &Process) -> (usize, usize) {
     (rows, OTHER_DATA + signals * action + stack.tables.len())
 }
 
-/// Fills the table. Allocates nothing, if it has [`room`].
+/// Fills the table. Allocates nothing if the table has [`room`].
 pub fn fill(table: &mut Table, planned: Planned<'_>, process: &Process, places: &Places<'_>) {
     let Planned { host, plan, stack } = planned;
     table.clear();
@@ -172,7 +172,7 @@ pub fn fill(table: &mut Table, planned: Planned<'_>, process: &Process, places: 
     table.must(
         call::RT_SIGPROCMASK,
         &[how.into(), mask, 0.into(), 8.into()],
-        "the caller's mask: what is pending meets the new program",
+        "the caller's mask: pending signals reach the new program",
     );
     if places.stop {
         let pid = u64::from(process.pid);
@@ -184,13 +184,13 @@ pub fn fill(table: &mut Table, planned: Planned<'_>, process: &Process, places: 
     }
 }
 
-/// In a table of descriptors of this process alone: another one that shared it keeps its own.
+/// Closes in a private table of descriptors: another process that shared the table keeps its descriptors.
 fn close_on_exec(table: &mut Table, process: &Process) {
-    // Where a filter forbids it, there is hardly one that shares.
+    // If a filter forbids it, another process is unlikely to share the table.
     table.may(
         call::UNSHARE,
         &[libc::CLONE_FILES.into()],
-        "a descriptor table of its own: another process that shares it keeps its own",
+        "a private descriptor table: another process that shares it keeps its descriptors",
     );
     for range in &process.closing {
         let (first, last) = (*range.start(), *range.end());
@@ -211,7 +211,7 @@ fn close_own(table: &mut Table, places: &Places<'_>) {
         table.may(
             call::CLOSE,
             &[(*descriptor).into()],
-            "the loader's own descriptor: all is mapped",
+            "the loader's own descriptor: everything is mapped",
         );
     }
     if let Some(descriptor) = places.inherited {
@@ -240,7 +240,7 @@ fn drop_signal_state(table: &mut Table, process: &Process) {
         table.must(
             call::RT_SIGACTION,
             &[(*signal).into(), action, 0.into(), 8.into()],
-            "handlers go with the old program",
+            "handlers end with the old program",
         );
     }
     // struct stack_t: address, flags, padding, size.
@@ -248,11 +248,11 @@ fn drop_signal_state(table: &mut Table, process: &Process) {
     table.must(
         call::SIGALTSTACK,
         &[disabled, 0.into()],
-        "the alternate signal stack goes with the old program",
+        "the alternate signal stack ends with the old program",
     );
 }
 
-/// What the kernel would write to, or act on, when this thread is preempted or exits.
+/// Drops the state that the kernel would write to, or act on, when this thread is preempted or exits.
 fn drop_thread_state(table: &mut Table, process: &Process) {
     const RSEQ_FLAG_UNREGISTER: u64 = 1;
     const ROBUST_LIST_HEAD_SIZE: u64 = 24;

@@ -21,7 +21,7 @@ const HOP: u64 = 0x3000_0000;
 const PROGRAM: i32 = 7;
 const INTERPRETER: i32 = 8;
 
-/// What a range of the model holds.
+/// The contents of a range of the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Held {
     Old,
@@ -163,7 +163,7 @@ fn build(host: &Host, plan: &Plan) -> Table {
     table
 }
 
-/// The process before: the old program, the runner, the staged stack.
+/// The address space before: the old program, the runner, the staged stack.
 fn before(host: &Host, plan: &Plan) -> AddressSpace<Held> {
     let mut space = AddressSpace::default();
     let vdso_start = host.vdso().first().map_or(0, |piece| piece.start);
@@ -209,7 +209,7 @@ fn play(space: &mut AddressSpace<Held>, row: &Row) {
     }
 }
 
-/// What the plan says there should be at the end, and the runner.
+/// The address space that the plan expects at the end, and the runner.
 fn planned(plan: &Plan) -> AddressSpace<Held> {
     let mut space = AddressSpace::default();
     space.place(RUNNER, Held::Runner);
@@ -260,7 +260,7 @@ fn planned(plan: &Plan) -> AddressSpace<Held> {
     space
 }
 
-/// Neighbours that continue each other count as one, however they were made.
+/// Merges neighbours that continue each other, however they were made.
 fn regions(space: &AddressSpace<Held>) -> Vec<(Range<u64>, Held)> {
     let mut merged: Vec<(Range<u64>, Held)> = Vec::new();
     for (range, held) in space.regions() {
@@ -327,7 +327,7 @@ proptest! {
 }
 
 prop_compose! {
-    /// Addresses all over user memory, near to each other now and then.
+    /// Addresses anywhere in user memory, sometimes near each other.
     fn any_address()(open in any::<bool>(), region in 1_u64..0x8, page in 0_u64..0x80) -> Option<u64> {
         (!open).then_some(region << 44 | page << 12)
     }
@@ -362,7 +362,7 @@ proptest! {
 
 #[test]
 fn the_vdso_moves_in_two_hops_where_its_old_and_new_place_overlap() {
-    // An interpreter of one page takes the page right below the base; the vDSO goes below it, one page down.
+    // An interpreter of one page takes the page right below the base; the vDSO is placed below it, one page down.
     let host = fixture::host();
     let interpreter = loadable(
         Kind::Dyn,

@@ -1,5 +1,4 @@
-//! What only x86-64 has and execve puts back: the bases of the segments `fs`, where the old program's thread-local storage was,
-//! and `gs`.
+//! The state that execve resets on x86-64 only: the bases of `fs`, the old program's thread-local storage, and of `gs`.
 
 use crate::table::{Call, Table};
 

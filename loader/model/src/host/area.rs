@@ -4,13 +4,13 @@ use crate::space::MmapArea;
 
 use super::Host;
 
-/// What the kernel keeps free below the top of a stack at least.
+/// The least room that the kernel keeps free below the top of a stack.
 pub const SMALLEST_GAP: u64 = 128 << 20;
-/// The top of the stack is moved in units of this, whatever the size of a page is.
+/// The top of the stack moves in units of this, whatever the page size is.
 pub const STACK_RANDOM_UNIT: u64 = 4096;
 
-/// Where mappings would go in a process that is not randomised: below the stack's limit and its guard gap, and further
-/// down by `padding`.
+/// Where mappings would be placed in a process that is not randomised: below the stack's limit and its guard gap, and
+/// further down by `padding`.
 pub fn unrandomized_area(host: &Host, padding: u64) -> MmapArea {
     let third = host.machine.stack_top() / 3;
     let third = host.page_size.ceil(third).unwrap_or(third);

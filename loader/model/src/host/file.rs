@@ -1,5 +1,6 @@
-//! A host as a file: JSON, written by hand or by `supplant plan --print-host`. What it leaves out is as it usually is on
-//! such a machine; docs/plan.md says what each field means.
+//! A host as a JSON file, written by hand or by `supplant plan --print-host`.
+//!
+//! A field that is left out has the usual value for such a machine; docs/plan.md says what each field means.
 
 use crate::auxv::{AT_PAGESZ, AT_SYSINFO_EHDR, Auxv, tag_by_name, tag_name};
 use crate::machine::Machine;
@@ -10,24 +11,24 @@ use crate::space::MmapArea;
 use super::form::{HostFile, Number, Piece};
 use super::{Host, Ids, Limit, Overcommit, Randomize, Randomness, outermost_area};
 
-/// The version of the form.
+/// The version of the format.
 const SCHEMA: u32 = 1;
-/// Entries of an auxiliary vector; the kernel has room for fewer.
+/// The most entries of an auxiliary vector; the kernel has room for fewer.
 const AUXV_LIMIT: usize = 64;
-/// No kernel has more.
+/// The most random bits; no kernel has more.
 const RANDOM_BITS_LIMIT: u32 = 36;
 
-/// Why a file is no host.
+/// Why a file does not describe a host.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostFileError {
-    /// It is not JSON, or not of this form.
+    /// It is not JSON, or not in this format.
     #[error("{0}")]
     Form(#[from] serde_json::Error),
-    /// A field has a value that cannot be.
+    /// A field has an impossible value.
     #[error("{field}: {reason}")]
     Value {
-        /// Which field.
+        /// The field.
         field: &'static str,
         /// What is wrong with it.
         reason: String,
@@ -42,20 +43,20 @@ fn wrong<T>(field: &'static str, reason: impl Into<String>) -> Result<T, HostFil
 }
 
 impl Host {
-    /// Reads a host from JSON, with these random words where the file asks for randomness.
+    /// Reads a host from JSON, with these random words if the file asks for randomness.
     ///
     /// # Errors
     ///
-    /// It is not of the form, or says what cannot be.
+    /// It is not in the format, or it has impossible values.
     pub fn from_json(json: &[u8], randomness: Randomness) -> Result<Self, HostFileError> {
         let file: HostFile = serde_json::from_slice(json)?;
         if file.schema != SCHEMA {
-            return wrong("schema", format!("is {}, this is {SCHEMA}", file.schema));
+            return wrong("schema", format!("is {}, must be {SCHEMA}", file.schema));
         }
         let Some(machine) = Machine::from_name(&file.machine) else {
             return wrong(
                 "machine",
-                format!("{:?} is not known: x86-64, aarch64", file.machine),
+                format!("{:?} is not known, must be x86-64 or aarch64", file.machine),
             );
         };
         let size = file.page_size.unwrap_or(4096);
@@ -73,7 +74,7 @@ impl Host {
         Ok(host)
     }
 
-    /// This host in the same form, with every field.
+    /// This host in the same format, with every field.
     pub fn to_json(&self) -> String {
         let hex = |value| Some(Number::Hex(value));
         let file = HostFile {
@@ -107,13 +108,13 @@ impl Host {
                     .collect(),
             ),
         };
-        // The types hold nothing that JSON cannot.
+        // JSON can hold every value of these types.
         serde_json::to_string_pretty(&file).unwrap_or_default() + "\n"
     }
 }
 
 impl Host {
-    /// The vDSO's and the page for legacy system calls.
+    /// The vDSO's mappings and the page for legacy system calls.
     fn kernel_mappings(&self) -> impl Iterator<Item = &Mapping> {
         let mappings = self.mappings.iter();
         mappings.filter(|mapping| mapping.is_vdso() || mapping.is_vsyscall())
@@ -174,7 +175,7 @@ impl HostFile {
         }
     }
 
-    /// Without one in the file it is drawn, as each exec does.
+    /// If the file has no base, it is drawn at random, as in each exec.
     fn set_mmap_area(&self, host: &mut Host) -> Result<(), HostFileError> {
         if self.legacy_layout {
             host.mmap_area = MmapArea::BottomUp { base: 0 };
@@ -237,21 +238,21 @@ impl HostFile {
     }
 }
 
-/// What is wrong with a host's mappings.
+/// The fault in a host's mappings, if there is one.
 fn fault(host: &Host) -> Option<&'static str> {
     if host.kernel_mappings().count() < host.mappings.len() {
-        return Some("they are called [vdso], [vvar], [vvar_...] or [vsyscall]");
+        return Some("names must be [vdso], [vvar], [vvar_...] or [vsyscall]");
     }
     let page = host.page_size;
     let ranges = || host.mappings.iter().map(|mapping| &mapping.range);
     if ranges().any(|range| range.is_empty() || page.offset(range.start | range.end) != 0) {
-        return Some("they are in whole pages");
+        return Some("must be in whole pages");
     }
     let vdso = host.mappings.iter().filter(|mapping| mapping.is_vdso());
     let vdso: Vec<_> = vdso.map(|mapping| &mapping.range).collect();
     let together = vdso.windows(2).all(|pair| pair[0].end == pair[1].start);
     if !together || vdso.iter().any(|range| range.end > host.task_size) {
-        return Some("those of the vDSO lie in user memory, one right behind the other");
+        return Some("the mappings of the vDSO must be in user memory, without gaps");
     }
     None
 }

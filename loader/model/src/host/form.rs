@@ -1,4 +1,4 @@
-//! The fields of a host's file, and their forms.
+//! The fields of a host file, and their formats.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,7 @@ mod text {
         let text = String::deserialize(deserializer)?;
         let digits = text
             .strip_prefix("0x")
-            .ok_or_else(|| D::Error::custom("a number in a string starts with 0x"))?;
+            .ok_or_else(|| D::Error::custom("a number in a string must start with 0x"))?;
         u64::from_str_radix(digits, 16).map_err(D::Error::custom)
     }
 }
@@ -96,7 +96,7 @@ pub(super) enum Level {
     All,
 }
 
-/// Current and highest value; null is none.
+/// Current and highest value; null means no limit.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Bounds(Option<Number>, Option<Number>);
 
@@ -117,7 +117,7 @@ pub(super) struct Users {
     pub(super) egid: u32,
 }
 
-/// A mapping of the kernel's: of the vDSO, or `[vsyscall]`.
+/// A mapping that the kernel made: of the vDSO, or `[vsyscall]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Piece {

@@ -1,7 +1,7 @@
 //! The facts about this machine and this process that a plan depends on, as plain data.
 //!
-//! For the running machine they are gathered, without changing anything, in `now`; tests and planning for another machine make
-//! their own.
+//! `now` gathers them for the running machine, without changing anything; tests and plans for another machine make their own
+//! facts.
 
 mod area;
 #[cfg(feature = "files")]
@@ -26,10 +26,10 @@ pub use area::{SMALLEST_GAP, STACK_RANDOM_UNIT, outermost_area, unrandomized_are
 #[cfg(feature = "files")]
 pub use file::HostFileError;
 
-/// What execve lowers a higher stack limit to where the program gets other rights than its user has.
+/// The value to which execve lowers a higher stack limit, if the program gets other rights than its user has.
 pub const SECURE_STACK_LIMIT: u64 = 8 << 20;
 
-/// Personality bits that change where things go (personality(2)).
+/// Personality bits that change the layout (personality(2)).
 pub mod personality {
     /// No address randomisation.
     pub const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
@@ -72,16 +72,16 @@ impl Ids {
     }
 }
 
-/// A limit's current and highest value in bytes; `u64::MAX` is none.
+/// A limit's current and highest value in bytes; `u64::MAX` means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The one in force.
+    /// The value in force.
     pub current: u64,
-    /// The one up to which it may be raised.
+    /// The value up to which it may be raised.
     pub maximum: u64,
 }
 
-/// How much memory may be promised (`vm.overcommit_memory`).
+/// How much memory may be committed (`vm.overcommit_memory`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overcommit {
     /// Each mapping up to all of RAM and swap, in bytes.
@@ -93,12 +93,12 @@ pub enum Overcommit {
     Always,
     /// Up to the commit limit; what is left now, in bytes.
     Never {
-        /// Bytes that may still be promised.
+        /// Bytes that may still be committed.
         left: u64,
     },
 }
 
-/// This machine, this process.
+/// The facts about a machine and a process.
 #[derive(Clone, Debug)]
 pub struct Host {
     /// The processor.
@@ -115,7 +115,7 @@ pub struct Host {
     pub mmap_area: MmapArea,
     /// The lowest address that this process may map: 0 with `CAP_SYS_RAWIO`.
     pub mmap_min_addr: u64,
-    /// The lowest address that the kernel gives or records, whoever runs (`mmap_min_addr`: the larger of the sysctl and
+    /// The lowest address that the kernel gives or records, for any user (`mmap_min_addr`: the larger of the sysctl and
     /// the security modules' minimum).
     pub lowest_hint: u64,
     /// `vm.mmap_rnd_bits`.
@@ -126,7 +126,7 @@ pub struct Host {
     pub randomize: Randomize,
     /// What is randomised on this machine, unless a process's personality forbids it.
     pub randomize_usually: Randomize,
-    /// Whether the vDSO can neither move nor go (mseal(2), `CONFIG_MSEAL_SYSTEM_MAPPINGS`).
+    /// Whether the vDSO can be neither moved nor removed (mseal(2), `CONFIG_MSEAL_SYSTEM_MAPPINGS`).
     pub vdso_sealed: bool,
     /// personality(2).
     pub personality: u32,
@@ -156,7 +156,7 @@ impl Host {
         }
     }
 
-    /// The mappings of the vDSO: its data and its code, which lie together; empty without one.
+    /// The mappings of the vDSO: its data and its code, which are adjacent; empty without a vDSO.
     pub fn vdso(&self) -> Vec<Range<u64>> {
         let mut pieces: Vec<_> = self
             .mappings
@@ -170,7 +170,7 @@ impl Host {
         pieces
     }
 
-    /// The same process after an exec that takes back what could be used against a set-id program
+    /// The same process after an exec that clears the personality bits that could be used against a set-id program
     /// (`PER_CLEAR_ON_SETID`).
     #[must_use]
     pub fn without_personality(&self) -> Self {

@@ -1,4 +1,4 @@
-//! Hosts in files: any numbers are refused, or can be planned with.
+//! Tests of host files: any numbers are refused, or a plan can be made with them.
 
 use proptest::prelude::*;
 
@@ -91,7 +91,7 @@ proptest! {
             let arguments = Arguments { execfn: c"/p".to_owned(), argv: vec![c"p".to_owned()], envp: vec![] };
             for kind in [Kind::Exec, Kind::Dyn] {
                 for choices in [Choices::default(), Choices { no_randomize: true, ..Choices::default() }, Choices { seed: Some(1), ..Choices::default() }] {
-                    // Refused or not: it comes back.
+                    // Refused or not: the call returns.
                     let input = Input {
                         program: &program(kind),
                         interpreter: None,

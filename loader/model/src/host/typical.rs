@@ -1,4 +1,4 @@
-//! A host as machines of one kind usually are, for planning on them from elsewhere.
+//! A typical host of one kind of machine, to plan for it from another machine.
 
 use std::ops::Range;
 
@@ -15,15 +15,15 @@ use crate::space::MmapArea;
 
 use super::{Host, Ids, Limit, Overcommit, Randomize, Randomness, outermost_area};
 
-/// Where x86-64 has the page for legacy system calls.
+/// The page for legacy system calls on x86-64.
 const VSYSCALL: Range<u64> = 0xffff_ffff_ff60_0000..0xffff_ffff_ff60_1000;
-/// Pages of the vDSO: the data that the kernel shows with it, and its code.
+/// Pages of the vDSO: the data that the kernel maps with it, and its code.
 const VVAR_PAGES: u64 = 4;
 const VDSO_PAGES: u64 = 2;
 
 impl Host {
-    /// A machine of this kind with pages of this size, and on it an ordinary process of user 0: the limits and sysctls
-    /// that Linux starts with, everything randomised, but with random words that are all zero.
+    /// A machine of this kind with pages of this size, and an ordinary process of user 0 on it: the limits and sysctls that
+    /// Linux starts with, everything randomised, but all random words are zero.
     pub fn typical(machine: Machine, page_size: PageSize) -> Self {
         let none = Limit {
             current: u64::MAX,
@@ -60,7 +60,7 @@ impl Host {
         host
     }
 
-    /// Puts a vDSO of so many pages, data and code, where the kernel would place it in an empty process.
+    /// Puts a vDSO with so many pages of data and code where the kernel would place it in an empty process.
     pub(super) fn place_vdso(&mut self, data: u64, code: u64) {
         let page = self.page_size.get();
         let (MmapArea::TopDown { base: end } | MmapArea::BottomUp { base: end }) = self.mmap_area;
@@ -80,7 +80,7 @@ impl Host {
             special(data, readable, b"[vvar]"),
             special(code, executable, b"[vdso]"),
         ];
-        // The usual configuration: it may be called, not read.
+        // The usual configuration: it may be called but not read.
         let vsyscall = Permissions {
             read: false,
             ..executable
@@ -104,7 +104,7 @@ pub(super) fn special(range: Range<u64>, permissions: Permissions, name: &[u8]) 
     }
 }
 
-/// In the kernel's order.
+/// The auxiliary vector, in the kernel's order.
 fn auxv(page_size: PageSize) -> Auxv {
     let tags = [
         AT_SYSINFO_EHDR,

@@ -1,4 +1,4 @@
-//! What is wrong with an ELF header or a program header, with the numbers that prove it.
+//! Faults in an ELF header or a program header, with the numbers that prove them.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use super::Field;
 const EM_386: u16 = 3;
 const EM_486: u16 = 6;
 
-/// What is wrong with the headers; execve(2) answers with an errno.
+/// A fault in the headers; execve(2) returns an errno.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderFault {
     /// The file is shorter than an ELF header (`EIO`).
@@ -60,7 +60,7 @@ pub enum HeaderFault {
         /// Whose header it is.
         role: Role,
     },
-    /// The program headers lie (partly) beyond the end of the file: `ENOEXEC`, in an interpreter `ELIBBAD`.
+    /// The program headers are (partly) beyond the end of the file: `ENOEXEC`, in an interpreter `ELIBBAD`.
     #[error(
         "program headers at {offset:#x} (e_phoff at 0x20): only {found:#x} of {size:#x} bytes are in the file"
     )]
@@ -90,8 +90,10 @@ pub enum HeaderFault {
         /// Its `p_offset`.
         found: u64,
     },
-    /// `PT_INTERP` lies (partly) beyond the end of the file (`EIO`).
-    #[error("the path of PT_INTERP at {offset:#x}: only {found:#x} of {size:#x} bytes are in the file")]
+    /// `PT_INTERP` is (partly) beyond the end of the file (`EIO`).
+    #[error(
+        "the path of PT_INTERP at {offset:#x}: only {found:#x} of {size:#x} bytes are in the file"
+    )]
     InterpreterPathTruncated {
         /// Its `p_offset`.
         offset: u64,

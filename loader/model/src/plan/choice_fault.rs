@@ -1,4 +1,4 @@
-//! What is wrong with the caller's choices about the layout. None of these is a refusal of execve's, and none kills.
+//! Faults in the caller's choices about the layout; execve has no such refusals, and none of them kills.
 
 use nix::errno::Errno;
 
@@ -7,26 +7,27 @@ use crate::auxv;
 
 use super::LoadFault;
 
-/// A choice that cannot be had; see [`Cause::Choice`](crate::error::Cause::Choice).
+/// An impossible choice; see [`Cause::Choice`](crate::error::Cause::Choice).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChoiceFault {
-    /// An address.
+    /// An impossible address.
     #[error("{anchor} at {address:#x}: {fault}")]
     Address {
-        /// Of what.
+        /// The part that the address is for.
         anchor: Anchor,
         /// The address.
         address: u64,
         /// What is wrong with it.
         fault: AddressFault,
     },
-    /// With these addresses the load ends as execve would kill, and without them it does not: the errno of that.
-    #[error("the addresses that were asked for cannot be had: {fault}")]
+    /// With the chosen addresses the load has a fault for which execve kills, without them it has none. The errno is that of
+    /// the fault.
+    #[error("the chosen addresses are not possible: {fault}")]
     Placement {
-        /// What is in the way.
+        /// The fault.
         fault: LoadFault,
     },
-    /// An entry of the auxiliary vector that is not to be chosen (`EINVAL`).
+    /// An entry of the auxiliary vector that cannot be chosen (`EINVAL`).
     #[error("{} of the auxiliary vector cannot be chosen: {reason}", auxv::tag_name(*tag))]
     AuxvEntry {
         /// Its tag.
@@ -49,32 +50,32 @@ impl ChoiceFault {
 /// What is wrong with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressFault {
-    /// It has to be a multiple of something, usually the page size (`EINVAL`).
+    /// It must be a multiple of a number, usually the page size (`EINVAL`).
     #[error("not a multiple of {multiple:#x}")]
     Unaligned {
-        /// Of what.
+        /// The number.
         multiple: u64,
     },
     /// It is not an address that this process may use (`ERANGE`).
-    #[error("out of range, which is {lowest:#x} to {highest:#x}")]
+    #[error("out of range, must be {lowest:#x} to {highest:#x}")]
     Outside {
         /// The lowest one.
         lowest: u64,
         /// The highest one.
         highest: u64,
     },
-    /// Something else of the new program lies there (`EEXIST`).
+    /// Another part of the new program is there (`EEXIST`).
     #[error("overlaps {start:#x}..{end:#x} of the new program")]
     Overlap {
-        /// Where that starts.
+        /// Where that part starts.
         start: u64,
         /// Where it ends.
         end: u64,
     },
     /// The file is not position-independent (`EINVAL`).
-    #[error("the file is not position-independent, it belongs at {at:#x}")]
+    #[error("the file is not position-independent, its address is {at:#x}")]
     Fixed {
-        /// Where it goes.
+        /// Its fixed address.
         at: u64,
     },
     /// The program has no interpreter (`EINVAL`).
@@ -82,12 +83,12 @@ pub enum AddressFault {
     NoInterpreter,
     /// There is not enough room above the stack pointer (`E2BIG`).
     #[error(
-        "arguments, environment and tables take {needed:#x} bytes above it, and there are {available:#x}: pass less (-i, -u)"
+        "arguments, environment and tables need {needed:#x} bytes above it, but there are {available:#x}: pass less (-i, -u)"
     )]
     StringsTooLarge {
-        /// How much they need.
+        /// How many bytes they need.
         needed: u64,
-        /// How much there is.
+        /// How many bytes are available.
         available: u64,
     },
 }

@@ -1,7 +1,6 @@
-//! What the caller chooses about the layout, and whether it can be had.
+//! The caller's choices about the layout, and the checks that they are possible.
 //!
-//! execve chooses everything itself, so that none of these refusals is one of execve's: each is an errno, and never a
-//! signal.
+//! execve chooses everything itself, so none of these refusals comes from execve: each is an errno, never a signal.
 
 use std::ops::Range;
 
@@ -12,10 +11,10 @@ use crate::image::{Image, Kind};
 
 use super::{AddressFault, Anchor, ChoiceFault, Input, Plan, segments};
 
-/// What the caller chooses about the layout. What is left open goes where the kernel would put it.
+/// The caller's choices about the layout. A part without a choice is placed where the kernel would put it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choices {
-    /// Draw everything from this number, whatever is randomised on this machine: the same one gives the same layout.
+    /// Draw everything from this number, whatever this machine randomises: the same number gives the same layout.
     pub seed: Option<u64>,
     /// The first page of a position-independent program.
     pub base: Option<u64>,
@@ -25,11 +24,11 @@ pub struct Choices {
     pub vdso: Option<u64>,
     /// The end of the stack.
     pub stack_top: Option<u64>,
-    /// The stack pointer at the first instruction: the gap below the strings becomes as large as it has to be.
+    /// The stack pointer at the first instruction: the gap below the strings becomes as large as necessary.
     pub stack_pointer: Option<u64>,
     /// The start of the heap.
     pub brk: Option<u64>,
-    /// The end of what the kernel places: interpreter, vDSO and what the program maps later.
+    /// The end of the mappings that the kernel places: interpreter, vDSO and the program's later mappings.
     pub mmap_base: Option<u64>,
     /// `AT_RANDOM`.
     pub random: Option<[u8; 16]>,
@@ -40,7 +39,7 @@ pub struct Choices {
 }
 
 impl Choices {
-    /// These choices with those of `other` in their place, where it makes one.
+    /// These choices, replaced by the choices that `other` makes.
     #[must_use]
     pub fn overridden_by(&self, other: &Self) -> Self {
         let mut auxv = self.auxv.clone();
@@ -65,7 +64,7 @@ impl Choices {
         self.seed.is_some() || self.addresses().any(|(_, address)| address.is_some())
     }
 
-    /// Without the addresses, for asking whether they are what a program is refused for.
+    /// These choices without the addresses, to find out whether the addresses are the reason for a refusal.
     fn without_addresses(&self) -> Self {
         Self {
             random: self.random,
@@ -75,7 +74,7 @@ impl Choices {
         }
     }
 
-    /// What was chosen for it.
+    /// The address that the caller chose for `anchor`.
     pub(super) fn address(&self, anchor: Anchor) -> Option<u64> {
         let mut addresses = self.addresses();
         addresses.find_map(|(of, address)| address.filter(|_| of == anchor))
@@ -94,7 +93,7 @@ impl Choices {
         .into_iter()
     }
 
-    /// What can be told before anything is placed.
+    /// The checks that are possible before anything is placed.
     pub(super) fn check(&self, host: &Host, input: Input<'_>) -> Result<(), Cause> {
         for (anchor, address) in self.addresses() {
             if let Some(address) = address {
@@ -114,7 +113,7 @@ impl Choices {
         Ok(())
     }
 
-    /// What only shows once everything has its place.
+    /// The checks that need the address of every part.
     pub(super) fn check_plan(&self, plan: &Plan) -> Result<(), ChoiceFault> {
         let overlap = |anchor, address, range: Range<u64>| {
             let Range { start, end } = range;
@@ -135,8 +134,8 @@ impl Choices {
         Ok(())
     }
 
-    /// Plans with these choices by `plan`. Where that ends as execve would kill, and does not without the chosen
-    /// addresses, they are the reason, and nobody is to be killed.
+    /// Plans with these choices by `plan`. If the plan has a fault for which execve kills, and has none without the chosen
+    /// addresses, the addresses are the reason, and the process is not killed.
     pub(super) fn blamed(
         &self,
         plan: impl Fn(&Self) -> Result<Plan, Error>,
@@ -165,7 +164,7 @@ pub(super) fn fault(anchor: Anchor, address: u64, fault: AddressFault) -> Choice
     }
 }
 
-/// The stack pointer is aligned as for a call; everything else starts or ends with a page.
+/// The stack pointer is aligned as for a call; everything else starts or ends at a page boundary.
 fn check_address(anchor: Anchor, address: u64, host: &Host) -> Result<(), ChoiceFault> {
     let (lowest, highest) = match anchor {
         Anchor::StackTop | Anchor::MmapBase => (host.lowest_hint, host.machine.stack_top()),
@@ -189,7 +188,7 @@ fn check_address(anchor: Anchor, address: u64, host: &Host) -> Result<(), Choice
     Ok(())
 }
 
-/// A file of fixed addresses lies where it lies; to ask for just that is no mistake.
+/// A file with fixed addresses cannot move; to choose exactly its own address is not a fault.
 fn check_movable(anchor: Anchor, base: u64, image: &Image, host: &Host) -> Result<(), Cause> {
     let Some(first) = image
         .segments
@@ -209,7 +208,7 @@ fn check_movable(anchor: Anchor, base: u64, image: &Image, host: &Host) -> Resul
 fn check_entry(tag: u64, value: u64, host: &Host) -> Result<(), ChoiceFault> {
     let reason = match auxv::whose(tag) {
         auxv::Whose::End => "it ends the vector",
-        auxv::Whose::Load => "it says where the program really is",
+        auxv::Whose::Load => "it describes where the program really is",
         auxv::Whose::Stack => "it points into the new stack",
         auxv::Whose::Anybody if tag == AT_SECURE && value == 0 && host.ids.secure() => {
             "real and effective ids differ"

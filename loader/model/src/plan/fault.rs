@@ -1,20 +1,20 @@
-//! Why an image cannot be laid out, with the numbers that prove it. The kernel has an errno for each, which nobody gets to see.
+//! Why an image cannot be laid out, with the numbers that prove it, and the kernel's internal errno, which no program sees.
 
 use nix::errno::Errno;
 
 use crate::image::{Field, P_FILESZ, P_OFFSET, P_VADDR};
 
-/// What execve(2) finds only after its point of no return: it kills the process.
+/// A fault that execve(2) finds only after its point of no return: it kills the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadFault {
-    /// A `PT_LOAD` cannot be mapped as it stands.
+    /// A `PT_LOAD` cannot be mapped as it is.
     #[error("program header {index} at {header:#x}: {fault}")]
     Segment {
         /// Its place among all program headers, from 0.
         index: usize,
         /// Where that program header is in the file.
         header: u64,
-        /// What is wrong with it.
+        /// The fault in it.
         fault: SegmentFault,
     },
     /// The image has no size: no `PT_LOAD`, or only empty ones.
@@ -37,15 +37,15 @@ pub enum LoadFault {
         /// How many bytes it needs.
         size: u64,
     },
-    /// The place is taken by the new program's own stack.
-    #[error("{start:#x}..{end:#x} is taken by the stack")]
+    /// The new program's own stack is at these addresses.
+    #[error("{start:#x}..{end:#x} overlaps the stack")]
     Occupied {
-        /// Start of the range that was wanted.
+        /// Start of the required range.
         start: u64,
         /// Its end.
         end: u64,
     },
-    /// Below the lowest address that this user may map.
+    /// The address is below the lowest address that this user may map.
     #[error("address {address:#x} is below vm.mmap_min_addr ({limit:#x})")]
     BelowMinimum {
         /// The address.
@@ -56,11 +56,11 @@ pub enum LoadFault {
     /// A resource limit or the overcommit rule does not allow so much memory.
     #[error("{needed:#x} bytes of memory are more than {limit_name} allows ({limit:#x})")]
     MemoryLimit {
-        /// Which limit.
+        /// The name of the limit.
         limit_name: &'static str,
-        /// How many bytes there would be.
+        /// How many bytes are needed in total.
         needed: u64,
-        /// How many are allowed.
+        /// The limit in bytes.
         limit: u64,
     },
     /// The stack limit leaves no room for the pointers and the auxiliary vector.
@@ -71,10 +71,10 @@ pub enum LoadFault {
         /// The limit.
         limit: u64,
     },
-    /// A segment lies over the initial stack, so that its tables cannot be written.
-    #[error("the initial stack at {address:#x} lies under a segment that is not writable")]
+    /// A segment covers the initial stack, so the stack's tables cannot be written.
+    #[error("a segment that is not writable covers the initial stack at {address:#x}")]
     StackCovered {
-        /// An address that is to be written.
+        /// An address that must be written.
         address: u64,
     },
     /// `PR_SET_MDWE` forbids memory that is both writable and executable.
@@ -104,7 +104,7 @@ impl LoadFault {
         }
     }
 
-    /// The bytes that the check failed on; `None` where it is about no bytes of a file.
+    /// The bytes that the check failed on; `None` if the check is not about bytes of a file.
     pub(crate) fn field(self) -> Option<Field> {
         match self {
             Self::InterpreterType => Some(Field::E_TYPE),
@@ -118,7 +118,7 @@ impl LoadFault {
     }
 }
 
-/// What is wrong with a `PT_LOAD`; see [`LoadFault::Segment`].
+/// A fault in a `PT_LOAD`; see [`LoadFault::Segment`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentFault {
     /// `p_filesz > p_memsz`.
@@ -142,7 +142,9 @@ pub enum SegmentFault {
         task_size: u64,
     },
     /// File offset and address are not congruent modulo the page size.
-    #[error("p_offset {offset:#x} and p_vaddr {vaddr:#x} differ within the page of {page_size:#x}")]
+    #[error(
+        "p_offset {offset:#x} and p_vaddr {vaddr:#x} are not congruent modulo the page size {page_size:#x}"
+    )]
     Misaligned {
         /// `p_offset`.
         offset: u64,
@@ -151,17 +153,17 @@ pub enum SegmentFault {
         /// The page size.
         page_size: u64,
     },
-    /// The file offset is too large (or, taken down to the page, below 0).
-    #[error("p_offset {offset:#x} with {file_size:#x} bytes is no valid range of a file")]
+    /// The file offset is too large (or, rounded down to the page, below 0).
+    #[error("p_offset {offset:#x} with {file_size:#x} bytes is not a valid range of a file")]
     Offset {
         /// `p_offset`.
         offset: u64,
         /// `p_filesz`.
         file_size: u64,
     },
-    /// The part of the last page behind the file's bytes lies beyond the end of the file and cannot be zeroed.
+    /// The part of the last page after the segment's bytes is beyond the end of the file and cannot be zeroed.
     #[error(
-        "the page at file offset {offset:#x} is to be zeroed from its middle on, but the file has only {file_size:#x} bytes"
+        "the end of the page at file offset {offset:#x} must be zeroed, but the file has only {file_size:#x} bytes"
     )]
     TailBeyondFile {
         /// The offset of the page.

@@ -1,7 +1,7 @@
-//! Where the kernel puts what the new program maps later: libraries, thread stacks, large pieces of the heap.
+//! Where the kernel puts the new program's later mappings: libraries, thread stacks, large blocks of the heap.
 //!
-//! It looks for room below the base of the mappings, which only an exec changes. To make it look from further down, what
-//! lies between is taken: by private memory that nobody can access, which costs neither memory nor page tables.
+//! The kernel looks for room below the base of the mappings, which only an exec changes. To make it look from further down,
+//! the range between is reserved: by private inaccessible memory, which costs neither memory nor page tables.
 
 use std::ops::Range;
 
@@ -11,14 +11,14 @@ use crate::host;
 
 use super::{Anchor, MemoryKind, Placement, new_space::NewSpace};
 
-/// Where the kernel puts what the new program maps later.
+/// Where the kernel puts the new program's later mappings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LaterMappings {
-    /// Where it would in this process.
+    /// Where the kernel would put them in this process.
     AsBefore,
-    /// Below a lower base, since these ranges are reserved.
+    /// Below a lower base, because these ranges are reserved.
     Below(Vec<Range<u64>>),
-    /// Where it would in this process, although another base was asked for.
+    /// Where the kernel would put them in this process, although the caller chose another base.
     NotAsAsked,
 }
 
@@ -32,8 +32,8 @@ impl LaterMappings {
     }
 }
 
-/// Up to where the kernel may place mappings, or nothing may lie: this process's own base, and for a seed the same in
-/// every process. `None` in the legacy layout.
+/// The end of the range that holds either mappings placed by the kernel or reserved memory: this process's own base, and for
+/// a seed the same address in every process. `None` in the legacy layout.
 pub(super) fn ceiling(placement: &Placement<'_>) -> Option<u64> {
     let host = placement.host();
     let MmapArea::TopDown { base: own } = host.mmap_area else {
@@ -66,7 +66,7 @@ impl NewSpace<'_> {
         }
     }
 
-    /// What nothing of the new program takes.
+    /// The ranges in `within` that the new program does not use.
     fn free(&self, within: Range<u64>) -> Vec<Range<u64>> {
         let mut free = Vec::new();
         let mut start = within.start;
@@ -82,7 +82,7 @@ impl NewSpace<'_> {
         free
     }
 
-    /// Whether the limits allow that much address space more.
+    /// Whether the limits allow so much additional address space.
     fn may_take(&self, size: u64) -> bool {
         let taken = self
             .space

@@ -1,7 +1,7 @@
-//! How much memory a process may have: the limits that mapping the new image runs against.
+//! How much memory a process may have: the limits that apply to mapping the new image.
 //!
-//! Linux: `may_expand_vm` in mm/mmap.c, `__vm_enough_memory` in mm/util.c. The overcommit rule is asked for one mapping
-//! at a time; what other processes do meanwhile nobody can know.
+//! Linux: `may_expand_vm` in mm/mmap.c, `__vm_enough_memory` in mm/util.c. The overcommit rule is checked for one mapping
+//! at a time; the memory use of other processes meanwhile is unknown.
 
 use std::ops::Range;
 
@@ -11,19 +11,19 @@ use crate::space::{AddressSpace, Content};
 
 use super::LoadFault;
 
-/// What a range counts as.
+/// The kind of memory that a range counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryKind {
-    /// Private and writable: `RLIMIT_DATA`, and promised.
+    /// Private and writable: counts for `RLIMIT_DATA` and as committed memory.
     Data,
-    /// The stack: promised, but no data.
+    /// The stack: counts as committed memory, but not for `RLIMIT_DATA`.
     Stack,
     /// Anything else.
     Other,
 }
 
 impl MemoryKind {
-    /// What a private mapping of a file counts as.
+    /// The kind of a private mapping of a file.
     pub(super) fn of_file(permissions: Permissions) -> Self {
         if permissions.write {
             Self::Data
@@ -83,7 +83,7 @@ impl Accounting {
         }
     }
 
-    /// A current limit of 0 under a higher maximum is not enforced (for valgrind, says the kernel).
+    /// A current limit of 0 below a higher maximum is not enforced (for valgrind, according to the kernel).
     fn data_limit(&self) -> u64 {
         if self.data.current == 0 {
             self.data.maximum

@@ -1,14 +1,14 @@
-//! Linux's own rule for each anchor: where it puts stack, program and heap, by what it drew.
+//! Linux's own rule for each anchor: where it puts stack, program and heap for the given random words.
 
 use crate::host::{self, Host, Randomize};
 use crate::image::Kind;
 
 use super::{Input, Placement};
 
-/// The stack pointer is moved down by less than this at random, twice.
+/// The stack pointer moves down by a random number of bytes below this, twice.
 const STACK_ALIGN_RANGE: u64 = 8192;
 
-/// The stack ends below a random distance from the top of user memory.
+/// The stack ends at a random distance below the top of user memory.
 pub(super) fn stack_top(host: &Host, randomize: Randomize) -> u64 {
     let mut top = host.machine.stack_top();
     if randomize != Randomize::Nothing {
@@ -20,7 +20,7 @@ pub(super) fn stack_top(host: &Host, randomize: Randomize) -> u64 {
     top
 }
 
-/// The part of the gap below the strings that is random.
+/// The random part of the gap below the strings.
 pub(super) fn stack_gap(host: &Host, randomize: Randomize) -> u64 {
     match randomize {
         Randomize::Nothing => 0,
@@ -37,8 +37,8 @@ pub(super) fn pie_base(host: &Host, randomize: Randomize) -> u64 {
     host.machine.et_dyn_base() + pages * host.page_size.get()
 }
 
-/// Where the heap starts: after the highest segment; for a program without interpreter that lies among the mappings,
-/// where position-independent programs lie instead, so that it has room to grow.
+/// Where the heap starts: after the highest segment. For a program without an interpreter that is placed among the
+/// mappings, it starts at the usual base of position-independent programs instead, so that it has room to grow.
 pub(super) fn brk(input: Input<'_>, bias: u64, placement: &Placement<'_>) -> u64 {
     let (host, image) = (placement.host(), &input.program.image);
     let page = host.page_size;

@@ -1,8 +1,8 @@
-//! Where everything goes: the load of a program, computed without touching anything.
+//! The plan of a load: every address of the new program, computed without changing anything.
 //!
-//! The kernel does these steps after its point of no return, so what fails here kills the process there
-//! ([`Cause::signal`](crate::error::Cause::signal)). Linux: `load_elf_binary`, `load_elf_interp` and `elf_load` in fs/binfmt_elf.c as of 6.10 and
-//! later, `setup_arg_pages` in fs/exec.c, `map_vdso` in arch/x86/entry/vdso/vma.c.
+//! The kernel does these steps after its point of no return, so a fault here kills the process there
+//! ([`Cause::signal`](crate::error::Cause::signal)). Linux: `load_elf_binary`, `load_elf_interp` and `elf_load` in
+//! fs/binfmt_elf.c as of 6.10 and later, `setup_arg_pages` in fs/exec.c, `map_vdso` in arch/x86/entry/vdso/vma.c.
 
 mod choice_fault;
 mod choices;
@@ -37,12 +37,12 @@ pub use observed::Observed;
 pub use placement::Placement;
 pub use segments::{alignment, total_size};
 
-/// A parsed file with what planning needs to know of the file itself.
+/// A parsed file, with the facts about the file itself that planning needs.
 #[derive(Clone, Debug)]
 pub struct Loadable {
     /// Its headers.
     pub image: Image,
-    /// What an error about it says it is about.
+    /// The subject of an error about the file.
     pub subject: Subject,
     /// Its size in bytes.
     pub file_size: u64,
@@ -50,7 +50,7 @@ pub struct Loadable {
     pub aligned_for_huge_pages: bool,
 }
 
-/// What is to be loaded.
+/// The program to load, with its interpreter and strings.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     /// The program.
@@ -59,11 +59,11 @@ pub struct Input<'a> {
     pub interpreter: Option<&'a Loadable>,
     /// Its strings.
     pub arguments: &'a Arguments,
-    /// What they take of the stack; see [`crate::arguments::ArgumentSpace::touched`].
+    /// How many bytes of the stack they take; see [`crate::arguments::ArgumentSpace::touched`].
     pub touched: u64,
 }
 
-/// One step of mapping an image, in the kernel's order. Later ones may replace what earlier ones mapped.
+/// One step of mapping an image, in the kernel's order. Later steps may replace the mappings of earlier steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// A private mapping of a file.
@@ -72,11 +72,11 @@ pub enum Operation {
         range: Range<u64>,
         /// Protection.
         permissions: Permissions,
-        /// Which file.
+        /// The file.
         file: File,
         /// Offset in it, a multiple of the page size.
         offset: u64,
-        /// Which program header.
+        /// The number of its program header.
         segment: usize,
     },
     /// Private anonymous memory.
@@ -86,7 +86,7 @@ pub enum Operation {
         /// Protection.
         permissions: Permissions,
     },
-    /// Nothing: what was mapped here before goes.
+    /// Nothing: earlier mappings in this range are removed.
     Unmap {
         /// Addresses, in whole pages.
         range: Range<u64>,
@@ -109,7 +109,7 @@ impl Operation {
         }
     }
 
-    /// Whether what it makes can be written; what it only writes can.
+    /// Whether the range is writable afterwards; a range that is only zeroed is writable.
     fn is_writable(&self) -> bool {
         match self {
             Self::MapFile { permissions, .. } | Self::MapAnonymous { permissions, .. } => {
@@ -121,7 +121,7 @@ impl Operation {
     }
 }
 
-/// Where one of the two files goes.
+/// Where one of the two files is placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     /// What is added to the addresses in the file (modulo 2^64).
@@ -137,32 +137,32 @@ pub struct StackPlan {
     pub range: Range<u64>,
     /// Whether it is executable.
     pub executable: bool,
-    /// Where things go on it.
+    /// The layout on it.
     pub frame: StackFrame,
     /// What `AT_RANDOM` points to.
     pub random: [u8; 16],
 }
 
-/// Where the vDSO's mappings go, which stay in the process.
+/// Where the vDSO's mappings are placed. They stay in the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VdsoPlan {
     /// Where they are now.
     pub pieces: Vec<Range<u64>>,
-    /// Where the first one goes; the others keep their distance from it.
+    /// Where the first mapping is placed; the others keep their distance from it.
     pub to: u64,
     /// Where the vDSO's ELF header will be.
     pub header: u64,
 }
 
 impl VdsoPlan {
-    /// Where they are now, together.
+    /// The range of all mappings now.
     pub fn from(&self) -> Range<u64> {
         let start = self.pieces.first().map_or(0, |piece| piece.start);
         let end = self.pieces.last().map_or(0, |piece| piece.end);
         start..end
     }
 
-    /// Where they will be, together.
+    /// The range of all mappings in the new program.
     pub fn target(&self) -> Range<u64> {
         let from = self.from();
         self.to..self.to + (from.end - from.start)
@@ -199,11 +199,11 @@ pub struct Plan {
     pub brk: u64,
     /// The stack.
     pub stack: StackPlan,
-    /// The vDSO, where there is one.
+    /// The vDSO, if there is one.
     pub vdso: Option<VdsoPlan>,
     /// personality(2) of the new program.
     pub personality: u32,
-    /// Where the kernel puts what the program maps later.
+    /// Where the kernel puts the program's later mappings.
     pub later: LaterMappings,
 }
 
@@ -212,7 +212,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Everything for which execve kills the process; choices that cannot be had.
+    /// Every fault for which execve kills the process, and impossible choices.
     pub fn new(host: &Host, input: Input<'_>, choices: &Choices) -> Result<Self, Error> {
         choices.check(host, input)?;
         let plan = choices.blamed(|choices| Self::placed(input, &Placement::new(host, choices)))?;
@@ -220,7 +220,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// In the kernel's order, in which each anchor is asked for.
+    /// Places every part, in the kernel's order.
     fn placed(input: Input<'_>, placement: &Placement<'_>) -> Result<Self, Error> {
         let image = &input.program.image;
         let stack = stack::stack(input, placement)?;
@@ -254,7 +254,7 @@ impl Plan {
         self.interpreter.map_or(0, |load| load.bias)
     }
 
-    /// Everything the new program takes: image, interpreter, stack and vDSO, and what is kept free of later mappings.
+    /// All ranges of the new program: image, interpreter, stack, vDSO, and the ranges reserved against later mappings.
     pub fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
         self.image_ranges()
             .chain([self.stack.range.clone()])
@@ -273,7 +273,7 @@ impl Plan {
         self.operations.iter().filter_map(range)
     }
 
-    /// Whether a segment lies where the kernel writes argc, pointers and auxiliary vector, which it does last.
+    /// Whether a segment covers the place where the kernel writes argc, pointers and auxiliary vector, as its last step.
     pub fn covers_stack_pointer(&self) -> bool {
         let frame = &self.stack.frame;
         let tables = frame.sp - 8..frame.tables_end;
@@ -285,7 +285,7 @@ impl Plan {
         })
     }
 
-    /// How much address space the new program takes, in bytes.
+    /// The address space that the new program takes, in bytes.
     pub fn memory_size(&self) -> u64 {
         let mut space = AddressSpace::default();
         self.ranges().for_each(|range| space.place(range, ()));

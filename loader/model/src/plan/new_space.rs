@@ -64,7 +64,7 @@ impl<'a> NewSpace<'a> {
         Ok((loaded, Some(of_interpreter)))
     }
 
-    /// Decides the bias of the program; `None` for a program without a segment, which execve starts all the same.
+    /// Decides the bias of the program; `None` for a program without a segment, which execve starts nevertheless.
     fn place_program(
         &mut self,
         program: &Loadable,
@@ -109,7 +109,7 @@ impl<'a> NewSpace<'a> {
             let base = linux::pie_base(self.host, self.placement.randomize());
             return Ok(base & !(alignment - 1));
         }
-        // Linux maps it as it maps a heap, at the very address it asks for: 0.
+        // Linux maps it like a heap, at exactly the address that it requests: 0.
         if first.file_size == 0 {
             return Ok(0);
         }
@@ -134,7 +134,7 @@ impl<'a> NewSpace<'a> {
         let bias = match kind {
             Kind::Exec => 0,
             Kind::Dyn => {
-                // Its own address is a wish where the program is not position-independent.
+                // Its own address is a hint if the program is not position-independent.
                 let hint = if program_bias == 0 { first.vaddr } else { 0 };
                 let linux = || match first.file_size {
                     0 => Ok(page.floor(hint)),
@@ -153,7 +153,7 @@ impl<'a> NewSpace<'a> {
         Ok(load)
     }
 
-    /// Linux maps an interpreter of fixed addresses at its full size too, over whatever is there, and unmaps the rest.
+    /// Linux also maps an interpreter with fixed addresses at its full size, over existing mappings, and unmaps the rest.
     fn clear(&mut self, first: &Segment, size: u64) -> Result<(), LoadFault> {
         let start = segments::file_range(first, 0, self.host.page_size)?.start;
         let end = start
@@ -202,7 +202,7 @@ impl<'a> NewSpace<'a> {
         Ok(start)
     }
 
-    /// Room for `size` bytes of anything.
+    /// Finds room for `size` bytes at any address.
     fn find_anywhere(&self, size: u64) -> Result<u64, LoadFault> {
         let request = Request {
             hint: 0,
@@ -215,7 +215,7 @@ impl<'a> NewSpace<'a> {
         found.ok_or(LoadFault::NoRoom { size })
     }
 
-    /// Where it goes: at the caller's address, if `size` bytes are free there, or where `rule` finds room.
+    /// The address of `anchor`: the caller's address, if `size` bytes are free there, or the address that `rule` finds.
     fn place(
         &self,
         anchor: Anchor,
@@ -304,7 +304,7 @@ impl<'a> NewSpace<'a> {
         }
     }
 
-    /// The personality of old System V programs has a page at address 0, where the user may have one.
+    /// The personality of old System V programs has a page at address 0, if the user may map it.
     pub(super) fn map_page_zero(&mut self, personality: u32) {
         if personality & MMAP_PAGE_ZERO != 0 && self.host.mmap_min_addr == 0 {
             let permissions = Permissions {
@@ -318,8 +318,8 @@ impl<'a> NewSpace<'a> {
         }
     }
 
-    /// The vDSO goes where the kernel would put it now. One that lies above the stack was put there by an older kernel,
-    /// at random, and stays.
+    /// Places the vDSO where the kernel would put it now. If the vDSO is above the stack, an older kernel put it there at
+    /// random, and it stays.
     pub(super) fn place_vdso(&mut self) -> Result<Option<VdsoPlan>, Cause> {
         let pieces = self.host.vdso();
         let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
@@ -349,7 +349,7 @@ impl<'a> NewSpace<'a> {
         Ok(Some(VdsoPlan { pieces, to, header }))
     }
 
-    /// The start of a vDSO whose ELF header, which is what a caller chooses, is `header` bytes behind it.
+    /// The start of a vDSO whose ELF header is `header` bytes after the start. A caller chooses the header's address.
     fn place_header(&self, header: u64, size: u64) -> Result<u64, Cause> {
         let Some(wanted) = self.placement.chosen(Anchor::Vdso) else {
             return Ok(self.find_anywhere(size)?);

@@ -1,4 +1,4 @@
-//! Where another process has its parts, as choices: what is started with them lies where that one lies.
+//! The addresses of another process as choices: a program that starts with them gets the same layout.
 
 mod core;
 
@@ -9,7 +9,7 @@ use crate::maps::Mapping;
 
 use super::Choices;
 
-/// What is known of a process. What is not stays open.
+/// The known facts about a process. An unknown fact stays open.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// Its mappings from low to high.
@@ -25,7 +25,7 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// The choices that put a program there.
+    /// The choices that give a program the same layout.
     pub fn choices(&self) -> Choices {
         let nonzero = |tag| self.auxv.get(tag).filter(|&value| value != 0);
         Choices {
@@ -70,7 +70,7 @@ impl Observed {
         Some(mappings.first()?.range.start..mappings.last()?.range.end)
     }
 
-    /// They lie one after the other, with nothing of another file between them.
+    /// The mappings follow one another, without a mapping of another file between them.
     fn mappings_of_file(&self, tag: u64) -> Option<&[Mapping]> {
         let address = self.auxv.get(tag).filter(|&value| value != 0)?;
         let holds = |mapping: &Mapping| mapping.range.contains(&address);
@@ -83,8 +83,8 @@ impl Observed {
         self.mappings.get(first..last)
     }
 
-    /// The end of the highest mapping below the stack, where that is what the kernel places first: interpreter and vDSO
-    /// are near. In the legacy layout it is something else. What cannot be accessed lies there to keep others away.
+    /// The end of the highest mapping below the stack, if it is the mapping that the kernel placed first: then interpreter or
+    /// vDSO are near. In the legacy layout it is another mapping. Inaccessible memory does not count: it is only a reservation.
     fn mmap_base(&self) -> Option<u64> {
         const NEAR: u64 = 4 << 30;
         let stack = self.stack()?.range.start;

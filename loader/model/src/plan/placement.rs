@@ -1,5 +1,6 @@
-//! Where the anchors of a layout go. Each is asked for once, when the kernel's order comes to it: what the caller chose
-//! answers, and where nothing was chosen, Linux's rule.
+//! The addresses of the anchors of a layout.
+//!
+//! Each address is decided once, in the kernel's order: by the caller's choice, or by Linux's rule if there is no choice.
 
 use std::borrow::Cow;
 
@@ -8,7 +9,7 @@ use crate::space::MmapArea;
 
 use super::{Anchor, Choices};
 
-/// What answers for each anchor.
+/// The source of each anchor's address.
 #[derive(Clone, Debug)]
 pub struct Placement<'a> {
     host: Cow<'a, Host>,
@@ -17,7 +18,7 @@ pub struct Placement<'a> {
 }
 
 impl<'a> Placement<'a> {
-    /// A seed draws everything that the kernel would, whatever is randomised on this host.
+    /// A seed draws everything that the kernel would draw, whatever this host randomises.
     pub fn new(host: &'a Host, choices: &'a Choices) -> Self {
         let host = match choices.seed {
             None => Cow::Borrowed(host),
@@ -39,22 +40,22 @@ impl<'a> Placement<'a> {
         }
     }
 
-    /// The host with what a seed draws.
+    /// The host, with the random words of the seed if there is one.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// What is random.
+    /// What is randomised.
     pub fn randomize(&self) -> Randomize {
         self.randomize
     }
 
-    /// What the caller chose for it.
+    /// The address that the caller chose for `anchor`.
     pub(super) fn chosen(&self, anchor: Anchor) -> Option<u64> {
         self.choices.address(anchor)
     }
 
-    /// Whether the caller chose where it goes.
+    /// Whether the caller chose an address for `anchor`.
     pub fn is_chosen(&self, anchor: Anchor) -> bool {
         self.chosen(anchor).is_some()
     }
@@ -64,7 +65,7 @@ impl<'a> Placement<'a> {
         self.choices.choose_addresses()
     }
 
-    /// Where it goes: the caller's address, or what `rule` gives.
+    /// The address of `anchor`: the caller's address, or the result of `rule`.
     pub(super) fn try_at<E>(
         &self,
         anchor: Anchor,
@@ -73,7 +74,7 @@ impl<'a> Placement<'a> {
         self.chosen(anchor).map_or_else(rule, Ok)
     }
 
-    /// The same where the rule always has an answer.
+    /// The same for a rule that cannot fail.
     pub(super) fn at(&self, anchor: Anchor, rule: impl FnOnce() -> u64) -> u64 {
         self.chosen(anchor).unwrap_or_else(rule)
     }
@@ -98,7 +99,7 @@ impl<'a> Placement<'a> {
         }
     }
 
-    /// Where the kernel would look for room for the interpreter and what comes after it.
+    /// Where the kernel would look for room for the interpreter and the mappings after it.
     pub fn area(&self) -> MmapArea {
         let area = if self.randomize == Randomize::Nothing {
             host::unrandomized_area(&self.host, 0)
@@ -121,8 +122,8 @@ impl<'a> Placement<'a> {
     }
 }
 
-/// A base that this process can be made to have, whatever its own is: below all of those that the kernel draws, and with
-/// the same range.
+/// A base that this process can get, whatever its own base is: below all bases that the kernel draws, and with the same
+/// range.
 fn seeded_area(host: &Host) -> MmapArea {
     let page = host.page_size.get();
     let range = (1_u64 << host.mmap_rnd_bits.min(u64::BITS - 1)).saturating_mul(page);

@@ -23,7 +23,7 @@ pub fn total_size(image: &Image, page: PageSize) -> u64 {
     end.unwrap_or(0).wrapping_sub(start.unwrap_or(0))
 }
 
-/// The largest alignment a segment asks for, at least a page; what is no power of two does not count.
+/// The largest alignment that a segment requests, at least a page; an alignment that is not a power of two does not count.
 pub fn alignment(image: &Image, page: PageSize) -> u64 {
     let asked = image
         .segments
@@ -33,7 +33,7 @@ pub fn alignment(image: &Image, page: PageSize) -> u64 {
     asked.max().unwrap_or(0).max(page.get())
 }
 
-/// The pages that hold a segment's bytes; empty when it has none.
+/// The pages that hold a segment's bytes; empty if it has none.
 pub(super) fn file_range(
     segment: &Segment,
     bias: u64,
@@ -67,7 +67,7 @@ pub(super) fn memory_kind(segment: &Segment) -> MemoryKind {
 
 /// The steps that map one segment.
 ///
-/// Errors: the segment's numbers make no mapping, or it is writable and executable where that is forbidden.
+/// Errors: the segment's numbers do not describe a valid mapping, or it is writable and executable and that is forbidden.
 pub(super) fn operations(
     file: File,
     segment: &Segment,
@@ -134,8 +134,8 @@ pub(super) fn operations(
     Ok(operations)
 }
 
-/// Linux makes these tests on the program's own addresses and on the interpreter's with the bias, partly after the
-/// segment is mapped; each kills.
+/// Linux makes these tests on the program's own addresses and on the interpreter's addresses with the bias, partly after the
+/// segment is mapped. Each failure kills.
 fn check(file: File, segment: &Segment, bias: u64, host: &Host) -> Result<(), SegmentFault> {
     let Segment {
         offset,
@@ -215,7 +215,7 @@ fn check_tail(segment: &Segment, file_size: u64, page: PageSize) -> Result<(), S
     Ok(())
 }
 
-/// `AT_PHDR`: the last segment whose bytes hold the program headers tells where they are in memory.
+/// `AT_PHDR`: the last segment whose bytes hold the program headers determines their address in memory.
 pub(super) fn program_headers(image: &Image, bias: u64) -> u64 {
     let at = image.program_headers_offset;
     let holds = |offset: u64, size: u64| offset <= at && at < offset.wrapping_add(size);

@@ -1,4 +1,4 @@
-//! The mapping of the new stack, and what goes where on it.
+//! The mapping of the new stack, and the layout on it.
 
 use crate::arguments::Arguments;
 use crate::error::Cause;
@@ -11,10 +11,10 @@ use super::{
     later, linux,
 };
 
-/// What a stack has besides its strings at the start, in bytes.
+/// The initial room of a stack besides its strings, in bytes.
 const STACK_EXPANSION: u64 = 128 * 1024;
 
-/// It starts with room for 128 KiB more than its strings, if the limit allows.
+/// The stack starts with room for 128 KiB more than its strings, if the limit allows.
 pub(super) fn stack(input: Input<'_>, placement: &Placement<'_>) -> Result<StackPlan, Cause> {
     let (host, touched) = (placement.host(), input.touched);
     let linux_top = || linux::stack_top(host, placement.randomize());
@@ -49,7 +49,7 @@ pub(super) fn stack(input: Input<'_>, placement: &Placement<'_>) -> Result<Stack
     })
 }
 
-/// What the stack is mapped with at first. Below that it grows by faults, as long as its size is not above the limit.
+/// The initial size of the stack's mapping. It grows downwards by page faults, as long as its size is not above the limit.
 fn first_size(host: &Host, needed: u64, touched: u64, limit: u64) -> Result<u64, LoadFault> {
     let expanded = host
         .page_size
@@ -72,8 +72,8 @@ fn too_low(host: &Host, top: u64, size: u64) -> ChoiceFault {
     )
 }
 
-/// Below a stack that the kernel places no mapping is placed, so that it can grow; below one at a chosen place some may
-/// be. Then it is mapped in its full size.
+/// Below a stack that the kernel places, it places no mapping, so that the stack can grow. Below a stack at a chosen address
+/// there may be mappings. Then the stack is mapped in its full size.
 fn whole_size(top: u64, limit: u64, placement: &Placement<'_>) -> u64 {
     let room = placement
         .host()
@@ -85,7 +85,7 @@ fn whole_size(top: u64, limit: u64, placement: &Placement<'_>) -> u64 {
     }
 }
 
-/// `None` where the stack would reach below address 0.
+/// `None` if the stack would reach below address 0.
 fn frame(
     arguments: &Arguments,
     top: u64,
@@ -98,7 +98,7 @@ fn frame(
     let Some(highest) = with_gap(0) else {
         return Ok(None);
     };
-    // The alignment of the tables makes every gap a multiple of 16, as the distance is.
+    // The alignment of the tables makes every gap a multiple of 16, like the distance.
     let gap = match placement.chosen(Anchor::StackPointer) {
         None => linux::stack_gap(host, placement.randomize()),
         Some(sp) => highest.sp.checked_sub(sp).ok_or_else(|| {
@@ -115,7 +115,7 @@ fn frame(
     Ok(with_gap(gap))
 }
 
-/// The kernel writes argc, pointers, auxiliary vector, random bytes and platform last, over whatever lies there.
+/// The kernel writes argc, pointers, auxiliary vector, random bytes and platform last, over existing contents.
 pub(super) fn check(stack: &StackPlan, operations: &[Operation]) -> Result<(), LoadFault> {
     let mut writable = AddressSpace::default();
     writable.place(stack.range.clone(), ());
@@ -133,7 +133,7 @@ pub(super) fn check(stack: &StackPlan, operations: &[Operation]) -> Result<(), L
             address = range.end;
         }
     }
-    // The gap above the tables may be under anything.
+    // Any mapping may cover the gap above the tables.
     if address < stack.frame.tables_end {
         return Err(LoadFault::StackCovered { address });
     }

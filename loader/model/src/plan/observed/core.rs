@@ -1,5 +1,7 @@
-//! What a core file tells of where a process had its parts. The stack pointer at its first instruction and the start of
-//! its heap are not written down there, and are found by what lies where.
+//! The layout of a process, from its core file.
+//!
+//! A core file does not record the stack pointer at the first instruction or the start of the heap. Both are found from the
+//! contents and the layout of the memory.
 
 use crate::auxv::{AT_RANDOM, Auxv};
 use crate::core_file::CoreFile;
@@ -10,11 +12,11 @@ use crate::maps::Mapping;
 use super::Observed;
 
 const WORD: u64 = 8;
-/// More than the pointers on a stack take: the strings that they are to are limited to 6 MiB.
+/// More than the pointers on a stack take: the strings that they point to are limited to 6 MiB.
 const POINTERS_LIMIT: u64 = 8 << 20;
 
 impl Observed {
-    /// What `core` tells, and `file`, which it was read from.
+    /// The facts in `core` and in `file`, from which `core` was read.
     pub fn of_core(core: &CoreFile, file: &(impl ReadAt + ?Sized)) -> Self {
         let mut observed = Self {
             mappings: core.mappings.clone(),
@@ -29,9 +31,9 @@ impl Observed {
         observed
     }
 
-    /// The start of the heap: of the anonymous memory that lies where the kernel starts a heap at random, behind the
-    /// program or, without interpreter, behind the place of position-independent programs. One that follows the program
-    /// at once cannot be told from its bss.
+    /// The start of the heap: anonymous memory in the range where the kernel starts a heap at random, after the program or,
+    /// without an interpreter, after the base of position-independent programs. A heap directly after the program cannot be
+    /// distinguished from its bss.
     fn heap(&self, core: &CoreFile) -> Option<u64> {
         let machine = Machine::from_number(core.machine)?;
         let end = self.program()?.end;
@@ -40,7 +42,7 @@ impl Observed {
             distance.is_some_and(|distance| distance <= machine.brk_random_range())
         };
         let is_heap = |mapping: &&Mapping| {
-            // Any permissions: musl's malloc begins with a page without.
+            // Any permissions: musl's malloc begins with a page without permissions.
             let behind = near(mapping, end) && mapping.range.start != end;
             mapping.name.is_empty() && (behind || near(mapping, machine.et_dyn_base()))
         };
@@ -58,7 +60,7 @@ fn bytes<const SIZE: usize>(
     (core.read_memory(file, address?, &mut bytes) == SIZE).then_some(bytes)
 }
 
-/// Where argc lies: below the pointers to arguments and environment, which lie below the auxiliary vector.
+/// The address of argc: below the pointers to arguments and environment, which are below the auxiliary vector.
 fn stack_pointer(core: &CoreFile, file: &(impl ReadAt + ?Sized), stack_start: u64) -> Option<u64> {
     let vector = vector(core, file)?;
     let size = vector.checked_sub(stack_start)?.min(POINTERS_LIMIT);
@@ -90,7 +92,7 @@ fn words_to_argc(mut words: impl Iterator<Item = u64>) -> Option<u64> {
     }
 }
 
-/// Where the auxiliary vector lies on the stack: right below the random bytes, but for what aligns it.
+/// The address of the auxiliary vector on the stack: directly below the random bytes, except for alignment padding.
 fn vector(core: &CoreFile, file: &(impl ReadAt + ?Sized)) -> Option<u64> {
     let end = core.auxv.get(AT_RANDOM)? & !(WORD - 1);
     let size = core.auxv.size();
