@@ -38,10 +38,13 @@ fn list(root: &Path) -> String {
     let search = parsed(&sources[0].join("open/search.rs"));
     let mut lines = BTreeSet::new();
     for file in &files {
+        let items = parsed(file);
         // Another module may have something of the same name.
-        let here = names.iter().filter(|(_, module)| is_in(file, module));
+        let here = names
+            .iter()
+            .filter(|(name, module)| is_in(file, module) || imports(&items, module, name));
         let here = here.map(|(name, _)| name.clone()).collect();
-        for item in &parsed(file) {
+        for item in &items {
             declaration(item, &here, &mut lines);
         }
     }
@@ -96,6 +99,22 @@ fn is_in(file: &Path, module: &str) -> bool {
     let file = file.strip_prefix(env!("CARGO_MANIFEST_DIR"));
     let file = file.expect("it is one of ours").with_extension("");
     file.components().any(|part| part.as_os_str() == module)
+}
+
+/// Whether the file imports the name from the module.
+fn imports(items: &[Item], module: &str, name: &str) -> bool {
+    items.iter().any(|item| {
+        let Item::Use(item) = item else { return false };
+        let mut last = BTreeSet::new();
+        if let UseTree::Path(path) = &item.tree
+            && let UseTree::Path(within) = &*path.tree
+            && path.ident == "crate"
+            && within.ident == module
+        {
+            last_names(&within.tree, &mut last);
+        }
+        last.contains(name)
+    })
 }
 
 fn last_names(tree: &UseTree, names: &mut BTreeSet<String>) {

@@ -7,7 +7,6 @@ use nix::errno::Errno;
 use nix::unistd::{getegid, geteuid, getgid, getuid};
 
 use crate::arguments::{ArgumentSpace, Strings};
-use crate::commit::Ending;
 use crate::error::{Cause, Error, OpenFault};
 use crate::host::Ids;
 use crate::now::sys::{self, AT_EXECVE_CHECK};
@@ -15,7 +14,7 @@ use crate::now::this_host;
 use crate::open::source::Source;
 use crate::open::{self, Opening};
 use crate::plan::Choices;
-use crate::prepared::Prepared;
+use crate::prepared::{Ending, Prepared};
 
 /// Bytes of the longest path with its NUL (`PATH_MAX`).
 const PATH_SIZE: usize = 4096;

@@ -17,7 +17,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
 use crate::arguments::Arguments;
-use crate::commit::Ending;
 use crate::error::{ArgumentsFault, Cause, Error, OpenFault};
 use crate::host::Host;
 use crate::open::memory_file::memory_file;
@@ -25,7 +24,7 @@ use crate::open::search;
 use crate::open::source::Source;
 use crate::open::{Leniency, Opened, Opening, open_program};
 use crate::plan::Choices;
-use crate::prepared::Prepared;
+use crate::prepared::{Ending, Prepared};
 use crate::setting::{Setting, Settled};
 
 use children::Children;
@@ -126,7 +125,7 @@ impl Command {
     }
 
     /// The program of `prepared`, with options as there, but neither its arguments nor its environment.
-    pub(crate) fn again(prepared: &Prepared) -> Self {
+    fn again(prepared: &Prepared) -> Self {
         let opened = Box::new(prepared.opened.clone());
         let name = OsStr::from_bytes(opened.arguments.execfn.to_bytes()).to_owned();
         Self {
@@ -387,6 +386,28 @@ impl Command {
             argv,
             envp,
         })
+    }
+}
+
+impl Prepared {
+    /// A command for the same program with other arguments and another environment: it is neither opened nor read again.
+    /// There may be many, and each plans its own layout.
+    ///
+    /// Until they are set, `argv[0]` is the program's name, there are no other arguments, and the environment is this
+    /// process's. The files that were opened are kept open, close-on-exec, as long as there is a command.
+    ///
+    /// For another user program and interpreter are looked at again, but not the scripts that led to them.
+    ///
+    /// ```
+    /// let prepared = supplant_loader::Command::new("echo").prepare()?;
+    /// for word in ["one", "two"] {
+    ///     let output = prepared.command().arg(word).output()?;
+    ///     assert_eq!(output.stdout, format!("{word}\n").into_bytes());
+    /// }
+    /// # Ok::<(), supplant_loader::Error>(())
+    /// ```
+    pub fn command(&self) -> Command {
+        Command::again(self)
     }
 }
 

@@ -1,13 +1,9 @@
 //! [`Prepared`]: everything that is computed before anything changes.
 
-use std::convert::Infallible;
 use std::ffi::{CStr, OsString};
 
 use crate::auxv;
-use crate::command::Command;
-use crate::commit::{self, Commit, Ending};
-use crate::difference::Difference;
-use crate::error::{CommitFault, Error, ProcessFault};
+use crate::error::Error;
 use crate::handover::Planned;
 use crate::host::Host;
 use crate::open::Opened;
@@ -16,6 +12,17 @@ use crate::setting::{Setting, Settled};
 use crate::stack::InitialStack;
 #[cfg(feature = "internals")]
 use crate::table::{Row, Table};
+
+/// How the end is done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ending {
+    /// One page of the loader stays, and in return flags and the word below the stack pointer are execve's.
+    pub(crate) keep_page: bool,
+    /// Stop before the first instruction.
+    pub(crate) stop: bool,
+    /// An ignored SIGPIPE stays so, as execve has it; otherwise it has its default action, as `std` has it.
+    pub(crate) inherit_signals: bool,
+}
 
 /// A program that is opened and planned, ready to be run.
 #[derive(Debug)]
@@ -79,17 +86,6 @@ impl Prepared {
         })
     }
 
-    /// Finds out whether the files can be mapped at all.
-    ///
-    /// # Errors
-    ///
-    /// They cannot.
-    #[cfg(feature = "internals")]
-    #[doc(hidden)]
-    pub fn probe(&self) -> Result<(), Error> {
-        crate::commit::stage::probe(&self.plan, &self.opened, self.host.page_size)
-    }
-
     /// The ELF interpreter that the program names; `None` for a static program.
     pub fn interpreter(&self) -> Option<&CStr> {
         self.opened.program.loadable.image.interpreter.as_deref()
@@ -131,58 +127,6 @@ impl Prepared {
             plan: &self.plan,
             stack: &self.stack,
         }
-    }
-
-    /// What will be different from an execve(2) of the same program.
-    pub fn differences(&self) -> Vec<Difference> {
-        commit::differences(self)
-    }
-
-    /// A command for the same program with other arguments and another environment: it is neither opened nor read again.
-    /// There may be many, and each plans its own layout.
-    ///
-    /// Until they are set, `argv[0]` is the program's name, there are no other arguments, and the environment is this
-    /// process's. The files that were opened are kept open, close-on-exec, as long as there is a command.
-    ///
-    /// For another user program and interpreter are looked at again, but not the scripts that led to them.
-    ///
-    /// ```
-    /// let prepared = supplant_loader::Command::new("echo").prepare()?;
-    /// for word in ["one", "two"] {
-    ///     let output = prepared.command().arg(word).output()?;
-    ///     assert_eq!(output.stdout, format!("{word}\n").into_bytes());
-    /// }
-    /// # Ok::<(), supplant_loader::Error>(())
-    /// ```
-    pub fn command(&self) -> Command {
-        Command::again(self)
-    }
-
-    /// See [`Command::exec`](crate::Command::exec).
-    pub fn exec(self) -> Error {
-        let name = self.name.clone();
-        let Err(error) = self.commit();
-        match name {
-            Some(name) => error.of(&name),
-            None => error,
-        }
-    }
-
-    /// Once more, where the room that was reserved did not do because other threads were quicker.
-    fn commit(self) -> Result<Infallible, Error> {
-        const TRIES: usize = 8;
-        self.settled.rehearse()?;
-        for _ in 1..TRIES {
-            match self.ready_to_commit()?.run() {
-                Err(CommitFault::Process(ProcessFault::Changing)) => (),
-                result => return result.map_err(Error::from),
-            }
-        }
-        self.ready_to_commit()?.run().map_err(Error::from)
-    }
-
-    pub(crate) fn ready_to_commit(&self) -> Result<Commit<&Self>, Error> {
-        Commit::new(self, true)
     }
 }
 

@@ -13,9 +13,7 @@ use crate::now::status;
 use crate::now::sys;
 use crate::open::OpenFile;
 use crate::plan::{LaterMappings, Operation};
-use crate::prepared::Prepared;
-
-use super::Ending;
+use crate::prepared::{Ending, Prepared};
 
 /// What the table cannot make as execve does.
 pub(crate) fn differences(prepared: &Prepared) -> Vec<Difference> {

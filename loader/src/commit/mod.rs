@@ -5,11 +5,11 @@
 #![allow(unsafe_code, reason = "jumps into the runner")]
 
 mod checks;
+mod exec;
 mod filter;
 mod free_room;
 mod late_work;
 mod quiesce;
-pub(crate) mod rseq;
 mod sharing;
 pub(crate) mod stage;
 
@@ -30,22 +30,10 @@ use crate::prepared::Prepared;
 use crate::process::Process;
 use crate::table::{Row, Table, call};
 
-pub(crate) use checks::differences;
 use checks::{check_address_space, check_mdwe, is_running, last_call};
 use late_work::Kept;
 use quiesce::Quiet;
 use stage::{RunnerFile, Staged};
-
-/// How the end is done.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ending {
-    /// One page of the loader stays, and in return flags and the word below the stack pointer are execve's.
-    pub(crate) keep_page: bool,
-    /// Stop before the first instruction.
-    pub(crate) stop: bool,
-    /// An ignored SIGPIPE stays so, as execve has it; otherwise it has its default action, as `std` has it.
-    pub(crate) inherit_signals: bool,
-}
 
 /// A commit that is ready to run, with the memory that it takes: running it allocates nothing and takes no lock.
 #[derive(Debug)]

@@ -7,13 +7,13 @@
 use std::os::fd::RawFd;
 
 use crate::auxv::AT_RSEQ_FEATURE_SIZE;
-use crate::commit::{rseq, sharing};
+use crate::commit::sharing;
 use crate::error::{CommitFault, HostFault, ProcessFault};
 use crate::host::Host;
 use crate::maps::Line;
 use crate::now::procfs::{decimal, lines, number, numbers};
-use crate::now::status;
 use crate::now::sys::{self, SignalAction};
+use crate::now::{rseq, status};
 use crate::page::PageSize;
 use crate::park::{
     LastWork, Parked, Turn, check_leader, inheritance, leader_has_ended, original_action, reserve,

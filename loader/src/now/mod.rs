@@ -2,6 +2,7 @@
 
 mod host;
 pub(crate) mod procfs;
+pub(crate) mod rseq;
 pub(crate) mod status;
 pub(crate) mod sys;
 

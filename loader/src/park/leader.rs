@@ -7,9 +7,9 @@
 use nix::errno::Errno;
 use nix::sys::stat::stat;
 
-use crate::commit::rseq;
 use crate::error::ProcessFault;
 use crate::now::procfs::{ProcPath, lines};
+use crate::now::rseq;
 use crate::now::sys;
 use crate::process::{Inheritance, Rseq};
 
