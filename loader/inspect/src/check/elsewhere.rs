@@ -1,4 +1,4 @@
-//! A program for another processor: what a kernel on such a machine would say of it.
+//! Checks of a program for another processor, as a kernel on such a machine would do them.
 
 use crate::arguments::Arguments;
 use crate::error::{Cause, LoadFault, Subject};
@@ -8,7 +8,7 @@ use crate::machine::Machine;
 use crate::page::PageSize;
 use crate::plan::{Choices, Input, Loadable, Plan};
 
-/// The check that fails there; `None` where none is known to. The ELF interpreter is not looked at.
+/// The check that fails there; `None` if none is known to fail. The ELF interpreter is not checked.
 pub(super) fn cause(file: &(impl ReadAt + ?Sized), size: u64, machine: u16) -> Option<Cause> {
     let machine = Machine::from_number(machine)?;
     let image = match Image::parse(file, machine, Role::Program) {
@@ -36,7 +36,7 @@ pub(super) fn cause(file: &(impl ReadAt + ?Sized), size: u64, machine: u16) -> O
     let host = Host::typical(machine, PageSize::SMALLEST);
     let plan = Plan::new(&host, input, &Choices::default());
     match plan.err()?.cause() {
-        // Then the first instruction is the interpreter's.
+        // With an interpreter, execution starts in the interpreter.
         Cause::Load(LoadFault::Entry { .. }) if has_interpreter => None,
         cause => Some(cause.clone()),
     }

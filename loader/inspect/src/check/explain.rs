@@ -1,4 +1,4 @@
-//! A cause as a finding: its name, its bytes, and what to do in this very case.
+//! Makes a finding from an error: its name, its bytes, and a hint for this case.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -20,7 +20,7 @@ use super::refusals::{NEEDS_32_BIT, NOT_FOUND};
 
 const EM_386: u16 = 3;
 
-/// The finding that a refusal is.
+/// The finding for a refusal.
 pub(super) fn refusal(error: &Error, path: &Path, chain: &Chain) -> Finding {
     let (cause, subject) = (error.cause(), error.subject());
     let mut check = Check::of(cause, subject);
@@ -64,7 +64,7 @@ pub(super) fn refusal(error: &Error, path: &Path, chain: &Chain) -> Finding {
 pub(super) fn cause(cause: &Cause, file: &File) -> Finding {
     let finding = Finding::new(
         Check::of(cause, &Subject::Program),
-        format!("and there: {cause}"),
+        format!("and on that machine: {cause}"),
     );
     match cause.field() {
         Some(field) => finding.with_bytes(file, &[field]),
@@ -72,13 +72,13 @@ pub(super) fn cause(cause: &Cause, file: &File) -> Finding {
     }
 }
 
-/// What a file is that execve does not know, and what to do with it.
+/// The kind of a file that execve does not know, and a hint.
 fn known(chain: &Chain) -> Option<(&'static str, &'static str)> {
     let looked = chain.files.first()?;
     magic::known(&looked.prefix, looked.size())
 }
 
-/// On x86-64 this file is there exactly where the kernel has the 32-bit loader.
+/// On x86-64, this file exists if and only if the kernel has the 32-bit loader.
 fn has_32_bit_loader() -> bool {
     Path::new("/proc/sys/abi/vsyscall32").exists()
 }
@@ -114,7 +114,7 @@ fn hint(cause: &Cause, subject: &Subject, path: &Path, chain: &Chain) -> Option<
 fn missing(interpreter: &str, subject: &Subject, chain: &Chain) -> Cow<'static, str> {
     if interpreter.ends_with('\r') {
         return Cow::Borrowed(
-            "its path ends in a carriage return: convert the line ends, dos2unix or sed -i 's/\\r$//'",
+            "its path ends in a carriage return: convert the line endings, dos2unix or sed -i 's/\\r$//'",
         );
     }
     if chain.names(subject) {
@@ -134,12 +134,12 @@ fn found_in_path(path: &Path) -> Option<String> {
         .iter()
         .find(|candidate| *candidate != path.as_os_str() && Path::new(candidate).is_file())?;
     Some(format!(
-        "a FILE is not searched in PATH; there is {}",
+        "a FILE is not searched for in PATH; {} exists",
         found.display()
     ))
 }
 
-/// What a file is, in a few words.
+/// The kind of a file, in a few words.
 pub(super) fn what(file: &(impl ReadAt + ?Sized), size: u64, prefix: &[u8; PREFIX_SIZE]) -> String {
     if prefix.starts_with(b"#!") {
         return "script".to_owned();

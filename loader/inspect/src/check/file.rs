@@ -1,4 +1,4 @@
-//! A file where it lies: the library's own checks in execve's order, the kernel's answer beside them, and the findings.
+//! Checks a file at its path: the library's own checks in execve's order, the kernel's answer, and the findings.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
@@ -42,11 +42,11 @@ pub enum Verdict {
         /// The signal.
         signal: i32,
     },
-    /// That cannot be told.
+    /// The outcome is not known.
     Unknown,
 }
 
-/// One `#!` line that is followed.
+/// One `#!` line that execve follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Link {
     /// The script.
@@ -57,13 +57,13 @@ pub struct Link {
     pub argument: Option<String>,
 }
 
-/// What the kernel's own check says.
+/// The answer of the kernel's own check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "answer", rename_all = "lowercase")]
 pub enum KernelAnswer {
-    /// The file may be executed; its format was not looked at.
+    /// The file may be executed; the kernel did not check its format.
     Allowed,
-    /// It may not.
+    /// The file may not be executed.
     Refused {
         /// The errno.
         #[serde(serialize_with = "as_name")]
@@ -71,7 +71,7 @@ pub enum KernelAnswer {
     },
 }
 
-/// What is known of one file.
+/// The result for one file.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Its path, as given.
@@ -79,13 +79,13 @@ pub struct Report {
     /// What execve would do.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// What it is, in some words; empty where it cannot be read.
+    /// The kind of the file, in a few words; empty if the file cannot be read.
     pub what: String,
     /// The scripts that lead to the program.
     pub chain: Vec<Link>,
-    /// What the kernel's own check (`AT_EXECVE_CHECK`) says; `None` where it cannot be asked.
+    /// The answer of the kernel's own check (`AT_EXECVE_CHECK`); `None` if it is not available.
     pub kernel: Option<KernelAnswer>,
-    /// What was found: first what refuses.
+    /// The findings; a refusal is first.
     pub findings: Vec<Finding>,
 }
 
@@ -94,8 +94,8 @@ fn as_name<S: Serializer>(errno: &i32, serializer: S) -> Result<S::Ok, S::Error>
     serializer.collect_str(&format_args!("{:?}", Errno::from_raw(*errno)))
 }
 
-/// Checks the file at this path, which is not searched in `PATH`: would execve start it, here, now, for this process,
-/// and what of it deserves a look. With a page size: also what would be different with pages of that size.
+/// Checks the file at this path, which is not searched for in `PATH`: whether execve would start it here and now, for
+/// this process, and whether it has other problems. With a page size, also reports differences with pages of that size.
 ///
 /// Nothing is executed, and nothing blocks.
 pub fn examine(path: &Path, page_size: Option<PageSize>) -> Report {
@@ -126,10 +126,10 @@ pub fn examine(path: &Path, page_size: Option<PageSize>) -> Report {
 }
 
 impl Report {
-    /// By the checks of a load that is prepared and not done.
+    /// Uses the checks of a load that is prepared but not done.
     fn judge(&mut self, path: &Path, chain: &Chain) {
         let mut command = Command::new(with_slash(path));
-        // Not execve's, but ours.
+        // execve does not make this check; only the loader does.
         command.ignore_set_id(true);
         let result = command.prepare().and_then(|prepared| prepared.probe());
         if let Err(error) = result {
@@ -152,7 +152,7 @@ impl Report {
         }
     }
 
-    /// A program for another processor: what that one's kernel would say further on.
+    /// For a program for another processor: the first later check that fails on a kernel for that processor.
     fn judge_elsewhere(&mut self, cause: &Cause, chain: &Chain) {
         if let (Cause::Header(HeaderFault::Machine { found, .. }), Some(last)) =
             (cause, chain.files.last())
@@ -163,7 +163,7 @@ impl Report {
         }
     }
 
-    /// It looks at path, kind, permission, mount, writers and security modules.
+    /// The kernel checks path, file type, permission, mount, writers and security modules.
     fn ask_kernel(&mut self, path: &Path) {
         let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
             return;
@@ -171,12 +171,12 @@ impl Report {
         self.kernel = kernel_answer(&path);
         let other = match (self.kernel, self.verdict) {
             (Some(KernelAnswer::Refused { errno }), Verdict::Starts) => {
-                format!("it says {:?}", Errno::from_raw(errno))
+                format!("it answers {:?}", Errno::from_raw(errno))
             }
             (Some(KernelAnswer::Refused { errno }), Verdict::Refused { errno: ours })
                 if errno != ours =>
             {
-                format!("it says {:?}", Errno::from_raw(errno))
+                format!("it answers {:?}", Errno::from_raw(errno))
             }
             _ => return,
         };
@@ -206,7 +206,7 @@ fn verdict(finding: &Finding, error: &Error) -> Verdict {
     }
 }
 
-/// So that the name is not searched.
+/// A name with a slash is not searched for in `PATH`.
 fn with_slash(path: &Path) -> std::ffi::OsString {
     let name = path.as_os_str();
     if name.is_empty() || name.as_bytes().contains(&b'/') {
@@ -216,14 +216,14 @@ fn with_slash(path: &Path) -> std::ffi::OsString {
 }
 
 fn kernel_answer(path: &CStr) -> Option<KernelAnswer> {
-    // A filter might kill for the question.
+    // A seccomp filter might kill the process for this call.
     if sys::prctl_get(libc::PR_GET_SECCOMP) != Ok(0) {
         return None;
     }
     let no_strings: [&CStr; 0] = [];
     match sys::execute_check_at(libc::AT_FDCWD, path, &[c"supplant"], &no_strings, 0) {
         Ok(()) => Some(KernelAnswer::Allowed),
-        // Before Linux 6.14 the flag is not known.
+        // Linux before 6.14 does not know the flag.
         Err(Errno::EINVAL | Errno::ENOSYS) => None,
         Err(errno) => Some(KernelAnswer::Refused {
             errno: errno as i32,
@@ -231,7 +231,7 @@ fn kernel_answer(path: &CStr) -> Option<KernelAnswer> {
     }
 }
 
-/// A file that is open to be looked at.
+/// A file that is open for checking.
 pub(super) struct Looked {
     pub(super) path: CString,
     pub(super) file: File,
@@ -240,7 +240,7 @@ pub(super) struct Looked {
 }
 
 impl Looked {
-    /// A regular file, whoever may execute it.
+    /// Opens a regular file, whether or not it may be executed.
     fn open(path: &CStr) -> Option<Self> {
         let name = Name::new(libc::AT_FDCWD, path);
         let place = name.open(OFlag::O_PATH).ok()?;
@@ -262,7 +262,7 @@ impl Looked {
     }
 }
 
-/// A file, and where its #! line leads.
+/// A file and the chain of interpreters that its #! line starts.
 pub(super) struct Chain {
     pub(super) links: Vec<Link>,
     /// The file itself, then each interpreter, as far as they can be read.
@@ -294,7 +294,7 @@ impl Chain {
         chain
     }
 
-    /// Whether this is an interpreter on a #! line.
+    /// Whether the subject is an interpreter on a #! line.
     pub(super) fn names(&self, subject: &Subject) -> bool {
         let Subject::Interpreter(path) = subject else {
             return false;
@@ -309,7 +309,7 @@ pub fn chain(path: &Path) -> Vec<Link> {
     Chain::follow(path).links
 }
 
-/// The ELF files that starting this one would read, as far as they are there: of a script, its last interpreter; then the
+/// The existing ELF files that starting this file would read: the program (for a script, its last interpreter), then the
 /// file that `PT_INTERP` names.
 pub fn elf_files(path: &Path) -> Vec<(String, Headers)> {
     let mut files = Vec::new();
@@ -336,7 +336,7 @@ fn text(string: &CStr) -> String {
 }
 
 impl Check {
-    /// Whether execve does not start a file with such a finding, or nobody can tell.
+    /// Whether execve does not start a file with such a finding, or the outcome is not known.
     pub fn decides(&self) -> bool {
         matches!(self.severity, Severity::Error | Severity::Unknown)
     }

@@ -1,4 +1,4 @@
-//! [`Finding`]: what was found, where, and what to do.
+//! [`Finding`]: a problem, its place in the file, and a hint.
 
 use std::borrow::Cow;
 
@@ -8,23 +8,23 @@ use crate::image::{Field, ReadAt};
 
 use super::Check;
 
-/// So many findings of one name are listed.
+/// At most this many findings of one name are listed.
 const LISTED: usize = 8;
-/// So many bytes of a field are shown.
+/// At most this many bytes of a field are shown.
 const SHOWN: u64 = 32;
 
 /// One thing that was found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// Its name, and what goes with that.
+    /// Its name, and the facts that are the same for this name.
     #[serde(flatten)]
     pub check: &'static Check,
     /// What was found, with the numbers that prove it.
     pub message: String,
-    /// Which file, where it is not the one that was asked about.
+    /// The file, if it is not the checked file itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The bytes concerned.
+    /// The bytes that cause the finding.
     pub bytes: Vec<Bytes>,
     /// What to do about it; may be empty.
     pub hint: Cow<'static, str>,
@@ -43,7 +43,7 @@ pub struct Bytes {
 }
 
 impl Serialize for Check {
-    /// The hint is the finding's.
+    /// Writes the hint of the finding, not of its check.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
         let mut fields = serializer.serialize_struct("Check", 4)?;
@@ -61,7 +61,7 @@ fn as_hex<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error>
 }
 
 impl Finding {
-    /// Without bytes, with the hint of its name.
+    /// A finding without bytes, with the hint of its check.
     pub fn new(check: &'static Check, message: impl Into<String>) -> Self {
         Self {
             check,
@@ -72,7 +72,7 @@ impl Finding {
         }
     }
 
-    /// With the bytes of these fields of `file`.
+    /// Adds the bytes of these fields of `file`.
     #[must_use]
     pub fn with_bytes(mut self, file: &dyn ReadAt, fields: &[Field]) -> Self {
         let read = fields.iter().map(|field| Bytes::read(file, field));
@@ -95,7 +95,7 @@ impl Bytes {
     }
 }
 
-/// Findings about one file as they are collected.
+/// Collects the findings about one file.
 pub(super) struct Findings<'a> {
     file: &'a dyn ReadAt,
     list: Vec<Finding>,
@@ -109,7 +109,7 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// The first bytes of the file from `offset` on that fit.
+    /// Reads as many bytes of the file as fit, from `offset` on.
     pub(super) fn read(&self, bytes: &mut [u8], offset: u64) -> usize {
         self.file.read_at(bytes, offset).unwrap_or(0)
     }
@@ -119,7 +119,7 @@ impl<'a> Findings<'a> {
         self.list.push(finding);
     }
 
-    /// The same for each of many, of which only the first ones are listed.
+    /// Adds a finding for each item; only the first ones are listed.
     pub(super) fn add_each<T>(
         &mut self,
         check: &'static Check,

@@ -1,4 +1,4 @@
-//! The ELF header: what the kernel passes over and others do not.
+//! Checks of ELF header fields that the kernel ignores but other programs use.
 
 use goblin::elf::header::{
     EI_ABIVERSION, EI_CLASS, EI_DATA, EI_OSABI, EI_VERSION, ELFMAG, ET_EXEC,
@@ -50,7 +50,7 @@ pub(super) fn look(headers: &Headers, setting: Setting, findings: &mut Findings<
     look_at_entry(headers, setting, findings);
 }
 
-/// A byte of `e_ident`: where it is, its name, and the values that are usual.
+/// A byte of `e_ident`: its place, its name, and its usual values.
 type Byte = (&'static Check, usize, &'static str, &'static [u8]);
 
 const IDENT: [Byte; 5] = [
@@ -79,7 +79,7 @@ fn look_at_ident(ident: &[u8; 16], findings: &mut Findings<'_>) {
     }
 }
 
-/// Whole pages are executable, not only the segment's own bytes.
+/// Whole pages are executable, not only the segment's bytes.
 fn look_at_entry(headers: &Headers, setting: Setting, findings: &mut Findings<'_>) {
     let entry = headers.header.e_entry;
     let mut loads = headers.of_type(PT_LOAD).peekable();
@@ -88,7 +88,7 @@ fn look_at_entry(headers: &Headers, setting: Setting, findings: &mut Findings<'_
     }
     let within =
         |(_, load): &(usize, &_)| segments::pages(load, setting.page_size).contains(&entry.into());
-    // The last one that covers the address counts.
+    // If several segments cover the address, the last one is mapped there.
     let message = match loads.rfind(within) {
         Some((_, load)) if load.p_flags & PF_X != 0 => return,
         Some((index, _)) => format!(
@@ -103,7 +103,7 @@ fn look_at_entry(headers: &Headers, setting: Setting, findings: &mut Findings<'_
     );
 }
 
-/// ELF files of which only the start is like that of a 64-bit file of this byte order.
+/// 32-bit and big-endian ELF files, which share only the start of the header with 64-bit little-endian files.
 pub(super) fn look_at_others(prefix: &[u8], findings: &mut Findings<'_>) {
     if !prefix.starts_with(ELFMAG) {
         return;

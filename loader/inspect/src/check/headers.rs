@@ -1,4 +1,4 @@
-//! The tables of an ELF file as they are written, as far as they are there: for showing, nothing is checked.
+//! Reads the tables of an ELF file for display, as far as they are in the file, without any checks.
 
 use std::ffi::{CStr, CString};
 
@@ -10,11 +10,11 @@ use goblin::elf64::section_header::{SIZEOF_SHDR, SectionHeader};
 
 use crate::image::{Field, ReadAt, header_in};
 
-/// The kernel takes no more.
+/// The kernel's limit.
 const PROGRAM_HEADERS: usize = 1170;
 /// `PATH_MAX`.
 const PATH_SIZE: u64 = 4096;
-/// More are not looked at.
+/// More section headers are not read.
 const SECTIONS: u64 = 1 << 16;
 
 /// The header and both tables of a 64-bit little-endian ELF file.
@@ -22,19 +22,19 @@ const SECTIONS: u64 = 1 << 16;
 pub struct Headers {
     /// The ELF header.
     pub header: Header,
-    /// The program headers that are wholly in the file, with entries of 56 bytes.
+    /// The program headers that are completely in the file, with entries of 56 bytes.
     pub program_headers: Vec<ProgramHeader>,
-    /// The section headers that are wholly in the file, with entries of 64 bytes.
+    /// The section headers that are completely in the file, with entries of 64 bytes.
     pub sections: Vec<SectionHeader>,
-    /// How many section headers there are to be.
+    /// The number of section headers that the file claims.
     pub section_count: u64,
     /// The size of the file in bytes.
     pub size: u64,
 }
 
 impl Headers {
-    /// `None` where it is no ELF file, or one of 32 bits or of the other byte order. The kernel does not look at the
-    /// fields that say so; here they count only together with a processor that may be of that kind.
+    /// `None` if the file is not an ELF file, or is a 32-bit or big-endian file. The kernel ignores the fields for class
+    /// and byte order; here they are used only if the processor in `e_machine` can be of that kind.
     pub fn read(file: &(impl ReadAt + ?Sized), size: u64) -> Option<Self> {
         let mut bytes = [0; SIZEOF_EHDR];
         file.read_at(&mut bytes, 0).ok()?;
@@ -74,7 +74,7 @@ impl Headers {
         ProgramHeader::from_bytes(&bytes, bytes.len() / SIZEOF_PHDR)
     }
 
-    /// Where there are more than fit the header's field, the first section header tells how many.
+    /// If the number does not fit in the header's field, the first section header contains it.
     fn read_sections(&self, file: &(impl ReadAt + ?Sized)) -> (Vec<SectionHeader>, u64) {
         let Header {
             e_shoff,
@@ -96,7 +96,7 @@ impl Headers {
         (sections, count)
     }
 
-    /// Whether all program headers could be read: of a table that is cut off nobody knows what else there is.
+    /// Whether all program headers could be read: the rest of a truncated table is unknown.
     pub fn is_complete(&self) -> bool {
         self.program_headers.len() >= usize::from(self.header.e_phnum)
     }
@@ -136,7 +136,7 @@ impl Headers {
     }
 }
 
-/// Up to `count` entries: only whole ones, and never more than are there.
+/// Up to `count` entries: only complete ones, and never more than the file has.
 fn table(file: &(impl ReadAt + ?Sized), offset: u64, count: usize, size: usize) -> Vec<u8> {
     let mut bytes = vec![0; count * size];
     let found = file.read_at(&mut bytes, offset).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The program headers that say something of the whole: stack, RELRO, interpreter, thread-local storage.
+//! Checks of the program headers other than `PT_LOAD`: stack, RELRO, interpreter, thread-local storage.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ use super::warnings::{
 
 const DT_NEEDED: u64 = 1;
 const DT_SONAME: u64 = 14;
-/// More bytes of `PT_DYNAMIC` are not looked at.
+/// More bytes of `PT_DYNAMIC` are not read.
 const DYNAMIC_LIMIT: u64 = 1 << 16;
 
 pub(super) fn look(headers: &Headers, setting: Setting, findings: &mut Findings<'_>) {
@@ -46,7 +46,7 @@ fn look_at_stack(headers: &Headers, findings: &mut Findings<'_>) {
     };
     if stacks.len() > 1 {
         let message = format!(
-            "{} PT_GNU_STACK: the last, program header {last}, counts",
+            "{} PT_GNU_STACK: the last one, program header {last}, is used",
             stacks.len()
         );
         findings.add(
@@ -110,7 +110,7 @@ fn look_at_interpreter(headers: &Headers, findings: &mut Findings<'_>) {
     };
     if let Some((second, _)) = interpreters.next() {
         let message =
-            format!("program header {second} is another PT_INTERP: the first, {index}, counts");
+            format!("program header {second} is another PT_INTERP: the first one, {index}, is used");
         findings.add(
             &SEVERAL_INTERPRETERS,
             message,
@@ -127,7 +127,7 @@ fn look_at_interpreter(headers: &Headers, findings: &mut Findings<'_>) {
     let text = String::from_utf8_lossy(&path[..end]);
     if (end as u64 + 1) < header.p_filesz {
         let message = format!(
-            "PT_INTERP has {:#x} bytes, the path {text:?} ends after {end:#x}",
+            "PT_INTERP has {:#x} bytes, but the path {text:?} ends after {end:#x}",
             header.p_filesz
         );
         findings.add(&INTERPRETER_CUT, message, &[field]);
@@ -184,11 +184,11 @@ fn look_at_dynamic(headers: &Headers, findings: &mut Findings<'_>) {
     let needed = tags.iter().filter(|&&tag| tag == DT_NEEDED).count();
     if tags.contains(&DT_SONAME) {
         let message =
-            "PT_DYNAMIC has a DT_SONAME, and there is no PT_INTERP: a shared library".to_owned();
+            "PT_DYNAMIC has a DT_SONAME, but there is no PT_INTERP: a shared library".to_owned();
         findings.add(&SHARED_LIBRARY, message, &[field]);
     } else if needed > 0 {
         let message =
-            format!("PT_DYNAMIC needs {needed} shared libraries, and there is no PT_INTERP");
+            format!("PT_DYNAMIC needs {needed} shared libraries, but there is no PT_INTERP");
         findings.add(&DYNAMIC_WITHOUT_INTERPRETER, message, &[field]);
     }
 }
@@ -201,7 +201,7 @@ fn dynamic_tags(header: &ProgramHeader, findings: &Findings<'_>) -> Vec<u64> {
     tags.take_while(|&tag| tag != 0).collect()
 }
 
-/// `AT_PHDR` comes from the segment that holds `e_phoff`, the bias that ld.so believes in from `PT_PHDR`.
+/// `AT_PHDR` comes from the segment that contains `e_phoff`; ld.so computes its bias from `PT_PHDR`.
 fn look_at_program_headers(headers: &Headers, findings: &mut Findings<'_>) {
     let at = headers.header.e_phoff;
     let field = Field::new("e_phoff", 0x20, 8);
@@ -218,7 +218,7 @@ fn look_at_program_headers(headers: &Headers, findings: &mut Findings<'_>) {
     for (index, header) in headers.of_type(PT_PHDR).take(1) {
         if (header.p_offset, header.p_vaddr) != (at, address) {
             let message = format!(
-                "PT_PHDR, program header {index}, says offset {:#x} and address {:#x}; they are at {at:#x} and {address:#x}",
+                "PT_PHDR, program header {index}, gives offset {:#x} and address {:#x}, but the table is at {at:#x} and {address:#x}",
                 header.p_offset, header.p_vaddr
             );
             findings.add(

@@ -1,16 +1,16 @@
-//! What a file is that is neither an ELF file nor a script, by its first bytes, and what to do with it.
+//! Recognises a file that is neither an ELF file nor a script by its first bytes, with a hint for it.
 
-/// The first bytes, what it is, what to do.
+/// The first bytes, the kind of file, the hint.
 const KNOWN: [(&[u8], &str, &str); 15] = [
     (
         b"\xef\xbb\xbf#!",
-        "a byte order mark stands before the #!",
+        "a byte order mark is before the #!",
         "save it without a byte order mark: sed -i '1s/^\\xef\\xbb\\xbf//'",
     ),
     (
         b"MZ",
         "a program for Windows or DOS",
-        "wine runs it; with binfmt_misc execve starts that by itself",
+        "wine runs it; with binfmt_misc, execve starts wine itself",
     ),
     (
         b"\xcf\xfa\xed\xfe",
@@ -30,7 +30,7 @@ const KNOWN: [(&[u8], &str, &str); 15] = [
     (
         b"\0asm",
         "a WebAssembly module",
-        "wasmtime and others run it; with binfmt_misc execve starts them by itself",
+        "wasmtime and others run it; with binfmt_misc, execve starts them itself",
     ),
     (
         b"PK\x03\x04",
@@ -55,12 +55,12 @@ const KNOWN: [(&[u8], &str, &str); 15] = [
     (b"%PDF", "a PDF document", ""),
 ];
 
-/// What it is, and what to do; `None` where the first bytes say nothing.
+/// The kind of file and the hint; `None` if the first bytes are not known.
 pub(super) fn known(prefix: &[u8], size: u64) -> Option<(&'static str, &'static str)> {
     if size == 0 {
         return Some((
             "the file is empty",
-            "a shell takes an empty file as a script; write or copy it again",
+            "a shell treats an empty file as a script; write or copy it again",
         ));
     }
     if let Some(&(_, what, hint)) = KNOWN.iter().find(|(magic, ..)| prefix.starts_with(magic)) {

@@ -1,17 +1,17 @@
-//! binfmt_misc: interpreters that the system registers for formats of their own. The kernel tries them first.
+//! binfmt_misc: interpreters that the system registers for other formats. The kernel tries them first.
 //!
 //! Linux: `search_binfmt_handler` and `bm_entry_read` in fs/binfmt_misc.c.
 
 use std::fs;
 use std::path::Path;
 
-/// How many registrations are looked at.
+/// At most this many registrations are read.
 const LIMIT: usize = 1024;
 
 /// A registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// What is started in place of the file.
+    /// The program that execve starts instead of the file.
     pub interpreter: String,
     kind: Kind,
 }
@@ -29,7 +29,7 @@ enum Kind {
 }
 
 impl Entry {
-    /// As /proc/sys/fs/binfmt_misc/NAME shows it; `None` where it is disabled or makes no sense.
+    /// Parses /proc/sys/fs/binfmt_misc/NAME; `None` if the entry is disabled or invalid.
     pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         if lines.next()? != "enabled" {
@@ -62,7 +62,7 @@ impl Entry {
         })
     }
 
-    /// Whether it is for a file with this name that starts with these bytes.
+    /// Whether it applies to a file with this name that starts with these bytes.
     pub fn matches(&self, prefix: &[u8], name: &[u8]) -> bool {
         match &self.kind {
             Kind::Extension(extension) => {
@@ -91,7 +91,7 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// What is registered here and now; nothing where binfmt_misc is not mounted, or switched off.
+/// The registrations of this system; none if binfmt_misc is not mounted or is switched off.
 pub fn registered() -> Vec<Entry> {
     let directory = Path::new("/proc/sys/fs/binfmt_misc");
     let status = fs::read_to_string(directory.join("status")).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Would execve start this file, and what of it deserves a look: findings, each with a name that does not change.
+//! Checks whether execve would start a file, and reports problems as findings with stable names.
 //!
-//! [`findings`] looks at bytes and does no I/O of its own; [`examine`] looks at a file where it lies,
-//! and asks the checks of this library and the kernel.
+//! [`findings`] checks bytes and does no I/O itself; [`examine`] checks the file at a path,
+//! and uses the checks of this library and of the kernel.
 
 mod elsewhere;
 mod explain;
@@ -33,18 +33,18 @@ pub use name::{Check, Severity, all};
 
 use finding::Findings;
 
-/// What is known of the machine for which a file is looked at.
+/// The machine for which a file is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// Its page size.
     pub page_size: PageSize,
-    /// Whether it is another machine: then nobody else finds what its page size forbids.
+    /// Whether it is another machine: then no other check finds problems with its page size.
     pub elsewhere: bool,
 }
 
-/// What deserves a look in a file of `size` bytes. What execve refuses is not among it.
+/// The findings about a file of `size` bytes, without those for which execve rejects it.
 ///
-/// At most some findings of one name are listed; the last one says how many more there are.
+/// Only the first findings of a name are listed; the last one reports how many more there are.
 pub fn findings(file: &(impl ReadAt + ?Sized), size: u64, setting: Setting) -> Vec<Finding> {
     let mut findings = Findings::new(&file);
     let mut prefix = [0; PREFIX_SIZE];

@@ -1,4 +1,4 @@
-//! The names of all findings, with what is the same in each finding of a name.
+//! [`Check`]: the name of a finding, with the facts that are the same in each finding of that name.
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -6,16 +6,16 @@
 pub enum Severity {
     /// execve does not start it.
     Error,
-    /// Whether execve starts it cannot be told.
+    /// It is not known whether execve starts it.
     Unknown,
-    /// It starts, and something is probably not meant so.
+    /// It starts, but something is probably not intended.
     Warning,
-    /// It starts; good to know.
+    /// It starts; for information.
     Note,
 }
 
 impl Severity {
-    /// In lower case.
+    /// The severity in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -26,16 +26,16 @@ impl Severity {
     }
 }
 
-/// Something that is checked.
+/// One check.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Check {
     /// Its name, which does not change from version to version.
     pub name: &'static str,
     /// How much its findings matter.
     pub severity: Severity,
-    /// The rule of PARITY.md; empty where the kernel decides nothing.
+    /// The rule of PARITY.md; empty if the kernel does not decide this.
     pub rule: &'static str,
-    /// The kernel's function and file that decide; empty where none does.
+    /// The kernel function that decides, with its file; empty if none does.
     pub kernel: &'static str,
     /// What it finds.
     pub about: &'static str,
@@ -57,13 +57,13 @@ macro_rules! checks {
                 hint: $hint,
             };
         )*
-        /// All of this file.
+        /// All checks of this file.
         pub static $list: &[&$crate::check::Check] = &[$(&$item),*];
     };
 }
 pub(super) use checks;
 
-/// Every name there is: what refuses, in execve's order, then what deserves a look.
+/// All checks: first the refusals, in execve's order, then the warnings and notes.
 pub fn all() -> impl Iterator<Item = &'static Check> {
     let lists = [super::refusals::REFUSALS, super::warnings::WARNINGS];
     lists.into_iter().flatten().copied()

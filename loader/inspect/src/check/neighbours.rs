@@ -1,4 +1,4 @@
-//! The segments among themselves: their order, and what they have in common.
+//! Checks of segments against each other: their order, overlaps and holes.
 
 use goblin::elf64::program_header::ProgramHeader;
 
@@ -46,14 +46,14 @@ fn look_at_order(headers: &Headers, loads: &[Load<'_>], findings: &mut Findings<
     findings.add_each(&SEGMENTS_UNSORTED, unsorted, |pair| {
         let ((before, _), (index, load)) = (pair[0], pair[1]);
         let message = format!(
-            "program header {index} at {:#x} lies below the one before it, {before}",
+            "program header {index} at {:#x} is below the previous one, {before}",
             load.p_vaddr
         );
         (message, vec![headers.field(index, "p_vaddr")])
     });
 }
 
-/// How two segments lie to each other.
+/// The relation of two segments.
 struct Pair {
     check: &'static Check,
     lower: usize,
@@ -61,7 +61,7 @@ struct Pair {
     what: String,
 }
 
-/// Each segment, in the order of addresses, with the one below it that ends last.
+/// Each segment, in the order of addresses, with the segment below it that ends last.
 fn pairs(loads: &[Load<'_>], page: PageSize) -> Vec<Pair> {
     let mut sorted: Vec<Load<'_>> = loads
         .iter()
@@ -87,27 +87,27 @@ fn end(load: &ProgramHeader) -> u128 {
     u128::from(load.p_vaddr) + u128::from(load.p_memsz)
 }
 
-/// `None` where one begins on the page behind the other.
+/// `None` if one segment begins on the page after the other.
 fn pair((lower, below): Load<'_>, (upper, load): Load<'_>, page: PageSize) -> Option<Pair> {
     let (from, to) = (pages(below, page).end, pages(load, page).start);
     let (check, what) = if u128::from(load.p_vaddr) < end(below) {
         let common = end(below).min(end(load));
         (
             &SEGMENTS_OVERLAP,
-            format!("have {:#x}..{common:#x} in common", load.p_vaddr),
+            format!("overlap at {:#x}..{common:#x}", load.p_vaddr),
         )
     } else if to < from {
         (
             &SEGMENTS_SHARE_PAGE,
             format!(
-                "have the page at {to:#x} in common, of {} bytes",
+                "share the page at {to:#x}, of {} bytes",
                 page.get()
             ),
         )
     } else if from < to {
         (
             &HOLE,
-            format!("leave {from:#x}..{to:#x} between them unmapped"),
+            format!("leave {from:#x}..{to:#x} unmapped between them"),
         )
     } else {
         return None;

@@ -1,4 +1,4 @@
-//! Bits and capabilities that change who runs a program.
+//! Mode bits and capabilities that change the credentials of a program.
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
@@ -11,14 +11,14 @@ use super::file::Link;
 use super::finding::Finding;
 use super::warnings::{FILE_CAPABILITIES, SCRIPT_SET_ID, SET_GROUP_ID, SET_USER_ID};
 
-/// About the file that is run in the end.
+/// Findings about the file that finally runs.
 pub(super) fn findings(file: &File, status: &FileStat, chain: &[Link]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let ignored = set_id::ignored_by_kernel(file);
     let effect = |what: String| {
         if ignored {
             format!(
-                "{what}, which does not count: the mount is nosuid, or this process has no_new_privs"
+                "{what}, but that is ignored: the mount is nosuid, or this process has no_new_privs"
             )
         } else {
             what
@@ -53,11 +53,11 @@ pub(super) fn findings(file: &File, status: &FileStat, chain: &[Link]) -> Vec<Fi
     findings
 }
 
-/// Such bits of the script itself.
+/// A finding about such bits of the script itself.
 pub(super) fn of_script(status: &FileStat) -> Option<Finding> {
     let bits = status.st_mode & (libc::S_ISUID | libc::S_ISGID);
     let message = format!(
-        "mode {:04o}: only the interpreter's bits count",
+        "mode {:04o}: only the interpreter's bits are used",
         status.st_mode & 0o7777
     );
     (bits != 0).then(|| Finding::new(&SCRIPT_SET_ID, message))

@@ -1,4 +1,4 @@
-//! The #! line: what starts and is hardly meant so.
+//! Checks of #! lines that work but are probably not intended.
 
 use std::ffi::CStr;
 
@@ -49,7 +49,7 @@ pub(super) fn look(prefix: &[u8; PREFIX_SIZE], size: u64, findings: &mut Finding
         );
     }
     if newline.is_none() && size > PREFIX_SIZE as u64 {
-        let message = "the line goes on after 256 bytes; what follows does not count".to_owned();
+        let message = "the line is longer than 256 bytes; the rest is ignored".to_owned();
         findings.add(&SCRIPT_CUT, message, &[shown]);
     }
 }
@@ -58,7 +58,7 @@ fn text(string: &CStr) -> String {
     String::from_utf8_lossy(string.to_bytes()).into_owned()
 }
 
-/// perl reads the line once more by itself.
+/// Whether the argument was probably meant as several. perl reads the line again itself.
 fn is_split_in_vain(interpreter: &str, argument: &str) -> bool {
     let name = interpreter.rsplit('/').next().unwrap_or_default();
     let splits =

@@ -1,4 +1,4 @@
-//! Section headers: execve never reads them, debuggers and other tools do.
+//! Checks of the section headers: execve never reads them, but debuggers and other tools do.
 
 use goblin::elf::program_header::PT_LOAD;
 use goblin::elf::section_header::{SHF_ALLOC, SHF_TLS, SHT_NOBITS, SHT_NULL};
@@ -46,7 +46,7 @@ fn look_at_table(headers: &Headers, findings: &mut Findings<'_>) {
     let found = headers.size.saturating_sub(at) / SIZEOF_SHDR as u64;
     if found < count {
         let message = format!(
-            "section headers at {at:#x} (e_shoff at 0x28): {found} of {count} are in the file"
+            "section headers at {at:#x} (e_shoff at 0x28): only {found} of {count} are in the file"
         );
         findings.add(
             &SECTIONS_DAMAGED,
@@ -56,7 +56,7 @@ fn look_at_table(headers: &Headers, findings: &mut Findings<'_>) {
     }
     if header.e_shstrndx != SHN_XINDEX && u64::from(header.e_shstrndx) >= count {
         let message = format!(
-            "e_shstrndx at 0x3e is {}, there are {count} sections",
+            "e_shstrndx at 0x3e is {}, but there are {count} sections",
             header.e_shstrndx
         );
         findings.add(
@@ -91,7 +91,7 @@ fn look_at_contents(headers: &Headers, findings: &mut Findings<'_>) {
         .collect();
     findings.add_each(&SECTIONS_DAMAGED, beyond, |(index, section, name)| {
         let message = format!(
-            "section {index}{name} ends at {:#x}, the file at {:#x}",
+            "section {index}{name} ends at {:#x}, but the file ends at {:#x}",
             file_end(section),
             headers.size
         );
@@ -105,7 +105,7 @@ fn look_at_contents(headers: &Headers, findings: &mut Findings<'_>) {
     });
 }
 
-/// With a blank before it; empty where it cannot be read.
+/// The name with a space before it; empty if it cannot be read.
 fn name(headers: &Headers, section: &SectionHeader, findings: &Findings<'_>) -> String {
     let table = headers.sections.get(usize::from(headers.header.e_shstrndx));
     let Some(at) = table.and_then(|table| table.sh_offset.checked_add(section.sh_name.into()))
@@ -132,7 +132,7 @@ fn look_at_segments(headers: &Headers, findings: &mut Findings<'_>) {
     let (mut outside, mut elsewhere) = (Vec::new(), Vec::new());
     for (index, section) in headers.sections.iter().enumerate() {
         let flags = section.sh_flags as u32;
-        // The bss of thread-local storage takes no place.
+        // The bss of thread-local storage takes no address space here.
         let nowhere = flags & SHF_TLS != 0 && section.sh_type == SHT_NOBITS;
         if flags & SHF_ALLOC == 0 || section.sh_size == 0 || section.sh_type == SHT_NULL || nowhere
         {
@@ -157,7 +157,7 @@ fn look_at_segments(headers: &Headers, findings: &mut Findings<'_>) {
     });
     findings.add_each(&SECTION_DISAGREES, elsewhere, |(index, section, name)| {
         let (start, offset) = (section.sh_addr, section.sh_offset);
-        let message = format!("section {index}{name} at {start:#x} has its bytes at offset {offset:#x}, its segment has others there");
+        let message = format!("section {index}{name} at {start:#x} has its bytes at offset {offset:#x}, but its segment maps other bytes there");
         (message, address(*index))
     });
 }
@@ -171,7 +171,7 @@ fn is_elsewhere(load: &ProgramHeader, section: &SectionHeader) -> bool {
     section.sh_addr.wrapping_sub(load.p_vaddr) != section.sh_offset.wrapping_sub(load.p_offset)
 }
 
-/// What nothing in the tables speaks of, as self-extracting programs have it.
+/// Data that no table describes, for example in self-extracting programs.
 fn look_behind(headers: &Headers, findings: &mut Findings<'_>) {
     let header = &headers.header;
     let table = |offset: u64, count: u64, size: u16| {

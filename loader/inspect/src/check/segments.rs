@@ -1,4 +1,4 @@
-//! The segments one by one: permissions, alignment, sizes, and their bytes in the file.
+//! Checks of each segment: permissions, alignment, sizes, and its bytes in the file.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ use super::{Setting, neighbours};
 /// The usual `vm.mmap_min_addr`.
 const USUAL_MINIMUM: u64 = 65536;
 
-/// With its place in the table.
+/// A program header with its index in the table.
 pub(super) type Load<'a> = (usize, &'a ProgramHeader);
 
 pub(super) fn look(headers: &Headers, setting: Setting, findings: &mut Findings<'_>) {
@@ -36,7 +36,7 @@ pub(super) fn look(headers: &Headers, setting: Setting, findings: &mut Findings<
     neighbours::look(headers, &loads, setting.page_size, findings);
 }
 
-/// The pages that a segment takes in memory, before the bias. Nothing is checked, so that the sums need more bits.
+/// The pages of a segment in memory, before the bias. The numbers are not checked yet, so the sums need more bits.
 pub(super) fn pages(load: &ProgramHeader, page: PageSize) -> Range<u128> {
     let end = u128::from(load.p_vaddr) + u128::from(load.p_memsz);
     let page_size = u128::from(page.get());
@@ -60,7 +60,7 @@ fn look_at_permissions(headers: &Headers, loads: &[Load<'_>], findings: &mut Fin
     let none = |load: &ProgramHeader| load.p_flags & (PF_R | PF_W | PF_X) == 0;
     findings.add_each(&NO_PERMISSIONS, those(loads, none), |&(index, _)| {
         (
-            format!("program header {index} gives no permission"),
+            format!("program header {index} has no permissions"),
             flags(index),
         )
     });
@@ -75,7 +75,7 @@ fn look_at_alignment(
     let odd = |load: &ProgramHeader| load.p_align != 0 && !load.p_align.is_power_of_two();
     findings.add_each(&ALIGN, those(loads, odd), |&(index, load)| {
         let align = load.p_align;
-        let message = format!("p_align of program header {index} is {align:#x}, no power of two");
+        let message = format!("p_align of program header {index} is {align:#x}, not a power of two");
         (message, vec![headers.field(index, "p_align")])
     });
     let places = |index| {
@@ -118,7 +118,7 @@ fn look_at_address(headers: &Headers, loads: &[Load<'_>], findings: &mut Finding
     let fixed = headers.header.e_type == ET_EXEC;
     let low = |load: &ProgramHeader| fixed && load.p_memsz != 0 && load.p_vaddr < USUAL_MINIMUM;
     findings.add_each(&LOW_ADDRESS, those(loads, low), |&(index, load)| {
-        let message = format!("program header {index} is to lie at {:#x}", load.p_vaddr);
+        let message = format!("program header {index} has the address {:#x}", load.p_vaddr);
         (message, vec![headers.field(index, "p_vaddr")])
     });
 }
@@ -141,7 +141,7 @@ fn look_at_sizes(
     };
     findings.add_each(&BSS_READ_ONLY, those(loads, unclean), |&(index, load)| {
         let from = tail(load);
-        let message = format!("program header {index} is not writable: its bss from {from:#x} to the end of the page shows the file's bytes");
+        let message = format!("program header {index} is not writable: its bss from {from:#x} to the end of the page contains the file's bytes");
         (message, vec![headers.field(index, "p_flags"), headers.field(index, "p_memsz")])
     });
 }
@@ -158,12 +158,12 @@ fn look_at_file(
     findings.add_each(&BEYOND_FILE, those(loads, beyond), |&(index, load)| {
         let last = page.floor(load.p_offset.saturating_add(load.p_filesz - 1));
         let what = if u128::from(last) >= size {
-            "to touch the pages behind that is a SIGBUS"
+            "access to the pages after that causes SIGBUS"
         } else {
             "the missing bytes, all in its last page, read as zeros"
         };
         let end = end(load);
-        let message = format!("program header {index} has bytes up to offset {end:#x}, the file ends at {size:#x}: {what}");
+        let message = format!("program header {index} has bytes up to offset {end:#x}, but the file ends at {size:#x}: {what}");
         (message, vec![headers.field(index, "p_offset"), headers.field(index, "p_filesz")])
     });
 }

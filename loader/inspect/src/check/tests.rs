@@ -1,4 +1,4 @@
-//! Any bytes give findings, few of them.
+//! Tests that any bytes give a limited number of findings, without a panic.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::image::{Image, Role};
 use crate::machine::Machine;
 use crate::page::PageSize;
 
-/// An ELF header with program headers, and section headers behind them: all that can be read, with nothing sensible in it.
+/// An ELF header with program headers and then section headers: readable tables with arbitrary contents.
 fn file(words: &[u64], phnum: u16, shnum: u16, shoff: u64) -> Vec<u8> {
     let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0".to_vec();
     bytes.extend_from_slice(&words[0].to_le_bytes());
@@ -22,7 +22,7 @@ fn file(words: &[u64], phnum: u16, shnum: u16, shoff: u64) -> Vec<u8> {
     bytes
 }
 
-/// Types that mean something, and sizes and addresses at their limits.
+/// Valid types, and sizes and addresses at their limits.
 fn word() -> impl Strategy<Value = u64> {
     prop_oneof![
         any::<u64>(),
@@ -63,7 +63,7 @@ proptest! {
         prop_assert!(findings(&bytes[..], bytes.len() as u64, setting).len() < 300);
     }
 
-    /// Those of the library's own reading are refusals, which have no finding of the same name here.
+    /// The library reports its own read errors as refusals, which have no finding here.
     #[test]
     fn what_the_library_reads_is_read_here_too(words in prop::collection::vec(word(), 7..60)) {
         let bytes = file(&words, 1, 0, 0);
