@@ -1,4 +1,4 @@
-//! What is placed by itself, and how far randomisation could have moved it.
+//! The addresses that the kernel chooses independently, and the range in which randomisation can move each.
 //!
 //! Linux: `randomize_stack_top` in mm/util.c, `mmap_base` in arch/x86/mm/mmap.c, `load_elf_binary` in fs/binfmt_elf.c,
 //! `arch_randomize_brk` in arch/x86/kernel/process.c.
@@ -16,7 +16,7 @@ use super::bands::{grows_up, is_small};
 use super::evidence::Evidence;
 use super::{Layout, Owner, Role};
 
-/// A place that others go by.
+/// An address from which other addresses follow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Anchor {
     /// `stack top`, `mmap base`, `program`, `brk`.
@@ -24,16 +24,15 @@ pub struct Anchor {
     /// Where it is.
     #[serde(with = "crate::snapshot::hex")]
     pub address: u64,
-    /// The lowest and the highest address that chance could have given it, both included; `None` where that is not
-    /// known.
+    /// The lowest and the highest address that it could have had, both included; `None` if that is not known.
     #[serde(serialize_with = "window")]
     pub window: Option<RangeInclusive<u64>>,
-    /// Why it is there, and from where to where chance moves it.
+    /// Why it is there, and the range of its randomisation.
     pub why: String,
 }
 
 impl Anchor {
-    /// How far it could have been moved, in bytes.
+    /// The size of the window, in bytes.
     pub fn span(&self) -> Option<u64> {
         self.window
             .as_ref()
@@ -41,10 +40,10 @@ impl Anchor {
     }
 }
 
-/// `STACK_ALIGN_RANGE`: below what both the top of the stack and the gap below the strings vary, in bytes.
+/// `STACK_ALIGN_RANGE`: the top of the stack and the gap below the strings each vary by less than this, in bytes.
 const STACK_ALIGN_RANGE: u64 = 8192;
 
-/// From high to low; none for a 32-bit program, whose numbers are others.
+/// The anchors from high to low; none for a 32-bit program, for which other numbers apply.
 pub(super) fn anchors(evidence: &Evidence, layout: &Layout) -> Vec<Anchor> {
     if is_small(&layout.regions) {
         return Vec::new();
@@ -105,7 +104,7 @@ impl Chance<'_> {
             } else {
                 let below = size(highest.saturating_sub(address));
                 format!(
-                    "{below} below the highest user address {highest:#x}, by chance at most {}",
+                    "{below} below the highest user address {highest:#x}, a random distance of at most {}",
                     about(most)
                 )
             },
@@ -130,7 +129,7 @@ impl Chance<'_> {
                 lowest..=highest
             }),
             why: format!(
-                "below the tables and the strings, which lie {gap} bytes apart, by chance at most 8 KiB"
+                "below the tables and the strings, with a gap of {gap} bytes between them (random, at most 8 KiB)"
             ),
         })
     }
@@ -158,7 +157,7 @@ impl Chance<'_> {
             address: lowest.range.start,
             window: Some(third..=third.saturating_add(most)),
             why: format!(
-                "the lowest mapping begins here; mappings go up (the legacy layout) from {third:#x}, by chance at most {} \
+                "the lowest mapping begins here; the legacy layout places mappings upwards from {third:#x}, at random at most {} \
                  higher",
                 about(most)
             ),
@@ -188,11 +187,11 @@ impl Chance<'_> {
                 format!("the stack's limit and a gap below the highest user address: {:#x}", window.end())
             }
             Some(window) => format!(
-                "the highest mapping ends here; by chance up to {} below {:#x}, above which is room for the stack",
+                "the highest mapping ends here; at random up to {} below {:#x}, with room for the stack above",
                 about(window.end() - window.start()),
                 window.end()
             ),
-            None => "the highest mapping ends here; the stack's limit, which keeps room above, is not known".to_owned(),
+            None => "the highest mapping ends here; the stack limit, which reserves the room above, is not known".to_owned(),
         };
         Some(Anchor {
             name: "mmap base",
@@ -233,10 +232,10 @@ impl Chance<'_> {
         let (window, why) = if !file.binary.position_independent {
             (
                 Some(address..=address),
-                "its addresses are in the file (ET_EXEC): never moved".to_owned(),
+                "the file has fixed addresses (ET_EXEC): never moved".to_owned(),
             )
         } else if file.binary.interpreter.is_none() {
-            let why = "position-independent without an interpreter: a mapping among the others, it moves with the mmap base";
+            let why = "position-independent without an interpreter: placed like other mappings, it moves with the mmap base";
             (None, why.to_owned())
         } else {
             let most = if self.is_fixed() {
@@ -245,7 +244,7 @@ impl Chance<'_> {
                 (self.pages() - 1) * self.page.get()
             };
             let why = format!(
-                "position-independent with an interpreter: {base:#x}, by chance at most {} higher",
+                "position-independent with an interpreter: {base:#x}, at random at most {} higher",
                 about(most)
             );
             (Some(base..=base.saturating_add(most)), why)
@@ -274,7 +273,7 @@ impl Chance<'_> {
             _ => 0,
         };
         let after = if moved {
-            format!("where programs with an interpreter start, {base:#x}, to have room")
+            format!("the start address of programs with an interpreter, {base:#x}, to have room to grow")
         } else {
             format!("the end of the program, {base:#x}")
         };
@@ -284,14 +283,14 @@ impl Chance<'_> {
             address,
             window: Some(base..=base.saturating_add(most)),
             why: format!(
-                "{} above {after}, by chance less than {} and a page",
+                "{} above {after}, a random distance of less than {} plus a page",
                 size(offset),
                 about(most)
             ),
         })
     }
 
-    /// One past the last page of the program.
+    /// The first address after the last page of the program.
     fn program_end(&self) -> Option<u64> {
         let file = self.layout.file_of(Owner::Program)?;
         let end = file.binary.loads().map(super::Header::memory_end).max()?;

@@ -1,4 +1,4 @@
-//! Why each mapping is where it is, in a sentence.
+//! Explains in a sentence why each mapping has its address.
 
 use super::amounts::size;
 use super::bands::grows_up;
@@ -25,7 +25,7 @@ pub(super) fn reasons(evidence: &Evidence, layout: &Layout) -> Vec<String> {
 struct Writer<'a> {
     evidence: &'a Evidence,
     layout: &'a Layout,
-    /// Where the kernel puts what asks for no address.
+    /// The place that the kernel uses for mappings without a requested address.
     hole: &'static str,
 }
 
@@ -46,27 +46,27 @@ impl Writer<'_> {
         if !region.permissions.read {
             "a hole between the segments of a library: reserved by the interpreter, without access"
         } else if self.evidence.binaries.contains_key(&region.name) {
-            "a part of an ELF file that is none of its segments as they are now: mapped by mmap(2) after the start, or the \
+            "a part of an ELF file that matches none of its segments: mapped by mmap(2) after the start, or the \
              file has changed"
         } else {
-            "a file that is no ELF file, or cannot be read any more: mapped by execve, or by mmap(2) after the start"
+            "a file that is not an ELF file, or is no longer readable: mapped by execve, or by mmap(2) after the start"
         }
     }
 
-    /// What no file is behind.
+    /// A region without a file.
     fn other(&self, role: Role) -> String {
         let hole = self.hole;
         match role {
             Role::Vdso => format!(
-                "code of the kernel's own, for clock_gettime and the like without a system call: mapped last by execve, in \
-                 {hole} that was left"
+                "kernel code for clock_gettime and similar functions without a system call: mapped last by execve, in \
+                 {hole} at that time"
             ),
-            Role::Vvar => "the data that the vDSO reads, shown by the kernel right below it".to_owned(),
+            Role::Vvar => "the data that the vDSO reads, mapped by the kernel directly below it".to_owned(),
             Role::Vsyscall => "system calls for programs older than the vDSO: in the kernel's half of the address space, \
-                               at one address in every process"
+                               at the same address in every process"
                 .to_owned(),
-            Role::Leftover => "the page from which supplant played the system calls: no way was known, or none was wanted, \
-                               to remove it"
+            Role::Leftover => "the page from which supplant made the system calls: supplant found no way to remove it, or \
+                               was told to keep it"
                 .to_owned(),
             _ if self.evidence.origin.is_fresh() => "anonymous memory that execve mapped: a part of a segment, or a page \
                                                      at address 0 for old personalities"
@@ -86,7 +86,7 @@ impl Writer<'_> {
         let vaddr = header.vaddr;
         let place = if !file.binary.position_independent {
             format!(
-                "at its own p_vaddr {vaddr:#x}, rounded down to the page: the file fixes its addresses (ET_EXEC)"
+                "at its p_vaddr {vaddr:#x}, rounded down to a page: the file has fixed addresses (ET_EXEC)"
             )
         } else if lowest == Some(vaddr) && header.file_size != 0 {
             self.first(region, file)
@@ -102,7 +102,7 @@ impl Writer<'_> {
         )
     }
 
-    /// Where a position-independent file goes as a whole.
+    /// The reason for the base of a position-independent file.
     fn first(&self, region: &Region, file: &File) -> String {
         let (hole, total) = (self.hole, size(total_size(file)));
         let page_size = self.evidence.page_size();
@@ -110,23 +110,23 @@ impl Writer<'_> {
         match (file.owner, &file.binary.interpreter) {
             (Owner::Program, Some(_)) => match region.range.start.checked_sub(base) {
                 Some(0) => format!(
-                    "two thirds up user memory, {base:#x}, where programs go that have an interpreter; not moved by chance"
+                    "at two thirds of user memory, {base:#x}, where the kernel places programs with an interpreter; not randomised"
                 ),
                 Some(distance) if distance >> 42 == 0 => format!(
-                    "{:#x} random pages above {base:#x}, two thirds up user memory, where programs go that have an interpreter",
+                    "{:#x} random pages above {base:#x}, two thirds of user memory, where the kernel places programs with an interpreter",
                     distance / page_size
                 ),
                 _ => "at a base that was chosen for it".to_owned(),
             },
             (Owner::Program, None) => format!(
-                "position-independent without an interpreter, so the kernel took {hole} that holds all {total} of it"
+                "position-independent without an interpreter, so the kernel used {hole} that is large enough for all {total}"
             ),
             (Owner::Interpreter, _) => format!(
-                "the interpreter that PT_INTERP names: execve took {hole} that holds all {total} of it"
+                "the interpreter that PT_INTERP names: execve used {hole} that is large enough for all {total}"
             ),
             (Owner::Library, _) => {
                 format!(
-                    "mapped by the interpreter with mmap(2), in {hole} at that time that held all {total} of it"
+                    "mapped by the interpreter with mmap(2), in {hole} that was large enough for all {total} at that time"
                 )
             }
         }
@@ -143,7 +143,7 @@ fn total_size(file: &File) -> u64 {
     end.unwrap_or(0).saturating_sub(start.unwrap_or(0))
 }
 
-/// What becomes, or became, of a part that is only written while it is relocated.
+/// The part that is only writable during relocation, before or after that.
 fn relro(region: &Region, writable: bool) -> String {
     let pieces: Vec<&Piece> = region.pieces.iter().filter(|piece| piece.relro).collect();
     let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
@@ -153,7 +153,7 @@ fn relro(region: &Region, writable: bool) -> String {
     if writable && region.permissions.write {
         format!("; {start:#x}-{end:#x} is RELRO: rw- until it is relocated, then r--")
     } else if writable {
-        "; RELRO: was rw- until it was relocated, and is r-- since".to_owned()
+        "; RELRO: was rw- until it was relocated, and is r-- now".to_owned()
     } else {
         String::new()
     }
@@ -165,7 +165,7 @@ fn bss(file: &File, number: usize) -> String {
         header.memory_size.saturating_sub(header.file_size)
     });
     format!(
-        "PT_LOAD {number}: the {} that it has in memory and not in the file, from the page on where its bytes have ended",
+        "PT_LOAD {number}: the {} that it has in memory but not in the file, from the first page after its bytes",
         size(more)
     )
 }
@@ -190,12 +190,12 @@ fn stack(evidence: &Evidence, region: &Region) -> String {
             "at the top of the address space of a 32-bit program".to_owned()
         }
         0 => "at the highest user address".to_owned(),
-        below => format!("by chance {} below the highest user address", size(below)),
+        below => format!("at a random distance of {} below the highest user address", size(below)),
     };
     let limit = match evidence.stack_limit {
         Some(u64::MAX) => ", without a limit".to_owned(),
         Some(limit) => format!(", to at most {}", size(limit)),
         None => String::new(),
     };
-    format!("{place}; it is filled from the top and grows down by faults{limit}")
+    format!("{place}; it is filled from the top and grows down on page faults{limit}")
 }

@@ -1,4 +1,4 @@
-//! Why each address is what it is, in a sentence.
+//! Explains in a sentence why each address was chosen.
 
 use crate::host::{Host, Randomize};
 use crate::image::Kind;
@@ -8,20 +8,20 @@ use crate::space::MmapArea;
 
 use super::Preview;
 
-/// An address that was chosen.
+/// An address, with the reason for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// What of: `stack top`, `program`, `brk`.
+    /// The name of the address: `stack top`, `program bias`, `brk`.
     pub name: &'static str,
     /// The address, or the bias.
     pub address: u64,
-    /// Why.
+    /// The reason.
     pub why: String,
     /// The rule of PARITY.md.
     pub rule: &'static str,
 }
 
-/// What the sentences are about.
+/// The facts for the sentences.
 struct Reasons<'a> {
     host: &'a Host,
     choices: &'a Choices,
@@ -31,7 +31,7 @@ struct Reasons<'a> {
     interpreter: Option<&'a Loadable>,
 }
 
-/// In the kernel's order.
+/// The choices, in the kernel's order.
 pub(super) fn chosen(preview: &Preview) -> Vec<Choice> {
     let choices = &preview.choices;
     let placement = &Placement::new(&preview.host, choices);
@@ -67,12 +67,12 @@ impl Reasons<'_> {
         let (highest, top) = (self.host.machine.stack_top(), self.plan.stack.range.end);
         let most = self.host.machine.stack_random_pages();
         let why = if self.placement.is_chosen(Anchor::StackTop) {
-            "as asked for".to_owned()
+            "as requested".to_owned()
         } else if self.is_fixed() {
-            "the end of user memory: nothing is random".to_owned()
+            "the end of user memory: no randomisation".to_owned()
         } else {
             format!(
-                "{:#x} random bytes below the end of user memory, {highest:#x}: up to {most:#x} pages of 4 KiB, and less than 8 KiB",
+                "{:#x} random bytes below the end of user memory, {highest:#x}; at most {most:#x} pages of 4 KiB plus less than 8 KiB",
                 highest.saturating_sub(top)
             )
         };
@@ -93,7 +93,7 @@ impl Reasons<'_> {
             size(limit)
         };
         let why = format!(
-            "{} at first, what the strings take and 128 KiB more, if RLIMIT_STACK ({limit}) allows; it grows down when it is touched there",
+            "{} at first: the size of the strings and 128 KiB more, if RLIMIT_STACK ({limit}) allows; it grows down on page faults",
             size(range.end - range.start)
         );
         Choice {
@@ -111,12 +111,12 @@ impl Reasons<'_> {
             self.placement.is_chosen(Anchor::StackPointer),
             self.is_fixed(),
         ) {
-            (true, _) => ", as large as was asked for",
+            (true, _) => ", as requested",
             (false, true) => "",
             (false, false) => ", most of it random",
         };
         let why = format!(
-            "below {} bytes of strings, a gap of {gap}{chance}, and {} of tables; in multiples of 16",
+            "below {} bytes of strings, a gap of {gap} bytes{chance}, and {} bytes of tables; a multiple of 16",
             frame.top - frame.arg_start,
             frame.tables_end - frame.sp
         );
@@ -135,15 +135,15 @@ impl Reasons<'_> {
             MmapArea::BottomUp { base } => (base, "up"),
         };
         let from = if self.placement.is_chosen(Anchor::MmapBase) {
-            "as asked for"
+            "as requested"
         } else if self.choices.seed.is_some() {
             "drawn from the seed"
         } else if self.is_fixed() {
             "RLIMIT_STACK and the guard gap, at least 128 MiB, below the end of user memory"
         } else {
-            "drawn by the exec that started this process; only an exec draws it anew"
+            "chosen by the exec that started this process; only an exec chooses a new one"
         };
-        let why = format!("from here {way} the kernel looks for room: {from}");
+        let why = format!("the kernel searches {way} from here for free addresses: {from}");
         Choice {
             name: "mmap base",
             address,
@@ -160,15 +160,15 @@ impl Reasons<'_> {
         let (why, rule) = match (image.kind, image.segments.first()) {
             (_, None) => ("no PT_LOAD: nothing is mapped".to_owned(), "H-9"),
             (Some(Kind::Exec), _) => (
-                "ET_EXEC: the addresses in the file are final".to_owned(),
+                "ET_EXEC: the addresses in the file are used".to_owned(),
                 "M-1",
             ),
             (_, Some(_)) if self.placement.is_chosen(Anchor::Base) => {
-                ("so that it starts where it was asked for".to_owned(), "M-3")
+                ("so that it starts at the requested address".to_owned(), "M-3")
             }
             (_, Some(_)) if self.interpreter.is_some() => (self.pie(align), "M-3"),
             (_, Some(first)) if first.file_size == 0 => (
-                "its first segment has no bytes: at the addresses in the file".to_owned(),
+                "its first segment has no bytes: the addresses in the file are used".to_owned(),
                 "M-5",
             ),
             _ => (self.hole(self.program, align), "M-4"),
@@ -181,16 +181,16 @@ impl Reasons<'_> {
         }
     }
 
-    /// An ET_DYN with an interpreter.
+    /// The reason for an ET_DYN program with an interpreter.
     fn pie(&self, align: u64) -> String {
         let base = self.host.machine.et_dyn_base();
         let down = format!("rounded down to a multiple of {align:#x}, the largest p_align");
         if self.is_fixed() {
-            return format!("with an interpreter: two thirds up user memory, {base:#x}, {down}");
+            return format!("with an interpreter: two thirds of user memory, {base:#x}, {down}");
         }
         let pages = self.host.randomness.base & ((1 << self.host.mmap_rnd_bits) - 1);
         format!(
-            "with an interpreter: two thirds up user memory, {base:#x}, and {pages:#x} of 2^{} random pages up, {down}",
+            "with an interpreter: two thirds of user memory, {base:#x}, plus {pages:#x} of 2^{} random pages, {down}",
             self.host.mmap_rnd_bits
         )
     }
@@ -198,14 +198,14 @@ impl Reasons<'_> {
     fn hole(&self, loadable: &Loadable, align: u64) -> String {
         let total = plan::total_size(&loadable.image, self.host.page_size);
         let aligned = if align > self.host.page_size.get() {
-            format!(", and then down to a multiple of {align:#x}, the largest p_align")
+            format!(", then rounded down to a multiple of {align:#x}, the largest p_align")
         } else if loadable.aligned_for_huge_pages {
-            ", where its file system can use huge pages".to_owned()
+            ", aligned so that its file system can use huge pages".to_owned()
         } else {
             String::new()
         };
         format!(
-            "the first hole from the mmap base on that holds all {total:#x} bytes of it{aligned}"
+            "the first hole from the mmap base that is large enough for all {total:#x} bytes{aligned}"
         )
     }
 
@@ -213,12 +213,12 @@ impl Reasons<'_> {
         let (loadable, load) = (self.interpreter?, self.plan.interpreter?);
         let (why, rule) = match loadable.image.kind {
             Some(Kind::Exec) => (
-                "ET_EXEC: the addresses in the file are final; what was there is replaced"
+                "ET_EXEC: the addresses in the file are used; existing mappings there are replaced"
                     .to_owned(),
                 "M-8",
             ),
             _ if self.placement.is_chosen(Anchor::InterpreterBase) => {
-                ("so that it starts where it was asked for".to_owned(), "M-6")
+                ("so that it starts at the requested address".to_owned(), "M-6")
             }
             _ => (self.hole(loadable, 0), "M-6"),
         };
@@ -234,13 +234,13 @@ impl Reasons<'_> {
         let vdso = self.plan.vdso.as_ref()?;
         let taken = vdso.target();
         let why = if self.placement.is_chosen(Anchor::Vdso) {
-            "as asked for".to_owned()
+            "as requested".to_owned()
         } else if vdso.from() == taken {
-            "where it is already: that is also where the kernel would put it, or it cannot move"
+            "it stays at its address: the kernel would place it there too, or it cannot be moved"
                 .to_owned()
         } else {
             format!(
-                "the first hole from the mmap base on that is left once the images are there, and holds all {:#x} bytes of it",
+                "the first hole from the mmap base that is free after the images are mapped and large enough for all {:#x} bytes",
                 taken.end - taken.start
             )
         };
@@ -258,21 +258,21 @@ impl Reasons<'_> {
             && self.interpreter.is_none()
             && !image.segments.is_empty();
         let after = if moved {
-            "where programs with an interpreter start, so that it has room to grow"
+            "the start address of programs with an interpreter, so that it has room to grow"
         } else {
-            "behind the highest segment, in whole pages"
+            "after the highest segment, rounded up to a page"
         };
         let why = if self.placement.is_chosen(Anchor::Brk) {
-            "as asked for".to_owned()
+            "as requested".to_owned()
         } else if self.placement.randomize() == Randomize::All {
             let pages = self.host.machine.brk_random_range() / self.host.page_size.get();
             let own = if moved { "" } else { "one page and " };
             format!(
-                "{after}, and {own}{:#x} of {pages:#x} random pages up",
+                "{after}, plus {own}{:#x} of {pages:#x} random pages",
                 self.host.randomness.brk % pages
             )
         } else {
-            format!("{after}; it is not random")
+            format!("{after}; not random")
         };
         Choice {
             name: "brk",
@@ -287,7 +287,7 @@ impl Reasons<'_> {
             Some(loadable) => ("the interpreter", loadable.image.entry),
             None => ("the program", self.program.image.entry),
         };
-        let why = format!("the first instruction: e_entry {entry:#x} of {file}, and its bias");
+        let why = format!("the first instruction: e_entry {entry:#x} of {file}, plus its bias");
         Choice {
             name: "entry",
             address: self.plan.entry(),
@@ -298,7 +298,7 @@ impl Reasons<'_> {
 
     fn program_headers(&self) -> Choice {
         let offset = self.program.image.program_headers_offset;
-        let why = format!("where the segment that holds e_phoff {offset:#x} has it in memory");
+        let why = format!("the address of file offset e_phoff {offset:#x} in the segment that contains it");
         Choice {
             name: "AT_PHDR",
             address: self.plan.program_headers,
