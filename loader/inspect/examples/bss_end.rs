@@ -1,12 +1,12 @@
-//! Where bss ends: memory that a program has and its file does not hold, found without running anything.
+//! Shows where bss ends: memory of a program that its file does not contain, computed without running anything.
 //!
 //! ```text
 //! cargo run --package supplant-inspect --example bss_end -- /bin/sh
 //! setarch -R cargo run --package supplant-inspect --example bss_end -- /bin/sh
 //! ```
 //!
-//! The stages of an exec are plain data: an `Image` is what the file says, a `Host` what this machine and this process are,
-//! and a `Plan` follows from both without a system call. The second line gives the same addresses each time.
+//! The stages of an exec are plain data: an `Image` describes the file, a `Host` describes this machine and this process,
+//! and a `Plan` follows from both without a system call. The second command gives the same addresses each time.
 
 use std::env;
 use std::error::Error;
@@ -54,7 +54,7 @@ fn show(path: &OsStr) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What the segment has in memory beyond its bytes in the file.
+/// The memory of the segment after its bytes from the file.
 fn bss(segment: &Segment, bias: u64) -> Range<u64> {
     let start = segment.vaddr.wrapping_add(bias);
     start.wrapping_add(segment.file_size)..start.wrapping_add(segment.memory_size)
@@ -90,7 +90,7 @@ fn load(path: &OsStr, host: &Host, role: Role) -> Result<Loadable, Box<dyn Error
     })
 }
 
-/// The interpreter and the strings have their part in the plan: they take room.
+/// The plan includes the interpreter and the strings, because they need room.
 fn plan(program: &Loadable, host: &Host) -> Result<Plan, Box<dyn Error>> {
     let interpreter = program.image.interpreter.as_ref();
     let interpreter = interpreter

@@ -1,15 +1,15 @@
-//! Looking at loads: the one that is not done, the one that has just been done, and the kernel's.
+//! Examines loads: planned loads, loads by this loader, and loads by the kernel.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
-//! | `check` | an ELF file or script judged, with a name for each thing that is wrong |
-//! | `layout` | where everything lies in the memory of a process, and why |
+//! | `check` | checks of an ELF file or script, with a name for each problem |
+//! | `layout` | where everything is in the memory of a process, and why |
 //! | `notation` | the table's system calls as strace writes them |
 //! | `preview` | everything that a load would do, as plain data |
-//! | `snapshot` | the state of a process at one moment, and the difference of two |
+//! | `snapshot` | the state of a process at one moment, and the differences of two states |
 //! | `trace` | programs started under ptrace(2), by the kernel or by the loader |
 //!
-//! This crate is for the command `supplant` and for people who look inside: it may change in any release.
+//! This crate is for the command `supplant` and for curious developers: it may change in any release.
 
 mod arch;
 pub mod check;

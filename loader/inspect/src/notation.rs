@@ -1,4 +1,4 @@
-//! Rows in strace(1)'s notation: constants by their names, structures by their fields.
+//! Writes rows in strace(1)'s notation: constants by their names, structures by their fields.
 
 use std::fmt::Write as _;
 
@@ -115,7 +115,7 @@ impl Call<'_> {
         name.map_or_else(|| self.number(index), |(_, name)| (*name).to_owned())
     }
 
-    /// The words that an argument points to; `None` where it points to none.
+    /// The words that an argument points to; `None` if it is not a pointer into the table.
     fn words<const N: usize>(&self, index: usize) -> Option<[u64; N]> {
         let Argument::Data { offset } = self.argument(index) else {
             return None;
@@ -126,7 +126,7 @@ impl Call<'_> {
         Some(std::array::from_fn(|_| words.next().unwrap_or_default()))
     }
 
-    /// What prctl(2) takes depends on its first argument.
+    /// The arguments of prctl(2) depend on the first one.
     fn name_prctl(&self, arguments: &mut [String]) {
         let option = self.one_of(0, PRCTL);
         match (option.as_str(), arguments.len()) {
@@ -225,7 +225,7 @@ fn signal(number: i32) -> String {
     }
 }
 
-/// A set of signals; more than half of them by those that are missing.
+/// A set of signals; if it has more than half of them, by the missing signals.
 fn signals(mask: u64) -> String {
     let inverted = mask.count_ones() > u64::BITS / 2;
     let shown = if inverted { !mask } else { mask };

@@ -1,5 +1,5 @@
-//! What depends on the registers: their names, how a system call is injected, how the runner is recognised. One file per
-//! processor, each with the same items.
+//! The parts that depend on the registers: their names, how a system call is injected, how the runner is recognised. One
+//! file per processor, each with the same items.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -7,4 +7,4 @@ mod x86_64;
 pub(crate) use x86_64::*;
 
 #[cfg(not(target_arch = "x86_64"))]
-compile_error!("supplant-inspect knows the registers of x86-64 only so far");
+compile_error!("supplant-inspect supports only the registers of x86-64 so far");

@@ -1,26 +1,26 @@
-//! x86-64 under ptrace: names of the registers, how a system call is injected, and how the runner is recognised.
+//! x86-64 under ptrace: the names of the registers, how a system call is injected, and how the runner is recognised.
 
 use crate::snapshot::Value;
 
 /// The general registers.
 pub(crate) type Registers = libc::user_regs_struct;
 
-/// The trap flag and the resume flag: set by the processor where a tracer steps or has set a breakpoint.
+/// The trap flag and the resume flag: set by the processor if a tracer steps or has set a breakpoint.
 const FLAGS_OF_DEBUGGING: u64 = 0x1_0100;
 /// Carry, parity, auxiliary carry, zero, sign, overflow.
 const FLAGS_OF_ARITHMETIC: u64 = 0x8d5;
-/// The bit that is always set, and interrupts.
+/// The bit that is always set, and the interrupt flag.
 const FLAGS_OF_USERS: u64 = 0x202;
 const ROW_NEXT: u64 = 56;
 const PAGE: u64 = 0x1000;
 
-/// Where in `struct user` the first debug register and the control register are, and what the latter must hold for a
+/// The offsets in `struct user` of the first debug register and of the control register, and the value of the latter for a
 /// breakpoint on execution at the address in the former.
 pub(crate) const BREAKPOINT_ADDRESS: usize = std::mem::offset_of!(libc::user, u_debugreg);
 pub(crate) const BREAKPOINT_CONTROL: usize = BREAKPOINT_ADDRESS + 7 * 8;
 pub(crate) const BREAKPOINT_ON: u64 = 1;
 
-/// Where it is.
+/// The instruction pointer.
 pub(crate) fn instruction(registers: &Registers) -> u64 {
     registers.rip
 }
@@ -81,15 +81,15 @@ pub(crate) fn is_shown_by_gdb(key: &str) -> bool {
     !["reg.tls", "reg.gs_base", "reg.syscall"].contains(&key)
 }
 
-/// Whether clearing registers by xor left its marks: zero and parity flag besides those of a new program.
+/// Whether the flags show that registers were cleared by xor: zero and parity flag in addition to those of a new program.
 pub(crate) fn are_flags_of_last_jump(flags: u64) -> bool {
     const FLAGS_OF_CLEARING: u64 = 0x44;
     flags & !FLAGS_OF_CLEARING == FLAGS_OF_USERS
 }
 
-/// Each register by its key. Those that every processor has, in some way, have the same key on each: `reg.ip`, `reg.sp`,
-/// `reg.flags`, `reg.tls` and `reg.syscall`, the number of the system call; the others go by the processor's names. Any
-/// may hold an address. `ran`: the flags are what the last comparison left, in r11 as well,
+/// Each register by its key. Registers that every processor has in some form have the same key on each: `reg.ip`, `reg.sp`,
+/// `reg.flags`, `reg.tls` and `reg.syscall`, the number of the system call; the others have the processor's names. Any
+/// register may contain an address. `ran`: the flags come from the last comparison, also in r11,
 /// where the last system call saved them.
 pub(crate) fn values(registers: &Registers, ran: bool) -> Vec<(&'static str, Value)> {
     let settled = |flags: u64| {
@@ -134,7 +134,7 @@ pub(crate) fn values(registers: &Registers, ran: bool) -> Vec<(&'static str, Val
 }
 
 /// The floating-point and vector state, in XSAVE's layout: control and status words, and how many bytes of registers are
-/// not in their initial state. Which components are in use does not count: a processor may call one used that is not.
+/// not in their initial state. The bits for components in use are ignored: a processor may set them for unused components.
 pub(crate) fn xstate_values(area: &[u8]) -> Vec<(&'static str, Value)> {
     let word = |at: usize, size: usize| {
         let bytes = area.get(at..at + size).unwrap_or_default();
@@ -161,7 +161,7 @@ pub(crate) fn xstate_values(area: &[u8]) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The registers for a system call that is made by the `syscall` at `instruction`.
+/// The registers for a system call by the `syscall` instruction at `instruction`.
 pub(crate) fn with_call(
     mut registers: Registers,
     instruction: u64,
@@ -170,7 +170,7 @@ pub(crate) fn with_call(
 ) -> Registers {
     registers.rip = instruction;
     registers.rax = number as u64;
-    // No system call is to be restarted.
+    // Prevents the restart of a system call.
     registers.orig_rax = u64::MAX;
     [
         registers.rdi,
@@ -183,12 +183,12 @@ pub(crate) fn with_call(
     registers
 }
 
-/// At the start of a system call: its number.
+/// The number of a system call, at its start.
 pub(crate) fn call_number(registers: &Registers) -> u64 {
     registers.orig_rax
 }
 
-/// At the start of a system call: its arguments.
+/// The arguments of a system call, at its start.
 pub(crate) fn call_arguments(registers: &Registers) -> [u64; 6] {
     [
         registers.rdi,
@@ -200,7 +200,7 @@ pub(crate) fn call_arguments(registers: &Registers) -> [u64; 6] {
     ]
 }
 
-/// What a system call returned.
+/// The result of a system call.
 pub(crate) fn result(registers: &Registers) -> i64 {
     registers.rax as i64
 }
@@ -209,7 +209,7 @@ pub(crate) fn result(registers: &Registers) -> i64 {
 pub(crate) const SYSCALL: [u8; 2] = [0x0f, 0x05];
 
 /// The new program's first instruction, if the process is in the runner (whose stack pointer is its own page) at the
-/// last row. The slots at the page's start tell.
+/// last row. The slots at the start of the page show it.
 pub(crate) fn entry_after_last_row(
     registers: &Registers,
     word: impl Fn(u64) -> Option<u64>,

@@ -109,8 +109,9 @@ fn look_at_interpreter(headers: &Headers, findings: &mut Findings<'_>) {
         return;
     };
     if let Some((second, _)) = interpreters.next() {
-        let message =
-            format!("program header {second} is another PT_INTERP: the first one, {index}, is used");
+        let message = format!(
+            "program header {second} is another PT_INTERP: the first one, {index}, is used"
+        );
         findings.add(
             &SEVERAL_INTERPRETERS,
             message,

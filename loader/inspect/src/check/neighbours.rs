@@ -99,10 +99,7 @@ fn pair((lower, below): Load<'_>, (upper, load): Load<'_>, page: PageSize) -> Op
     } else if to < from {
         (
             &SEGMENTS_SHARE_PAGE,
-            format!(
-                "share the page at {to:#x}, of {} bytes",
-                page.get()
-            ),
+            format!("share the page at {to:#x}, of {} bytes", page.get()),
         )
     } else if from < to {
         (

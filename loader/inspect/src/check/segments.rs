@@ -75,7 +75,8 @@ fn look_at_alignment(
     let odd = |load: &ProgramHeader| load.p_align != 0 && !load.p_align.is_power_of_two();
     findings.add_each(&ALIGN, those(loads, odd), |&(index, load)| {
         let align = load.p_align;
-        let message = format!("p_align of program header {index} is {align:#x}, not a power of two");
+        let message =
+            format!("p_align of program header {index} is {align:#x}, not a power of two");
         (message, vec![headers.field(index, "p_align")])
     });
     let places = |index| {

@@ -1,6 +1,6 @@
 //! Sizes and distances in words.
 
-/// `4 KiB`, `1.5 MiB`, `16 GiB`: one digit behind the point where it is no whole number.
+/// `4 KiB`, `1.5 MiB`, `16 GiB`: with one decimal if it is not a whole number.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let unit = (bytes.max(1).ilog2() / 10) as usize;
@@ -14,7 +14,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// The size of a window in which something lies by chance: rounded up, since a page more or less does not count.
+/// The size of a randomisation window, rounded to MiB, because a page more or less is not important.
 pub fn about(bytes: u64) -> String {
     const STEP: u64 = 1 << 20;
     let rounded = bytes
@@ -23,7 +23,7 @@ pub fn about(bytes: u64) -> String {
     size(rounded.filter(|_| bytes >= STEP).unwrap_or(bytes))
 }
 
-/// By how much something moved: `+0x1000`, `-0x1000`.
+/// The distance that something moved: `+0x1000`, `-0x1000`.
 pub fn distance(from: u64, to: u64) -> String {
     if to >= from {
         format!("+{:#x}", to - from)

@@ -273,7 +273,9 @@ impl Chance<'_> {
             _ => 0,
         };
         let after = if moved {
-            format!("the start address of programs with an interpreter, {base:#x}, to have room to grow")
+            format!(
+                "the start address of programs with an interpreter, {base:#x}, to have room to grow"
+            )
         } else {
             format!("the end of the program, {base:#x}")
         };

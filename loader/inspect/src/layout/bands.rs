@@ -1,5 +1,5 @@
-//! The parts of an address space, low, mmap area and stack, and the gaps between mappings: what a picture draws from top to
-//! bottom.
+//! The parts of an address space, low, mmap area and stack, and the gaps between mappings, which a picture draws from top
+//! to bottom.
 
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ pub enum Item {
         /// Addresses, half open.
         #[serde(serialize_with = "hex_range")]
         range: Range<u64>,
-        /// Why not.
+        /// The reason.
         kind: Gap,
     },
 }
@@ -37,15 +37,15 @@ pub enum Item {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gap {
-    /// Nobody asked for it.
+    /// Free: no mapping was requested there.
     Free,
-    /// Kept free below the stack, which may grow down to it and no further.
+    /// Kept free below the stack, which may only grow down to it.
     Guard,
-    /// Not the user's: the kernel's half of the address space, and what cannot be an address.
+    /// Not available to programs: the kernel's half of the address space, and invalid addresses.
     Kernel,
 }
 
-/// How many lines high a mapping is drawn: one up to 16 pages, and one more for every 16 times as much.
+/// The height of a mapping in lines: one line up to 16 pages, and one more for each factor of 16.
 pub fn height(size: u64, page_size: u64) -> usize {
     let pages = (size / page_size.max(1)).max(1);
     1 + pages.ilog2() as usize / 4
@@ -58,19 +58,19 @@ const MMAP: usize = 1;
 const PROGRAM: usize = 2;
 const STACK: usize = 3;
 
-/// Whether mappings go up, from a third of user memory: the legacy layout (`ADDR_COMPAT_LAYOUT`). Then so lies the vDSO.
+/// Whether mappings grow up from a third of user memory: the legacy layout (`ADDR_COMPAT_LAYOUT`). The vDSO shows it.
 pub(super) fn grows_up(evidence: &Evidence, regions: &[Region]) -> bool {
     let vdso = regions.iter().find(|region| region.role == Role::Vdso);
     !is_small(regions) && vdso.is_some_and(|vdso| vdso.range.start < evidence.machine.et_dyn_base())
 }
 
-/// Whether it is the address space of a 32-bit program, for which other numbers hold.
+/// Whether it is the address space of a 32-bit program, for which other numbers apply.
 pub(super) fn is_small(regions: &[Region]) -> bool {
     let stack = regions.iter().find(|region| region.role == Role::Stack);
     stack.is_some_and(|stack| stack.range.end <= 1 << 32)
 }
 
-/// The bands that hold anything, from low to high.
+/// The bands that are not empty, from low to high.
 pub(super) fn bands(evidence: &Evidence, regions: &[Region]) -> Vec<Band> {
     let borders = Borders::new(evidence, regions);
     let mut bands = NAMES.map(|name| Band {
@@ -98,15 +98,15 @@ pub(super) fn bands(evidence: &Evidence, regions: &[Region]) -> Vec<Band> {
         .collect()
 }
 
-/// Where one band ends and the next begins.
+/// The borders between the bands.
 struct Borders {
-    /// Where the mmap area may begin.
+    /// The lowest possible start of the mmap area.
     low_end: u64,
-    /// Where, in the legacy layout, it ends.
+    /// The end of the mmap area in the legacy layout.
     mmap_end: u64,
     /// The stack.
     stack: Option<Range<u64>>,
-    /// Where user memory ends.
+    /// The end of user memory.
     user_end: u64,
     guard: u64,
 }
@@ -130,7 +130,7 @@ impl Borders {
             } else {
                 u64::MAX
             },
-            // A small one has no areas that could be told apart.
+            // The areas of a small address space cannot be distinguished.
             low_end: if is_small {
                 u64::MAX
             } else if grows_up {
@@ -165,7 +165,7 @@ impl Borders {
         }
     }
 
-    /// The gap, cut where it means different things, each with the band that it belongs to.
+    /// The gap, split into parts of one kind, each with its band.
     fn gaps(&self, gap: Range<u64>, band: usize) -> Vec<(usize, Range<u64>, Gap)> {
         let mut cuts = vec![gap.start];
         let stack = self.stack.as_ref().filter(|stack| stack.start == gap.end);
@@ -197,7 +197,7 @@ impl Borders {
     }
 }
 
-/// The same bands for fewer regions, each of which covers one or several of those that were, with the gaps between them.
+/// Adapts the bands to fewer regions, each of which covers one or more of the old regions, with the gaps between them.
 pub(super) fn rejoined(bands: &mut [Band], were: &[Region], are: &[Region]) {
     let mut covered = 0;
     let mut next = 0;

@@ -1,7 +1,7 @@
-//! An ELF file as a picture shows it: all its program headers and its sections, as far as they make sense.
+//! An ELF file for pictures: all its program headers and its sections, as far as they are valid.
 //!
-//! Nothing here counts for loading. What is missing, truncated or garbage is left out: the picture then shows less. How
-//! much is read is bounded, whatever the numbers in the file say.
+//! Loading does not use this. Missing, truncated or invalid parts are left out: the picture then shows less. The amount
+//! that is read is limited, whatever the numbers in the file are.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::image::{Kind, Permissions, ReadAt, header_in};
 use super::evidence::printable;
 use super::letters;
 
-/// What the kernel reads of program headers at most, in bytes.
+/// The most bytes of program headers that the kernel reads.
 const HEADERS_LIMIT: u64 = 65_536;
 /// More than executables have.
 const SECTIONS_LIMIT: usize = 2000;
@@ -42,7 +42,7 @@ pub struct Binary {
     pub interpreter: Option<String>,
     /// Every program header, in the order of the table.
     pub headers: Vec<Header>,
-    /// The sections that have a place in memory or hold what is known about it, by address.
+    /// The sections that have a place in memory or describe it, by address.
     pub sections: Vec<Section>,
 }
 
@@ -78,7 +78,7 @@ pub struct Header {
 pub struct Section {
     /// Its name.
     pub name: String,
-    /// Its address, before the bias; 0 for one that is not in memory.
+    /// Its address, before the bias; 0 for a section that is not in memory.
     #[serde(with = "crate::snapshot::hex")]
     pub vaddr: u64,
     /// Where its bytes are in the file.
@@ -104,7 +104,7 @@ pub struct Section {
 }
 
 impl Binary {
-    /// Reads the headers of a file of `size` bytes; `None` where it is no 64-bit ELF file.
+    /// Reads the headers of a file of `size` bytes; `None` if it is not a 64-bit ELF file.
     pub fn read(file: &(impl ReadAt + ?Sized), path: &str, size: u64) -> Option<Self> {
         let bytes = read(file, 0, SIZEOF_EHDR as u64, SIZEOF_EHDR as u64)?;
         let bytes: [u8; SIZEOF_EHDR] = bytes.try_into().ok()?;
@@ -142,13 +142,13 @@ impl Binary {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }
 
-    /// The sections that lie in memory at the address, before the bias; several where they overlap.
+    /// The sections at the address, before the bias; several if they overlap.
     pub fn sections_at(&self, vaddr: u64) -> impl Iterator<Item = &Section> {
         let holds = move |section: &&Section| {
             section.allocated
                 && section.vaddr <= vaddr
                 && vaddr - section.vaddr < section.size
-                // Thread-local zeros take no room here.
+                // Thread-local zeros take no address space here.
                 && !(section.zeros && section.name == ".tbss")
         };
         self.sections.iter().filter(holds)
@@ -156,18 +156,18 @@ impl Binary {
 }
 
 impl Header {
-    /// One past its last byte from the file, before the bias.
+    /// The end of its bytes from the file, before the bias.
     pub fn file_end(&self) -> u64 {
         self.vaddr.wrapping_add(self.file_size)
     }
 
-    /// One past its last byte in memory, before the bias.
+    /// The end of its bytes in memory, before the bias.
     pub fn memory_end(&self) -> u64 {
         self.vaddr.wrapping_add(self.memory_size)
     }
 }
 
-/// At most `limit` bytes; `None` where there are fewer than `size`.
+/// Reads `size` bytes, at most `limit`; `None` if the file has fewer.
 pub(super) fn read(
     file: &(impl ReadAt + ?Sized),
     offset: u64,
@@ -257,11 +257,11 @@ fn sections(file: &(impl ReadAt + ?Sized), header: &FileHeader) -> Option<Vec<Se
     Some(sections)
 }
 
-/// The string of a table that starts at an offset, printable; empty outside.
+/// The string at an offset of a table, printable; empty if the offset is outside.
 pub(super) fn text_at(table: &[u8], offset: usize) -> String {
     let rest = table.get(offset..).unwrap_or_default();
     printable(rest.split(|&byte| byte == 0).next().unwrap_or_default())
 }
 
-/// What is known of several files, by path.
+/// The headers of several files, by path.
 pub type Binaries = BTreeMap<String, Binary>;

@@ -1,4 +1,4 @@
-//! What was seen of a process or of a plan: the facts that a layout follows from, wherever they come from.
+//! [`Evidence`]: the facts about a process or a plan from which a layout follows, whatever their source.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ use crate::maps::Mapping;
 
 use super::binary::{Binaries, Binary};
 
-/// How something was looked at.
+/// The source of the facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// It was planned by us, and not started.
+    /// Planned by us, not started.
     Plan,
     /// Started by us, stopped before its first instruction.
     Ours,
@@ -25,7 +25,7 @@ pub enum Origin {
     Entered,
     /// A process that runs.
     Process,
-    /// What `supplant capture` wrote.
+    /// A file that `supplant capture` wrote.
     Capture,
     /// A core file.
     Core,
@@ -34,7 +34,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// In words.
+    /// The source in words.
     pub fn words(self) -> &'static str {
         match self {
             Self::Plan => "planned by us, not started",
@@ -42,8 +42,8 @@ impl Origin {
             Self::Kernel => "started by execve, before its first instruction",
             Self::Entered => "stopped at the program's own entry point, its libraries loaded",
             Self::Process => "a running process",
-            Self::Capture => "captured before",
-            Self::Core => "a core file: as it was when it died",
+            Self::Capture => "a capture",
+            Self::Core => "a core file: the process as it was when it died",
             Self::Maps => "a saved /proc/PID/maps",
         }
     }
@@ -53,18 +53,18 @@ impl Origin {
         matches!(self, Self::Plan | Self::Ours | Self::Kernel)
     }
 
-    /// Whether the subject is named by a program.
+    /// Whether the subject is the name of a program.
     pub fn starts_program(self) -> bool {
         self.is_fresh() || self == Self::Entered
     }
 }
 
-/// Everything that was seen. What is not known is `None`, empty, or missing.
+/// All known facts. Unknown facts are `None`, empty, or missing.
 #[derive(Clone, Debug)]
 pub struct Evidence {
-    /// What was looked at, as it was typed.
+    /// The subject, as it was typed.
     pub subject: String,
-    /// How.
+    /// The source of the facts.
     pub origin: Origin,
     /// The processor.
     pub machine: Machine,
@@ -72,9 +72,9 @@ pub struct Evidence {
     pub mappings: Vec<Mapping>,
     /// The auxiliary vector.
     pub auxv: Auxv,
-    /// Addresses that the kernel or the processor keeps.
+    /// Addresses from the kernel or the registers.
     pub notes: Notes,
-    /// What is randomised.
+    /// The kind of randomisation.
     pub randomize: Option<Randomize>,
     /// `vm.mmap_rnd_bits`.
     pub mmap_rnd_bits: Option<u32>,
@@ -84,7 +84,7 @@ pub struct Evidence {
     pub binaries: Binaries,
 }
 
-/// Addresses that belong to a process beside its mappings.
+/// Addresses of a process other than its mappings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
     /// Where the heap starts.
@@ -105,22 +105,22 @@ pub struct Notes {
     pub ip: Option<u64>,
 }
 
-/// Why something is no evidence.
+/// The reason why a source cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Snag {
-    /// There is not one mapping.
+    /// There are no mappings.
     #[error("there are no mappings in it")]
     Empty,
-    /// A line does not read as one of /proc/PID/maps.
-    #[error("line {number} is no line of /proc/PID/maps: {text:?}")]
+    /// A line does not have the form of /proc/PID/maps.
+    #[error("line {number} is not a line of /proc/PID/maps: {text:?}")]
     Line {
         /// Its number, from 1.
         number: usize,
         /// Its beginning.
         text: String,
     },
-    /// A mapping ends before it starts, or starts before the one before it ends.
-    #[error("mapping {number} ({start:#x}-{end:#x}) is empty, or overlaps the one before it")]
+    /// A mapping ends before it starts, or starts before the previous one ends.
+    #[error("mapping {number} ({start:#x}-{end:#x}) is empty or overlaps the previous one")]
     Order {
         /// Its number, from 1.
         number: usize,
@@ -132,11 +132,11 @@ pub enum Snag {
 }
 
 impl Evidence {
-    /// Mappings alone; the rest is not known yet.
+    /// Evidence with mappings only; the rest is not known yet.
     ///
     /// # Errors
     ///
-    /// There are none, or they are not in order.
+    /// There are no mappings, or they are not in order.
     pub fn new(subject: &str, origin: Origin, mappings: Vec<Mapping>) -> Result<Self, Snag> {
         check(&mappings)?;
         Ok(Self {
@@ -162,7 +162,7 @@ impl Evidence {
             .collect()
     }
 
-    /// Says what the file with this name holds.
+    /// Adds the headers of the file with this name.
     pub fn know(&mut self, name: &[u8], binary: Binary) {
         self.binaries.insert(printable(name), binary);
     }
@@ -194,7 +194,7 @@ fn check(mappings: &[Mapping]) -> Result<(), Snag> {
     Ok(())
 }
 
-/// A name as it can be shown: control characters escaped, bytes that are no text replaced.
+/// A name that is safe to show: control characters are escaped, and bytes that are not text are replaced.
 pub fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     if !text.chars().any(is_disturbing) {
@@ -211,7 +211,7 @@ pub fn printable(bytes: &[u8]) -> String {
     shown
 }
 
-/// What moves the cursor, or turns the direction of writing.
+/// Whether the character moves the cursor or changes the direction of writing.
 fn is_disturbing(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

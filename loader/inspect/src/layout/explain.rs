@@ -190,7 +190,10 @@ fn stack(evidence: &Evidence, region: &Region) -> String {
             "at the top of the address space of a 32-bit program".to_owned()
         }
         0 => "at the highest user address".to_owned(),
-        below => format!("at a random distance of {} below the highest user address", size(below)),
+        below => format!(
+            "at a random distance of {} below the highest user address",
+            size(below)
+        ),
     };
     let limit = match evidence.stack_limit {
         Some(u64::MAX) => ", without a limit".to_owned(),

@@ -1,4 +1,4 @@
-//! A layout with fewer mappings, for pictures: a process may have 65,530 of them, which nobody can look at.
+//! A layout with fewer mappings, for pictures: a process may have 65,530 of them, too many to look at.
 
 use crate::image::Permissions;
 
@@ -6,15 +6,15 @@ use super::bands::{Band, Item, rejoined};
 use super::pieces::{Content, whole};
 use super::{Layout, Owner, Region, Role};
 
-/// Files whose sections are kept, program and interpreter among them.
+/// The number of files whose sections are kept, including program and interpreter.
 const FILES_LIMIT: usize = 24;
-/// Program headers, and sections, of one file that are kept.
+/// The number of program headers, and of sections, that are kept for one file.
 const HEADERS_LIMIT: usize = 120;
-/// Letters of a name that are kept.
+/// The number of characters of a name that are kept.
 const NAME_LIMIT: usize = 200;
 
 impl Layout {
-    /// At most about `most` mappings: neighbours are drawn as one, those of program and interpreter last.
+    /// Reduces the layout to about `most` mappings: neighbours are drawn as one; program and interpreter come last.
     #[must_use]
     pub fn folded(&self, most: usize) -> Self {
         let mut folded = self.clone();
@@ -56,7 +56,7 @@ impl Layout {
         rejoined(&mut self.bands, &were, &self.regions);
     }
 
-    /// Where the lowest region of a band starts: one of another band is not drawn together with it.
+    /// The start of the lowest region of a band: regions of different bands are not drawn as one.
     fn first_region(&self, band: &Band) -> Option<u64> {
         band.items.iter().find_map(|item| match item {
             Item::Region(index) => Some(self.regions[*index].range.start),
@@ -69,7 +69,7 @@ impl Layout {
         matches!(owner, Some(Owner::Program | Owner::Interpreter))
     }
 
-    /// Without the files that nothing shows any more.
+    /// Removes the files that no region shows any more.
     fn drop_files(&mut self) {
         let mut places: Vec<Option<usize>> = vec![None; self.files.len()];
         for index in self.regions.iter().filter_map(|region| region.file) {
@@ -86,7 +86,7 @@ impl Layout {
         }
     }
 
-    /// Without what no picture has room for.
+    /// Removes details for which a picture has no room.
     fn shorten(&mut self) {
         shorten(&mut self.subject);
         for region in &mut self.regions {
@@ -115,7 +115,7 @@ impl Layout {
     }
 }
 
-/// What there is one of.
+/// Whether a process has only one such region.
 fn is_special(region: &Region) -> bool {
     !matches!(
         region.role,
@@ -153,14 +153,14 @@ fn one(run: Vec<Region>) -> Option<Region> {
         file: None,
         header: None,
         why: format!(
-            "{} mappings, drawn as one since there are so many: {}",
+            "{} mappings, drawn as one because there are so many: {}",
             run.len(),
             names[..names.len().min(8)].join(", ")
         ),
     })
 }
 
-/// Without the middle, where it is long.
+/// Removes the middle of a long name.
 fn shorten(name: &mut String) {
     let count = name.chars().count();
     if count > NAME_LIMIT {

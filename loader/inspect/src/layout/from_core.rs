@@ -9,14 +9,14 @@ use crate::plan::Observed;
 
 use super::evidence::{Evidence, Notes, Origin, Snag};
 
-/// Where the page for legacy system calls is, in every process of x86-64.
+/// The address of the page for legacy system calls, in every process of x86-64.
 const VSYSCALL: u64 = 0xffff_ffff_ff60_0000;
 
-/// What a core file says of where things were; `file` is the one that it was parsed from.
+/// The evidence in a core file; `file` is the file from which it was parsed.
 ///
 /// # Errors
 ///
-/// It has no mappings.
+/// The core file has no mappings.
 pub fn of_core(
     subject: &str,
     core: &CoreFile,
@@ -30,7 +30,7 @@ pub fn of_core(
         .threads
         .first()
         .map(|thread| thread.registers.as_slice());
-    // Where they stand in `struct user_regs_struct`: rip and rsp on x86-64, pc and sp on aarch64.
+    // Their indices in `struct user_regs_struct`: rip and rsp on x86-64, pc and sp on aarch64.
     let (ip, sp) = match evidence.machine {
         Machine::Aarch64 => (32, 31),
         Machine::X86_64 => (16, 19),
@@ -49,8 +49,8 @@ pub fn of_core(
     Ok(evidence)
 }
 
-/// The mappings, with the kernel's labels as far as they follow from where they are. A file that lies may hold anything:
-/// what overlaps the mapping below it is left out.
+/// The mappings, with the kernel's labels as far as they follow from the addresses. An invalid file may contain anything:
+/// a mapping that overlaps the mapping below it is left out.
 fn mappings(core: &CoreFile, brk: Option<u64>) -> Vec<Mapping> {
     let mut end = 0;
     let mut mappings = core.mappings.clone();
@@ -66,7 +66,7 @@ fn mappings(core: &CoreFile, brk: Option<u64>) -> Vec<Mapping> {
             () if !mapping.name.is_empty() => continue,
             () if range.start == VSYSCALL => b"[vsyscall]",
             () if Some(range.start) == brk => b"[heap]",
-            // Its data lies right below the vDSO, and can only be read.
+            // The data of the vDSO is directly below it, and is read-only.
             () if Some(range.end) == vdso && !mapping.permissions.write => b"[vvar]",
             () => continue,
         };
@@ -76,8 +76,8 @@ fn mappings(core: &CoreFile, brk: Option<u64>) -> Vec<Mapping> {
     mappings
 }
 
-/// What the first pointer of a list on the new stack points to: the first list are the arguments, the next one the
-/// environment.
+/// The string to which the first pointer of a list on the new stack points: the first list is the arguments, the next
+/// list is the environment.
 fn first_string(
     core: &CoreFile,
     file: &(impl ReadAt + ?Sized),

@@ -1,4 +1,4 @@
-//! The evidence of a plan: what would be mapped.
+//! The evidence of a plan: the mappings that it would make.
 
 use std::ops::Range;
 use std::os::fd::AsRawFd as _;
@@ -20,11 +20,11 @@ use crate::stack::InitialStack;
 use super::binary::Binary;
 use super::evidence::{Evidence, Notes, Origin, Snag, printable};
 
-/// What a layout of this load follows from. `subject` is what it is called.
+/// The evidence of this load. `subject` is its name.
 ///
 /// # Errors
 ///
-/// There is nothing to map, which a plan does not let happen: it has a stack.
+/// There is nothing to map, which cannot happen: a plan always has a stack.
 pub fn of_prepared(prepared: &Prepared, subject: &str) -> Result<Evidence, Snag> {
     let Parts {
         opened, planned, ..
@@ -64,7 +64,7 @@ fn name(file: &OpenFile) -> Vec<u8> {
 ///
 /// # Errors
 ///
-/// As [`Evidence::new`].
+/// The errors of [`Evidence::new`].
 pub fn of_plan(
     subject: &str,
     plan: &Plan,
@@ -92,7 +92,7 @@ pub fn of_plan(
     Ok(evidence)
 }
 
-/// What a plan leaves mapped, as /proc/PID/maps would list it.
+/// The mappings after a plan is done, as /proc/PID/maps would list them.
 pub(crate) fn mappings(plan: &Plan, host: &Host, names: &[Vec<u8>; 2]) -> Vec<Mapping> {
     let mut space = AddressSpace::default();
     space.place(
@@ -145,7 +145,7 @@ fn place(space: &mut AddressSpace<Part>, operation: &Operation, names: &[Vec<u8>
     }
 }
 
-/// The vDSO's mappings where they will be, and the page for legacy system calls.
+/// The vDSO's mappings at their new addresses, and the page for legacy system calls.
 fn kernel_parts(plan: &Plan, host: &Host) -> Vec<(Range<u64>, Part)> {
     let part = |mapping: &Mapping| Part::labelled(&mapping.name, mapping.permissions);
     let stays = host.mappings.iter().filter(|mapping| mapping.is_vsyscall());
@@ -202,7 +202,7 @@ impl Part {
     }
 }
 
-/// The kernel joins neighbours that differ in nothing.
+/// The kernel joins neighbours without a difference.
 fn joined(mappings: impl Iterator<Item = Mapping>) -> Vec<Mapping> {
     let mut joined: Vec<Mapping> = Vec::new();
     for mapping in mappings {

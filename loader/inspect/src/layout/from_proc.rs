@@ -1,4 +1,4 @@
-//! The evidence of a process: what its files in /proc say.
+//! The evidence of a process, from its files in /proc.
 
 use crate::auxv::Auxv;
 use crate::host::Randomize;
@@ -32,16 +32,16 @@ pub struct ProcessFiles {
 ///
 /// # Errors
 ///
-/// A line of it is none, or the mappings are not in order.
+/// A line is not valid, or the mappings are not in order.
 pub fn of_maps(subject: &str, text: &[u8]) -> Result<Evidence, Snag> {
     Evidence::new(subject, Origin::Maps, mappings(text)?)
 }
 
-/// What a process's files say.
+/// The evidence in a process's files.
 ///
 /// # Errors
 ///
-/// As [`of_maps`]; all files but maps may be empty.
+/// The errors of [`of_maps`]; all files except maps may be empty.
 pub fn of_process(subject: &str, origin: Origin, files: &ProcessFiles) -> Result<Evidence, Snag> {
     let mut evidence = Evidence::new(subject, origin, mappings(&files.maps)?)?;
     evidence.auxv = Auxv::from_bytes(&files.auxv);
@@ -67,13 +67,13 @@ fn mappings(text: &[u8]) -> Result<Vec<Mapping>, Snag> {
     Ok(mappings)
 }
 
-/// The addresses in /proc/PID/stat, counted from the name's closing parenthesis, as names may hold any.
+/// The addresses in /proc/PID/stat, counted from the closing parenthesis of the name, because names may contain parentheses.
 fn notes(stat: &str) -> Notes {
     const FIRST: usize = 3;
     let fields: Vec<&str> = stat
         .rsplit_once(") ")
         .map_or_else(Vec::new, |(_, rest)| rest.split_whitespace().collect());
-    // To whom may not see them the kernel shows zeros.
+    // The kernel shows zeros to processes without permission to see them.
     let field = |number: usize| {
         let field = fields.get(number - FIRST)?.parse().ok();
         field.filter(|&address| address != 0)
@@ -90,7 +90,7 @@ fn notes(stat: &str) -> Notes {
     }
 }
 
-/// The last two fields of /proc/PID/syscall: stack and instruction pointer, of a process that does not run.
+/// The last two fields of /proc/PID/syscall: stack and instruction pointer of a process that is not running.
 fn registers(syscall: &str) -> (Option<u64>, Option<u64>) {
     let mut words = syscall.split_whitespace().rev();
     let mut word = || {

@@ -1,4 +1,4 @@
-//! The evidence of a snapshot: of what compare and capture see.
+//! The evidence of a snapshot, which `compare` and `capture` make.
 
 use crate::auxv::{Auxv, is_address, tag_name};
 use crate::host::Randomize;
@@ -8,11 +8,11 @@ use crate::snapshot::{Region, Snapshot, Value};
 use super::evidence::{Evidence, Notes, Origin, Snag};
 use super::from_proc::stack_limit;
 
-/// What a snapshot says of where things lie.
+/// The evidence in a snapshot.
 ///
 /// # Errors
 ///
-/// It has no mappings, or they are not in order.
+/// The snapshot has no mappings, or they are not in order.
 pub fn of_snapshot(subject: &str, origin: Origin, snapshot: &Snapshot) -> Result<Evidence, Snag> {
     let mappings = snapshot.regions.iter().map(Region::mapping).collect();
     let mut evidence = Evidence::new(subject, origin, mappings)?;
@@ -38,7 +38,7 @@ pub fn of_snapshot(subject: &str, origin: Origin, snapshot: &Snapshot) -> Result
     Ok(evidence)
 }
 
-/// The values of the vector on the stack, or else of the one that the kernel keeps; the order is lost.
+/// The values of the vector on the stack, or otherwise of the kernel's copy; the order is lost.
 fn vector(snapshot: &Snapshot) -> Auxv {
     const TAGS: u64 = 64;
     let pairs = (0..TAGS).filter_map(|tag| {

@@ -1,4 +1,4 @@
-//! What lies at an address: region, program header, section, place in the file, and what of the page it is.
+//! Looks up an address: its region, program header, section, place in the file, and part of the page.
 
 use std::ops::Range;
 
@@ -7,29 +7,29 @@ use serde::Serialize;
 use super::pieces::{Content, Piece};
 use super::{Item, Layout};
 
-/// An address, looked up.
+/// The result for an address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Location {
     /// The address.
     #[serde(with = "crate::snapshot::hex")]
     pub address: u64,
-    /// The index of the region; `None` where nothing is mapped.
+    /// The index of the region; `None` if nothing is mapped there.
     pub region: Option<usize>,
     /// The part of the region.
     pub piece: Option<Piece>,
     /// The index of the ELF file.
     pub file: Option<usize>,
-    /// The address before the bias, as the file's own tables have it.
+    /// The address before the bias, as in the file's tables.
     #[serde(serialize_with = "super::hex_option")]
     pub vaddr: Option<u64>,
     /// The number of the program header, and the distance from its start.
     pub header: Option<(usize, u64)>,
     /// The section, and the distance from its start.
     pub section: Option<(String, u64)>,
-    /// The offset in the file of the byte that is there; `None` for what is in no file.
+    /// The offset of this byte in the file; `None` if it is not from a file.
     #[serde(serialize_with = "super::hex_option")]
     pub offset: Option<u64>,
-    /// Where nothing is mapped, the gap.
+    /// The gap, if nothing is mapped there.
     #[serde(serialize_with = "gap")]
     pub gap: Option<Range<u64>>,
 }

@@ -1,8 +1,8 @@
-//! Where everything lies in the memory of a process, and why: plain data that every picture is drawn from.
+//! Where everything is in the memory of a process, and why: plain data from which every picture is drawn.
 //!
-//! An [`Evidence`] is what was seen: of a plan, a process, a saved /proc/PID/maps, a capture or a core file. A [`Layout`] is
-//! what follows from it: which mapping is whose program header, what lies inside a page, where the auxiliary vector
-//! points, and how far randomisation could have moved each part. It says what maps cannot.
+//! An [`Evidence`] is the known facts: from a plan, a process, a saved /proc/PID/maps, a capture or a core file. A [`Layout`]
+//! follows from it: the program header of each mapping, the contents of each page, the addresses in the auxiliary vector,
+//! and how far randomisation could have moved each part. /proc/PID/maps does not show these.
 
 pub mod amounts;
 mod anchors;
@@ -39,12 +39,12 @@ pub use evidence::{Evidence, Notes, Origin, Snag, printable};
 pub use pieces::{Content, Piece};
 pub use pointers::Pointer;
 
-/// The memory of a process, from low to high, with what is known of each part.
+/// The memory of a process, from low to high, with the facts about each part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Layout {
-    /// What was looked at, as it was typed.
+    /// The subject, as it was typed.
     pub subject: String,
-    /// How it was looked at.
+    /// The source of the facts.
     pub origin: Origin,
     /// The page size in bytes.
     pub page_size: u64,
@@ -54,29 +54,29 @@ pub struct Layout {
     pub regions: Vec<Region>,
     /// The parts of the address space, from low to high, with the gaps between the mappings.
     pub bands: Vec<Band>,
-    /// What is placed by itself, and everything else goes by.
+    /// The addresses that are chosen independently, from which all others follow.
     pub anchors: Vec<Anchor>,
-    /// What points into this memory: auxiliary vector, registers, heap.
+    /// The pointers into this memory: auxiliary vector, registers, heap.
     pub pointers: Vec<Pointer>,
 }
 
 /// An ELF file that is mapped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct File {
-    /// What its headers say.
+    /// Its headers.
     #[serde(flatten)]
     pub binary: Binary,
-    /// Whose it is.
+    /// Its owner.
     pub owner: Owner,
-    /// What is added to the addresses in the file, modulo 2^64.
+    /// The number that is added to the addresses in the file, modulo 2^64.
     #[serde(with = "crate::snapshot::hex")]
     pub bias: u64,
-    /// In which it is mapped.
+    /// The page size with which it is mapped.
     #[serde(skip)]
     pub page: PageSize,
 }
 
-/// Whose a file is.
+/// The owner of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Owner {
@@ -84,11 +84,11 @@ pub enum Owner {
     Program,
     /// The file that the program's `PT_INTERP` names.
     Interpreter,
-    /// Mapped later, by the interpreter or the program.
+    /// A file that the interpreter or the program mapped later.
     Library,
 }
 
-/// What a mapping is.
+/// The purpose of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -100,17 +100,17 @@ pub enum Role {
     Heap,
     /// The stack.
     Stack,
-    /// Code of the kernel's, for every process.
+    /// Kernel code that every process has.
     Vdso,
     /// The data that the vDSO reads.
     Vvar,
     /// The page for legacy system calls.
     Vsyscall,
-    /// A file, or a part of one that is no segment.
+    /// A file, or a part of a file that is not a segment.
     File,
     /// Anonymous memory.
     Anonymous,
-    /// The page that this loader left (`--keep-page`, or where there is no other way).
+    /// The page that this loader left (`--keep-page`, or if it cannot be removed).
     Leftover,
 }
 
@@ -120,7 +120,7 @@ pub struct Region {
     /// Addresses, half open.
     #[serde(serialize_with = "hex_range")]
     pub range: Range<u64>,
-    /// What it may be used for.
+    /// The permissions.
     #[serde(serialize_with = "letters")]
     pub permissions: Permissions,
     /// Whether writes reach the file.
@@ -129,7 +129,7 @@ pub struct Region {
     pub name: String,
     /// A short name: `hello`, `hello bss`, `[stack]`.
     pub label: String,
-    /// What it is.
+    /// Its role.
     pub role: Role,
     /// Offset in the file that is mapped.
     #[serde(serialize_with = "hex_option")]
@@ -138,19 +138,19 @@ pub struct Region {
     pub file: Option<usize>,
     /// The number of its program header in that file, from 0.
     pub header: Option<usize>,
-    /// What it holds, in the order of addresses, without holes.
+    /// Its contents, in the order of addresses, without holes.
     pub pieces: Vec<Piece>,
-    /// Why it is here, in a sentence.
+    /// The reason for its address, in a sentence.
     pub why: String,
 }
 
 impl Region {
-    /// Bytes.
+    /// The size in bytes.
     pub fn size(&self) -> u64 {
         self.range.end - self.range.start
     }
 
-    /// Writable and executable at once: what no program should need.
+    /// Whether it is both writable and executable, which no program should need.
     pub fn is_writable_and_executable(&self) -> bool {
         self.permissions.write && self.permissions.execute
     }
@@ -163,7 +163,7 @@ impl Region {
 }
 
 impl Layout {
-    /// What follows from what was seen.
+    /// Derives the layout from the evidence.
     pub fn new(evidence: &Evidence) -> Self {
         let mut layout = regions::layout(evidence);
         layout.pointers = pointers::pointers(evidence, &layout);
@@ -176,12 +176,12 @@ impl Layout {
         layout
     }
 
-    /// The file with this owner that was found first.
+    /// The first file with this owner.
     pub fn file_of(&self, owner: Owner) -> Option<&File> {
         self.files.iter().find(|file| file.owner == owner)
     }
 
-    /// The mapping that an address lies in.
+    /// The mapping that contains an address.
     pub fn region_at(&self, address: u64) -> Option<usize> {
         let after = self
             .regions
@@ -193,12 +193,12 @@ impl Layout {
             .then_some(index)
     }
 
-    /// The mapping with this role that was found first.
+    /// The first mapping with this role.
     pub fn region_of(&self, role: Role) -> Option<&Region> {
         self.regions.iter().find(|region| region.role == role)
     }
 
-    /// `hello+0x40`, or the address where nothing is mapped.
+    /// `hello+0x40`, or the address itself if nothing is mapped there.
     pub fn name(&self, address: u64) -> String {
         let Some(region) = self.region_at(address).map(|index| &self.regions[index]) else {
             return format!("{address:#x}");

@@ -1,4 +1,4 @@
-//! Which mapping is whose program header: maps tells a file and an offset, the rest follows from the file's headers.
+//! Finds the program header of each mapping: maps gives a file and an offset, the rest follows from the file's headers.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,18 +11,18 @@ use super::binary::{Binary, Header};
 use super::evidence::{Evidence, printable};
 use super::{File, Owner};
 
-/// What a mapping was made for.
+/// The purpose of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Match {
     /// The index of the file.
     pub(super) file: usize,
     /// The number of the program header.
     pub(super) header: usize,
-    /// Anonymous memory behind the file's bytes.
+    /// Whether it is anonymous memory after the file's bytes.
     pub(super) is_bss: bool,
 }
 
-/// The mapped ELF files, program and interpreter first, and for each mapping what it was made for.
+/// The mapped ELF files, program and interpreter first, and the purpose of each mapping.
 pub(super) fn owners(evidence: &Evidence) -> (Vec<File>, Vec<Option<Match>>) {
     let mut finder = Finder {
         page: PageSize::new(evidence.page_size()).expect("a page size is a power of two"),
@@ -46,12 +46,12 @@ pub(super) fn owners(evidence: &Evidence) -> (Vec<File>, Vec<Option<Match>>) {
     (files, matches)
 }
 
-/// Whether there is no file behind it, by its name.
+/// Whether the name shows that the mapping has no file.
 pub(super) fn is_anonymous(mapping: &Mapping) -> bool {
     mapping.name.is_empty() || mapping.name == b"[heap]" || mapping.name.starts_with(b"[anon")
 }
 
-/// The pages of a segment that come from the file, and those that do not, with the bias.
+/// The pages of a segment that come from the file, and the pages that do not, with the bias.
 pub(super) fn page_ranges(header: &Header, bias: u64, page: PageSize) -> [Range<u64>; 2] {
     let start = page.floor(header.vaddr.wrapping_add(bias));
     let ceil = |end: u64| page.ceil(end.wrapping_add(bias)).unwrap_or(u64::MAX);
@@ -62,8 +62,8 @@ pub(super) fn page_ranges(header: &Header, bias: u64, page: PageSize) -> [Range<
     [start..file_end, file_end..ceil(header.memory_end())]
 }
 
-/// Whether the mapping shows the bytes of this segment, or of a part of it: it may have been cut, by mprotect(2), or
-/// joined with what follows.
+/// Whether the mapping shows the bytes of this segment or of a part of it: it may have been split by mprotect(2), or
+/// joined with the next mapping.
 pub(super) fn shows(header: &Header, bias: u64, mapping: &Mapping, page: PageSize) -> bool {
     let [bytes, _] = page_ranges(header, bias, page);
     let distance = page.floor(header.offset).wrapping_sub(bytes.start);
@@ -72,7 +72,7 @@ pub(super) fn shows(header: &Header, bias: u64, mapping: &Mapping, page: PageSiz
         && mapping.offset.wrapping_sub(mapping.range.start) == distance
 }
 
-/// At how many places one file is found; a list of mappings that lies may name it everywhere.
+/// The most places at which one file is searched for; an invalid list of mappings may name it everywhere.
 const PLACES_LIMIT: usize = 8;
 
 struct Finder {
@@ -116,7 +116,7 @@ impl Finder {
         Some(found(index, header))
     }
 
-    /// The last header that shows there: a later segment replaces an earlier one.
+    /// The last header that the mapping shows: a later segment replaces an earlier one.
     fn header(&self, binary: &Binary, bias: u64, mapping: &Mapping) -> Option<usize> {
         let starts = |header: &&Header| {
             shows(header, bias, mapping, self.page)
@@ -129,7 +129,7 @@ impl Finder {
             .map(|header| header.index)
     }
 
-    /// The first segment whose pages start at this offset of the file says what the bias is.
+    /// Computes the bias from the first segment whose pages start at this offset of the file.
     fn guess(&self, mapping: &Mapping, binary: &Binary) -> Option<(usize, u64)> {
         let bias_of = |header: &Header| {
             let bias = mapping

@@ -1,4 +1,4 @@
-//! Two layouts side by side: which region of one is which of the other, and what differs.
+//! Compares two layouts: the pairs of matching regions, and their differences.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use super::{Layout, Owner, Region, Role};
 /// A region of one layout or of both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pair {
-    /// What it is in both: `program r-x`, `[stack]`, `libc.so.6 bss rw-`.
+    /// Its name in both: `program r-x`, `[stack]`, `libc.so.6 bss rw-`.
     pub key: String,
     /// The index of the region on the left.
     pub left: Option<usize>,
-    /// And on the right.
+    /// The index of the region on the right.
     pub right: Option<usize>,
-    /// What differs, but for the address.
+    /// The differences other than the address.
     pub changes: Vec<String>,
-    /// By how much the right one starts further up, or down; `None` where it does not, or is missing.
+    /// How much higher or lower the right one starts; `None` if it starts at the same address, or one is missing.
     pub moved: Option<String>,
 }
 
@@ -35,7 +35,7 @@ impl Pair {
     }
 }
 
-/// All regions of both, from low to high on the left; those that are only on the right stand where they are there.
+/// All regions of both, in the order of the left layout; regions only on the right are placed by their order there.
 pub fn pairs(left: &Layout, right: &Layout) -> Vec<Pair> {
     let (left_keys, right_keys) = (keys(left), keys(right));
     let place: BTreeMap<&str, usize> = right_keys
@@ -69,7 +69,7 @@ pub fn pairs(left: &Layout, right: &Layout) -> Vec<Pair> {
     pairs
 }
 
-/// A name for each region that is the same in another process: what it is, and which of these.
+/// A name for each region that is the same in another process: its role and its number among regions of that role.
 fn keys(layout: &Layout) -> Vec<String> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let names = layout.regions.iter().map(|region| {
@@ -78,7 +78,7 @@ fn keys(layout: &Layout) -> Vec<String> {
             .header
             .and_then(|number| file?.binary.headers.get(number));
         match file.zip(header) {
-            // Not by its number: another version of a file may have more headers.
+            // The number of the header is not used: another version of a file may have more headers.
             Some((file, header)) => {
                 let whose = match file.owner {
                     Owner::Program => "program",
@@ -146,7 +146,7 @@ fn both(key: &str, left: (usize, &Region), right: (usize, &Region)) -> Pair {
     }
 }
 
-/// Where the parts of a segment's memory begin; of other memory that is chance.
+/// The start of each part of a segment's memory; for other memory this is random.
 fn inside(region: &Region) -> String {
     if !matches!(region.role, Role::Segment | Role::Bss) {
         return String::new();

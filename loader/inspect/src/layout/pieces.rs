@@ -1,5 +1,5 @@
-//! What a mapping holds: inside one page the file's bytes, the zeroed tail, and what is mapped only because pages are
-//! mapped whole.
+//! The contents of a mapping: inside one page the file's bytes, the zeroed tail, and bytes that are mapped only because
+//! whole pages are mapped.
 
 use std::ops::Range;
 
@@ -19,27 +19,27 @@ pub struct Piece {
     /// Addresses, half open.
     #[serde(serialize_with = "hex_range")]
     pub range: Range<u64>,
-    /// What it holds.
+    /// Its contents.
     pub content: Content,
-    /// The program header that it belongs to.
+    /// Its program header.
     pub header: Option<usize>,
     /// Whether it is made read-only when relocation is done (`PT_GNU_RELRO`).
     pub relro: bool,
 }
 
-/// What memory holds.
+/// The contents of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Content {
     /// Bytes of a segment.
     File,
-    /// Bytes of the file that belong to no segment, mapped because pages are mapped whole.
+    /// Bytes of the file that belong to no segment, mapped because only whole pages can be mapped.
     Beside,
     /// The end of a segment's last page, zeroed: the beginning of its bss.
     ZeroedTail,
-    /// Zeros of a segment that have no bytes in the file.
+    /// Zeros of a segment without bytes in the file.
     Bss,
-    /// Zeros behind the end of a segment, to the end of the page.
+    /// Zeros after the end of a segment, to the end of the page.
     Rounding,
     /// The heap.
     Heap,
@@ -62,11 +62,11 @@ pub enum Content {
 }
 
 impl Content {
-    /// In words.
+    /// The contents in words.
     pub fn words(self) -> &'static str {
         match self {
             Self::File => "the segment's bytes",
-            Self::Beside => "beside the segment: mapped since pages are mapped whole",
+            Self::Beside => "beside the segment: mapped because only whole pages can be mapped",
             Self::ZeroedTail => "zeroed tail of the page: where the bss begins",
             Self::Bss => "bss: anonymous zeros",
             Self::Rounding => "zeros to the end of the page",
@@ -103,14 +103,14 @@ impl Content {
     }
 }
 
-/// The pieces of a mapping that belongs to a file: cut wherever a segment of it starts or ends, or RELRO does.
+/// The pieces of a mapping of a file: split at the start and the end of each segment and of RELRO.
 pub(super) fn of_file(mapping: &Mapping, file: &File, page: PageSize) -> Vec<Piece> {
     let view = View::new(mapping, file, page);
     let ranges = split(&mapping.range, view.cuts());
     joined(ranges.iter().map(|range| view.piece(range)))
 }
 
-/// A mapping, and the segments of its file that show in it.
+/// A mapping, and the segments of its file that it contains.
 struct View<'a> {
     mapping: &'a Mapping,
     is_anonymous: bool,
@@ -154,7 +154,7 @@ impl<'a> View<'a> {
         cuts
     }
 
-    /// What lies in a range that no segment ends in. Bytes of one segment count before what is beside another.
+    /// The contents of a range in which no segment ends. Bytes of one segment have priority over bytes beside another one.
     fn piece(&self, range: &Range<u64>) -> Piece {
         let said = self.headers.iter().filter_map(|header| {
             let content = self.content(header, range.start)?;
@@ -180,7 +180,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What one segment says of an address in its pages.
+    /// The contents at an address in the pages of one segment.
     fn content(&self, header: &Header, address: u64) -> Option<Content> {
         let [bytes, bss] = page_ranges(header, self.bias, self.page);
         let start = header.vaddr.wrapping_add(self.bias);
@@ -207,7 +207,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// What the dynamic linker makes read-only: whole pages, rounded down at both ends.
+/// The range that the dynamic linker makes read-only: whole pages, rounded down at both ends.
 fn relro_range(header: &Header, bias: u64, page: PageSize) -> Range<u64> {
     let start = header.vaddr.wrapping_add(bias);
     page.floor(start)..page.floor(start.wrapping_add(header.memory_size))
@@ -236,7 +236,7 @@ pub(super) fn of_stack(range: &Range<u64>, evidence: &Evidence) -> Vec<Piece> {
         .iter()
         .filter_map(|&(address, content)| Some((address.filter(|at| range.contains(at))?, content)))
         .collect();
-    // With nothing known of it, it is not known either how much is room.
+    // Without facts about the stack, the size of the room is not known either.
     if inside.len() < 2 {
         return vec![whole(range, Content::Other)];
     }
@@ -259,7 +259,7 @@ pub(super) fn whole(range: &Range<u64>, content: Content) -> Piece {
     }
 }
 
-/// The pieces of what belongs to no file.
+/// The pieces of a mapping without a file.
 pub(super) fn of_role(role: Role, range: &Range<u64>, evidence: &Evidence) -> Vec<Piece> {
     match role {
         Role::Stack => of_stack(range, evidence),
@@ -277,7 +277,7 @@ fn split(range: &Range<u64>, mut cuts: Vec<u64>) -> Vec<Range<u64>> {
     starts.zip(ends).map(|(start, end)| start..end).collect()
 }
 
-/// Neighbours that say the same become one.
+/// Joins neighbours with the same contents.
 fn joined(pieces: impl Iterator<Item = Piece>) -> Vec<Piece> {
     let mut joined: Vec<Piece> = Vec::new();
     for piece in pieces {

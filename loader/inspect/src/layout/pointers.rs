@@ -1,4 +1,4 @@
-//! What points into the memory: the auxiliary vector's addresses, the registers, the heap's start.
+//! The pointers into the memory: addresses in the auxiliary vector, registers, the start of the heap.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::auxv::{self, is_address, tag_name};
 use super::evidence::Evidence;
 use super::{Layout, Owner};
 
-/// An address that somebody keeps.
+/// A pointer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pointer {
     /// `AT_PHDR`, `sp`, `brk`.
@@ -17,17 +17,17 @@ pub struct Pointer {
     pub address: u64,
     /// The address as `hello+0x40`.
     pub target: String,
-    /// What is there.
+    /// The meaning of the address.
     pub meaning: &'static str,
 }
 
-/// From high to low.
+/// All pointers, from high to low.
 pub(super) fn pointers(evidence: &Evidence, layout: &Layout) -> Vec<Pointer> {
     let notes = &evidence.notes;
     let registers = [
         ("sp", notes.sp, "the stack pointer"),
         ("ip", notes.ip, "the next instruction"),
-        ("brk", notes.start_brk, "where the heap starts"),
+        ("brk", notes.start_brk, "the start of the heap"),
         (
             "start_stack",
             notes.start_stack.filter(|_| notes.start_stack != notes.sp),
@@ -58,11 +58,11 @@ fn meaning(tag: u64, layout: &Layout) -> &'static str {
         auxv::AT_PHDR => "the program's own program headers, for its interpreter or start code",
         auxv::AT_BASE => "the interpreter's bias",
         auxv::AT_ENTRY if layout.file_of(Owner::Interpreter).is_some() => {
-            "the program's entry point, where the interpreter jumps when it is done"
+            "the program's entry point, to which the interpreter jumps when it is done"
         }
         auxv::AT_ENTRY => "the program's entry point, its first instruction",
-        auxv::AT_RANDOM => "16 random bytes, for stack protectors and the like",
-        auxv::AT_EXECFN => "the path that the program was started by",
+        auxv::AT_RANDOM => "16 random bytes, for example for stack protectors",
+        auxv::AT_EXECFN => "the path by which the program was started",
         auxv::AT_PLATFORM => "the processor's name",
         _ => "",
     }

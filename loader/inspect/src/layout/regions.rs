@@ -1,4 +1,4 @@
-//! The mappings with what each is: its role, its short name, its pieces.
+//! The mappings, each with its role, its short name and its pieces.
 
 use crate::image::Permissions;
 use crate::maps::Mapping;
@@ -9,7 +9,7 @@ use super::owners::{Match, is_anonymous, owners};
 use super::pieces;
 use super::{File, Layout, Region, Role};
 
-/// Files and regions; what depends on them is still missing.
+/// A layout with files and regions only; the parts that depend on them are still missing.
 pub(super) fn layout(evidence: &Evidence) -> Layout {
     let (files, matches) = owners(evidence);
     let page = PageSize::new(evidence.page_size()).expect("a page size is a power of two");
@@ -59,7 +59,7 @@ fn region(
     }
 }
 
-/// A core file does not always tell them: then they are those of the segment.
+/// A core file does not always contain the permissions: then the permissions of the segment are used.
 fn permissions(mapping: &Mapping, found: Option<Match>, files: &[File]) -> Permissions {
     let header = found.and_then(|found| files[found.file].binary.headers.get(found.header));
     match header {
@@ -68,7 +68,7 @@ fn permissions(mapping: &Mapping, found: Option<Match>, files: &[File]) -> Permi
     }
 }
 
-/// Whether it is in `NT_FILE` alone: where the kernel tells of a file's mapping it tells its device too.
+/// Whether the mapping is known from `NT_FILE` only: if the kernel reports a file's mapping, it also reports the device.
 fn is_unknown(mapping: &Mapping) -> bool {
     mapping.permissions == Permissions::default() && mapping.device == (0, 0)
 }

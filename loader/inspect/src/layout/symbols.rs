@@ -1,4 +1,4 @@
-//! The symbol that an address belongs to, read from a file's symbol tables piece by piece.
+//! Finds the symbol of an address; reads a file's symbol tables piece by piece.
 
 use goblin::elf::section_header::{SHT_DYNSYM, SHT_SYMTAB};
 
@@ -8,7 +8,7 @@ use super::binary::{Binary, Section, read, text_at};
 
 const ENTRY_SIZE: usize = 24;
 const CHUNK_SIZE: usize = ENTRY_SIZE * 4096;
-/// More than any file has; a size in a file is only somebody's word.
+/// More than any file has; a size in a file cannot be trusted.
 const TABLE_LIMIT: u64 = 1 << 30;
 const NAME_LIMIT: u64 = 4096;
 
@@ -19,7 +19,7 @@ pub struct Symbol {
     pub name: String,
     /// Its address, before the bias.
     pub vaddr: u64,
-    /// Its size in bytes; 0 where it is not told.
+    /// Its size in bytes; 0 if it is not given.
     pub size: u64,
 }
 
@@ -30,7 +30,7 @@ struct Entry {
     size: u64,
 }
 
-/// The symbol that holds an address, before the bias; where none does, the last one without a size that starts below it in
+/// The symbol that contains an address, before the bias; otherwise the last symbol without a size that starts below it in
 /// the same section.
 pub fn nearest(file: &(impl ReadAt + ?Sized), binary: &Binary, vaddr: u64) -> Option<Symbol> {
     let table = |kind| {
@@ -92,7 +92,7 @@ fn search(
     best
 }
 
-/// `Elf64_Sym`: functions, objects and labels that are defined.
+/// `Elf64_Sym`: only defined functions, objects and labels.
 fn entry(bytes: &[u8]) -> Option<Entry> {
     const LABEL: u8 = 0;
     const OBJECT: u8 = 1;

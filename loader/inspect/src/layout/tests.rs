@@ -1,4 +1,4 @@
-//! Layouts of evidence made by hand: a static program, a position-independent one, and what lies.
+//! Tests layouts of hand-made evidence: a static program, a position-independent program, and invalid data.
 
 use crate::auxv::{AT_BASE, AT_ENTRY, AT_PHDR, Auxv};
 use crate::host::Randomize;
@@ -312,15 +312,15 @@ fn maps_that_are_none_are_refused_with_the_line() {
     assert_eq!(refusal(""), "there are no mappings in it");
     assert_eq!(
         refusal("1000-2000 r--p 0 0:0 0\nzzz\n"),
-        "line 2 is no line of /proc/PID/maps: \"zzz\""
+        "line 2 is not a line of /proc/PID/maps: \"zzz\""
     );
     assert_eq!(
         refusal("2000-1000 r--p 0 0:0 0\n"),
-        "mapping 1 (0x2000-0x1000) is empty, or overlaps the one before it"
+        "mapping 1 (0x2000-0x1000) is empty or overlaps the previous one"
     );
     assert_eq!(
         refusal("1000-3000 r--p 0 0:0 0\n2000-4000 r--p 0 0:0 0\n"),
-        "mapping 2 (0x2000-0x4000) is empty, or overlaps the one before it"
+        "mapping 2 (0x2000-0x4000) is empty or overlaps the previous one"
     );
 }
 

@@ -1,4 +1,4 @@
-//! How each argument of each call is shown, and the names of constants.
+//! The form of each argument of each call, and the names of constants.
 
 /// A name for each bit, or for each value.
 pub(super) type Names = &'static [(i64, &'static str)];
@@ -48,7 +48,7 @@ pub(super) const MM_MAP: [&str; 12] = [
     "auxv",
 ];
 
-/// How an argument is shown.
+/// The form in which an argument is shown.
 #[derive(Clone, Copy)]
 pub(super) enum Form {
     Address,
@@ -57,7 +57,7 @@ pub(super) enum Form {
     Bits(Names, &'static str),
     OneOf(Names),
     Signal,
-    /// What it points to: limits, a disposition, a set of signals, an alternate stack.
+    /// The structure that it points to: limits, a disposition, a set of signals, an alternate stack.
     Limits,
     Action,
     Mask,
@@ -66,7 +66,7 @@ pub(super) enum Form {
 
 use Form::{Action, Address, Bits, Hex, Limits, Mask, Number, OneOf, Stack};
 
-/// The forms of the arguments of each call; of others, and of further ones, it is a number.
+/// The forms of the arguments of each call; other calls and further arguments are shown as numbers.
 pub(super) const FORMS: &[(&str, &[Form])] = &[
     (
         "mmap",

@@ -163,9 +163,10 @@ impl Reasons<'_> {
                 "ET_EXEC: the addresses in the file are used".to_owned(),
                 "M-1",
             ),
-            (_, Some(_)) if self.placement.is_chosen(Anchor::Base) => {
-                ("so that it starts at the requested address".to_owned(), "M-3")
-            }
+            (_, Some(_)) if self.placement.is_chosen(Anchor::Base) => (
+                "so that it starts at the requested address".to_owned(),
+                "M-3",
+            ),
             (_, Some(_)) if self.interpreter.is_some() => (self.pie(align), "M-3"),
             (_, Some(first)) if first.file_size == 0 => (
                 "its first segment has no bytes: the addresses in the file are used".to_owned(),
@@ -217,9 +218,10 @@ impl Reasons<'_> {
                     .to_owned(),
                 "M-8",
             ),
-            _ if self.placement.is_chosen(Anchor::InterpreterBase) => {
-                ("so that it starts at the requested address".to_owned(), "M-6")
-            }
+            _ if self.placement.is_chosen(Anchor::InterpreterBase) => (
+                "so that it starts at the requested address".to_owned(),
+                "M-6",
+            ),
             _ => (self.hole(loadable, 0), "M-6"),
         };
         Some(Choice {
@@ -298,7 +300,9 @@ impl Reasons<'_> {
 
     fn program_headers(&self) -> Choice {
         let offset = self.program.image.program_headers_offset;
-        let why = format!("the address of file offset e_phoff {offset:#x} in the segment that contains it");
+        let why = format!(
+            "the address of file offset e_phoff {offset:#x} in the segment that contains it"
+        );
         Choice {
             name: "AT_PHDR",
             address: self.plan.program_headers,

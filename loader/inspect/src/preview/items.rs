@@ -1,4 +1,4 @@
-//! What stands on a new stack, item by item.
+//! Lists the items on a new stack.
 
 use crate::arguments::Arguments;
 use crate::auxv::{AT_EXECFN, AT_PLATFORM, AT_RANDOM, Auxv, tag_name};
@@ -14,13 +14,13 @@ pub struct Item {
     pub address: u64,
     /// Its size in bytes.
     pub size: u64,
-    /// What it is, such as `argv[0]` or `AT_PHDR`.
+    /// Its name, such as `argv[0]` or `AT_PHDR`.
     pub name: String,
-    /// What it holds; empty for bytes that mean nothing.
+    /// Its contents; empty for bytes without a meaning.
     pub value: String,
 }
 
-/// From high to low, without a byte left out.
+/// All items from high to low, without holes.
 pub(super) fn items(stack: &InitialStack, arguments: &Arguments) -> Vec<Item> {
     let mut list = List {
         items: Vec::new(),
@@ -32,7 +32,7 @@ pub(super) fn items(stack: &InitialStack, arguments: &Arguments) -> Vec<Item> {
     list.items
 }
 
-/// Filled from low to high.
+/// A list that is filled from low to high.
 struct List {
     items: Vec<Item>,
     at: u64,
@@ -49,7 +49,7 @@ impl List {
         self.at += size;
     }
 
-    /// Up to `address`, where it is higher.
+    /// Adds the bytes up to `address`, if it is higher.
     fn skip(&mut self, address: u64, name: &str) {
         if self.at < address {
             self.add(address - self.at, name, "");

@@ -1,4 +1,4 @@
-//! [`Preview`]: a load that is not done, as plain data.
+//! [`Preview`]: a planned load, as plain data.
 
 mod choice;
 mod items;
@@ -28,25 +28,25 @@ pub use items::Item;
 /// Everything that a load would do: the files as execve reads them, every address, the stack, every system call.
 #[derive(Debug)]
 pub struct Preview {
-    /// The machine and the process that it is planned for.
+    /// The machine and the process for which the load is planned.
     pub host: Host,
-    /// What was asked for.
+    /// The caller's choices.
     pub choices: Choices,
-    /// The program: of a script, its last interpreter.
+    /// The program; for a script, its last interpreter.
     pub program: ElfFile,
     /// The file that its `PT_INTERP` names.
     pub interpreter: Option<ElfFile>,
-    /// As they will be on the stack: scripts have rewritten them.
+    /// The arguments as they will be on the stack, after scripts have rewritten them.
     pub arguments: Arguments,
-    /// Where everything goes.
+    /// The place of everything.
     pub plan: Plan,
     /// The bytes of the new stack.
     pub stack: InitialStack,
     /// The memory before the first instruction, as /proc/PID/maps would list it.
     pub mappings: Vec<Mapping>,
-    /// What stays different from execve(2); not known of another host.
+    /// The remaining differences from execve(2); not known for another host.
     pub differences: Vec<Difference>,
-    /// The point of no return; an error is what stands in its way in this process.
+    /// The point of no return; or the error that prevents it in this process.
     pub handover: Result<Rows, Error>,
 }
 
@@ -55,18 +55,18 @@ pub struct Preview {
 pub struct ElfFile {
     /// Its path as the kernel knows it.
     pub path: String,
-    /// What execve takes from it.
+    /// The facts that execve reads from it.
     pub loadable: Loadable,
-    /// Its tables, for showing; `None` where they cannot be read any more.
+    /// Its tables, for display; `None` if they are no longer readable.
     pub headers: Option<Headers>,
 }
 
 /// The system calls of the point of no return.
 #[derive(Clone, Debug)]
 pub struct Rows {
-    /// One by one, with the bytes that they point to.
+    /// The rows, with the bytes that they point to.
     pub table: Table,
-    /// The one that removes the loader, after which the program starts.
+    /// The last row, which removes the loader; then the program starts.
     pub last: Row,
 }
 
@@ -103,12 +103,12 @@ impl Preview {
         }
     }
 
-    /// The addresses that were chosen, from high to low, each with the reason.
+    /// The chosen addresses, from high to low, each with the reason.
     pub fn chosen(&self) -> Vec<Choice> {
         choice::chosen(self)
     }
 
-    /// What stands on the new stack, from high to low.
+    /// The items on the new stack, from high to low.
     pub fn stack_items(&self) -> Vec<Item> {
         items::items(&self.stack, &self.arguments)
     }
@@ -126,18 +126,18 @@ impl ElfFile {
     }
 }
 
-/// A load as plain data, with the system calls that [`exec`](Prepared::exec) would make. To find out what these are, everything
-/// is staged that they need, and then removed again.
+/// A load as plain data, with the system calls that [`exec`](Prepared::exec) would make. To find these calls, this function
+/// stages everything that they need, and then removes it again.
 pub fn preview(prepared: &Prepared) -> Preview {
     let rows = prepared.rows().map(|(table, last)| Rows { table, last });
     Preview::new(prepared, prepared.differences(), rows)
 }
 
-/// What loading the program on another host would do: its files are opened here, and nothing is tried.
+/// A load of the program on another host, as plain data: its files are opened here, and nothing is tried.
 ///
 /// # Errors
 ///
-/// As [`Command::prepare`], by the rules of that host.
+/// The errors of [`Command::prepare`], by the rules of that host.
 pub fn preview_on(command: &Command, host: Host) -> Result<Preview, Error> {
     let prepared = command.prepare_on(host)?;
     let Parts {
