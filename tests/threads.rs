@@ -14,7 +14,7 @@ use nix::sys::signal::SigSet;
 use supplant_loader::Command;
 use supplant_model::error::{Cause, ProcessFault};
 use support::alike::{alike, forked, program, told};
-use support::system::{address, block, forbid, prctl, set_action, system_call};
+use support::system::{action_of, address, block, forbid, prctl, set_action, system_call};
 use support::{Call, Ending};
 
 /// How often a state that lasts only moments is met.
@@ -360,6 +360,10 @@ fn a_thread_that_no_signal_reached_in_time_lives_on() {
                 )
             {
                 return 2;
+            }
+            // No handler stays behind, though a signal may still be on its way.
+            if action_of(33) != Some([0; 4]) {
+                return 4;
             }
         }
         if counts() { 7 } else { 3 }

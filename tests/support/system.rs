@@ -49,6 +49,15 @@ pub fn set_action(signal: i32, action: [u64; 4]) -> io::Result<()> {
     system_call(libc::SYS_rt_sigaction, arguments).map(drop)
 }
 
+/// The action of a signal, as the kernel has it; `None` if it cannot be asked.
+pub fn action_of(signal: i32) -> Option<[u64; 4]> {
+    let mut action = [u64::MAX; 4];
+    let place = std::ptr::from_mut(&mut action).addr() as u64;
+    let arguments = [signal as u64, 0, place, 8];
+    system_call(libc::SYS_rt_sigaction, arguments).ok()?;
+    Some(action)
+}
+
 /// From now on these system calls are answered by a seccomp action. Needs no privilege, but sets no_new_privs.
 pub fn forbid(numbers: &[i64], action: u32) -> io::Result<()> {
     apply(&mut filter(numbers, action))

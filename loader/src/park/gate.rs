@@ -86,7 +86,7 @@ pub(crate) fn original_action(signal: i32, found: SignalAction) -> SignalAction 
 pub(super) struct Gate {
     /// As it was closed.
     state: State,
-    /// `None` where the handler stays: it was there already, for signals that were sent in vain and may come at any time.
+    /// `None` if the handler was there already: of another gate of this process, which failed to take it away.
     old: Option<SignalAction>,
     /// Threads that were sent the signal, as the last places that can be had: they share the room with those who came.
     called: usize,
@@ -196,14 +196,20 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        let mut called = SHARED.roll.called(self.called);
-        let all_came = called.all(|place| self.has(place as i32));
         SHARED.open(Direction::Back);
-        // While the signal may still come to somebody, the handler stays; it does nothing then.
-        if let Some(old) = self.old.filter(|_| all_came) {
-            // SAFETY: the action that was there before.
-            let _ = unsafe { sys::set_signal_action(SIGNAL, old) };
+        let Some(old) = self.old else { return };
+        // A signal that was sent may still be on its way. The handlers that C libraries have for it return if it is not their
+        // own. Its default action would end the process: ignoring it first makes the kernel drop it.
+        if old.handler == libc::SIG_DFL {
+            let ignored = SignalAction {
+                handler: libc::SIG_IGN,
+                ..SignalAction::default()
+            };
+            // SAFETY: no handler.
+            let _ = unsafe { sys::set_signal_action(SIGNAL, ignored) };
         }
+        // SAFETY: the action that was there before.
+        let _ = unsafe { sys::set_signal_action(SIGNAL, old) };
     }
 }
 
