@@ -1,7 +1,7 @@
-//! The system calls of two runs: where they part.
+//! Compares the system calls of two runs, up to the first difference.
 //!
-//! Each process and thread has a sequence of its own, named by how it came to be: `1` is the first, `1.2` the second that
-//! it made. How the sequences of one run interleave says nothing, and is not compared.
+//! Each process and thread has a separate sequence, named by its creation: `1` is the first process, `1.2` its second child.
+//! The order of calls in different sequences of one run has no meaning, and is not compared.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +10,15 @@ use super::detail::{Calls, Detail};
 use super::diff::Entry;
 use super::known;
 
-/// How many calls before a difference, and how many from it on, are kept.
+/// The number of calls that are kept before a difference, and from it on.
 const CONTEXT: usize = 4;
 
-/// The calls of one process or thread, in their order.
+/// The calls of one process or thread, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trail {
-    /// Which one: `1`, `1.1`.
+    /// The process or thread: `1`, `1.1`.
     pub label: String,
-    /// What it called.
+    /// Its calls.
     pub calls: Vec<Call>,
 }
 
@@ -31,8 +31,8 @@ pub struct Call {
     pub text: String,
 }
 
-/// Compares the trails of two runs, as entries under `syscalls.LABEL`, and counts what was compared. Where the left run
-/// differs from one of `others`, its like, only the call's name counts, and after another name nothing.
+/// Compares the trails of two runs, as entries under `syscalls.LABEL`, and counts the compared calls. If the left run
+/// differs from one of `others`, runs of the same side, only the call's name is compared, and after a different name nothing.
 pub fn compare(
     left: &[Trail],
     right: &[Trail],
@@ -61,7 +61,7 @@ fn calls<'a>(run: &'a [Trail], label: &str) -> Option<&'a [Call]> {
         .map(|trail| &trail.calls[..])
 }
 
-/// The first difference between two trails, or that noise ends the comparison early.
+/// The first difference between two trails, or a note that noise ends the comparison early.
 fn compare_trails(
     label: &str,
     [left, right]: [Option<&[Call]>; 2],
@@ -107,11 +107,11 @@ fn around(at: usize, left: &[Call], right: &[Call]) -> Calls {
     }
 }
 
-/// Where runs of one side differ among themselves.
+/// The differences between runs of one side.
 struct Noise {
     /// Calls whose arguments or results vary.
     varying: BTreeSet<usize>,
-    /// From here on there are other calls.
+    /// The index from which the calls differ.
     end: usize,
 }
 

@@ -1,21 +1,21 @@
-//! What stands behind an entry whose two values say little: the first differing bytes of a page, or where two sequences of
-//! system calls part.
+//! Details for an entry whose two values do not explain the difference: the first differing bytes of a page, or the first
+//! difference of two sequences of system calls.
 
 use serde::{Deserialize, Serialize};
 
 use super::hex;
 
-/// How many bytes of each side are shown.
+/// The number of bytes that are shown of each side.
 const SHOWN: usize = 16;
 const WORD: usize = 8;
 
-/// More about one entry.
+/// Details of one entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Detail {
-    /// Of a page.
+    /// Details of a page.
     Bytes(Bytes),
-    /// Of a sequence of system calls.
+    /// Details of a sequence of system calls.
     Calls(Calls),
 }
 
@@ -27,35 +27,35 @@ pub struct Bytes {
     pub offset: u64,
     /// Its address on the left and on the right.
     pub addresses: [String; 2],
-    /// What it belongs to: `.got+0x18`, `auxv.AT_PHDR`.
+    /// The section or item that contains it: `.got+0x18`, `auxv.AT_PHDR`.
     pub place: Option<String>,
-    /// How many bytes of the page differ.
+    /// The number of bytes of the page that differ.
     pub count: usize,
-    /// Where the shown bytes start, counted from the start of the page.
+    /// The start of the shown bytes, counted from the start of the page.
     #[serde(with = "hex")]
     pub shown_from: u64,
     /// Some bytes of the left page, in hexadecimal digits.
     pub left: String,
-    /// The same of the right page.
+    /// The same for the right page.
     pub right: String,
 }
 
 /// The first difference between two sequences of system calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Calls {
-    /// How many calls came before it.
+    /// The number of calls before it.
     pub index: usize,
-    /// The last of them, the same on both sides.
+    /// The last of these calls, the same on both sides.
     pub before: Vec<String>,
-    /// From it on, on the left.
+    /// The calls from the difference on, on the left.
     pub left: Vec<String>,
-    /// On the right.
+    /// The same on the right.
     pub right: Vec<String>,
 }
 
 impl Bytes {
-    /// Compares two pages; `None` where they are equal. `settled` holds them without what means the same on both sides,
-    /// such as addresses, and decides; the shown bytes are those of `raw`.
+    /// Compares two pages; `None` if they are equal. In `settled`, values with the same meaning on both sides, such as
+    /// addresses, are equal; it decides. The shown bytes are those of `raw`.
     pub fn between(settled: [&[u8]; 2], raw: [&[u8]; 2]) -> Option<Self> {
         let differ = |(_, (left, right)): &(usize, (&u8, &u8))| left != right;
         let pairs = || settled[0].iter().zip(settled[1]).enumerate();

@@ -1,4 +1,4 @@
-//! Comparing two snapshots: pure, by keys.
+//! Compares two snapshots by their keys, without system calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,34 +14,34 @@ use super::{Region, Snapshot, Value};
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// On the left, symbolised; `None` where there is no such key.
+    /// The value on the left, with symbols; `None` if the key is missing.
     pub left: Option<String>,
-    /// On the right.
+    /// The value on the right.
     pub right: Option<String>,
-    /// Why this is no surprise.
+    /// The rule that explains the difference, if it is known.
     pub known: Option<Known>,
-    /// Whether it also differs between two runs of the kernel's.
+    /// Whether it also differs between two runs by the kernel.
     #[serde(default)]
     pub noise: bool,
-    /// More about it.
+    /// Details of the difference.
     #[serde(default)]
     pub detail: Option<Detail>,
 }
 
-/// How much was compared, so that an empty comparison does not look like a clean one.
+/// The amount that was compared, so that an empty comparison does not look like a clean comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Values other than memory.
+    /// The number of values other than memory.
     pub values: usize,
-    /// Registers among them.
+    /// The number of registers among them.
     pub registers: usize,
-    /// Mappings.
+    /// The number of mappings.
     pub mappings: usize,
-    /// Pages whose contents were compared.
+    /// The number of pages whose contents were compared.
     pub pages: usize,
-    /// The same in bytes, or the bytes of output.
+    /// The size of these pages in bytes, or the size of the output.
     pub bytes: usize,
-    /// System calls.
+    /// The number of system calls.
     #[serde(default)]
     pub calls: usize,
 }
@@ -51,9 +51,9 @@ pub struct Counts {
 pub struct Report {
     /// Everything that differs, known or not, by key.
     pub entries: Vec<Entry>,
-    /// Known differences that should be there and are not: the list is wrong.
+    /// Known differences that are expected but missing: then the list of rules is wrong.
     pub missing: Vec<Known>,
-    /// How much was compared.
+    /// The amount that was compared.
     pub counts: Counts,
 }
 
@@ -65,19 +65,19 @@ impl Report {
             .filter(|entry| entry.known.is_none() && !entry.noise)
     }
 
-    /// The known ones.
+    /// The known differences.
     pub fn known(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.known.is_some())
     }
 
-    /// Those that the kernel's own runs differ by too.
+    /// The differences that also exist between the kernel's own runs.
     pub fn noise(&self) -> impl Iterator<Item = &Entry> {
         self.entries
             .iter()
             .filter(|entry| entry.known.is_none() && entry.noise)
     }
 
-    /// Whether there is nothing that a person has to look at.
+    /// Whether no difference needs a person's attention.
     pub fn is_clean(&self) -> bool {
         self.different().next().is_none() && self.missing.is_empty()
     }
@@ -130,7 +130,7 @@ fn differing_values(
 
 type Pages<'a> = BTreeMap<String, (u64, &'a [Option<u64>])>;
 
-/// The pages of each region, by what its keys start with, and how far above its start the first one lies.
+/// The pages of each region, by the prefix of its keys, with the distance of the first page from the region's start.
 fn pages<'a>(snapshot: &'a Snapshot, symbols: &Symbols) -> Pages<'a> {
     let regions = snapshot.regions.iter().map(|region| {
         let first = region.pages_from.saturating_sub(region.start);
@@ -139,7 +139,7 @@ fn pages<'a>(snapshot: &'a Snapshot, symbols: &Symbols) -> Pages<'a> {
     symbols.prefixes().into_iter().zip(regions).collect()
 }
 
-/// Only pages of `size` bytes that both sides have: a region that is not there, or has another size, is found by its other keys.
+/// Compares only pages of `size` bytes that both sides have: other keys show a region that is missing or has another size.
 fn differing_pages(left: &Pages<'_>, right: &Pages<'_>, size: u64) -> Vec<Difference> {
     let both = left
         .iter()
@@ -167,7 +167,7 @@ fn hash(page: Option<u64>) -> String {
     page.map_or_else(|| "unreadable".to_owned(), |hash| format!("{hash:016x}"))
 }
 
-/// Every key with its symbolised value. A region that the other side has not is one key only.
+/// Every key with its value, with symbols. A region that the other side does not have is a single key.
 fn flatten(snapshot: &Snapshot, symbols: &Symbols, others: &[String]) -> BTreeMap<String, String> {
     let others: BTreeSet<&String> = others.iter().collect();
     let shown = |key: &str, value: &Value| match value {

@@ -1,6 +1,6 @@
-//! The differences that are known, by the model's table of rules: userspace cannot do what execve does there.
+//! The known differences, from the model's table of rules: userspace cannot do the same as execve there.
 //!
-//! One that applies and does not show is an error too: then the table does not describe the loader any more.
+//! A rule that applies but whose difference is missing is also an error: then the table no longer describes the loader.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +11,12 @@ use crate::rules::{RULES, Rule, Subject};
 use super::diff::Entry;
 use super::{Facts, Snapshot};
 
-/// A rule that a difference is known by.
+/// The rule for a known difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
     /// Its number in PARITY.md.
     pub rule: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -26,7 +26,7 @@ fn last_jump_left_its_marks(ours: &Snapshot) -> bool {
         && ours.number("stack.below") == ours.number("reg.ip")
 }
 
-/// Whether it applies, by the facts of our side.
+/// Whether the rule applies, by the facts of our side.
 fn applies(rule: &Rule, facts: &Facts) -> bool {
     match rule.subject {
         Subject::Difference(difference, _) => facts.differences.contains(&difference),
@@ -35,7 +35,7 @@ fn applies(rule: &Rule, facts: &Facts) -> bool {
     }
 }
 
-/// What our side must be like even so.
+/// A further condition for our side.
 fn holds(rule: &Rule, ours: &Snapshot) -> bool {
     match rule.subject {
         Subject::Difference(Difference::LastJump, _) => last_jump_left_its_marks(ours),
@@ -47,7 +47,7 @@ fn is_due(rule: &Rule, ours: &Snapshot) -> bool {
     applies(rule, &ours.facts) && (rule.lasts || !ours.ran)
 }
 
-/// The side that is ours, if the other is not.
+/// Our side, if the other side is not ours.
 fn ours<'a>(left: &'a Snapshot, right: &'a Snapshot) -> Option<&'a Snapshot> {
     match (left.facts.ours, right.facts.ours) {
         (true, false) => Some(left),
@@ -56,14 +56,14 @@ fn ours<'a>(left: &'a Snapshot, right: &'a Snapshot) -> Option<&'a Snapshot> {
     }
 }
 
-/// Why the key may differ between these two.
+/// The rule by which the key may differ between these two.
 pub(super) fn reason(key: &str, left: &Snapshot, right: &Snapshot) -> Option<Known> {
     let ours = ours(left, right)?;
     let explains = |rule: &&Rule| is_due(rule, ours) && rule.explains(key) && holds(rule, ours);
     RULES.iter().find(explains).map(Known::by)
 }
 
-/// Why system calls may part at this one: it reads /proc/self/exe, which names another file.
+/// The rule by which system calls may differ from this call on: it reads /proc/self/exe, which names another file.
 pub(super) fn of_calls(entry: &Entry, facts: &Facts) -> Option<Known> {
     let reads_exe = |text: &Option<String>| {
         text.as_ref()
@@ -74,7 +74,7 @@ pub(super) fn of_calls(entry: &Entry, facts: &Facts) -> Option<Known> {
     applies.then(|| Known::by(rule))
 }
 
-/// The rules that should show and do not.
+/// The rules whose differences are expected but missing.
 pub(super) fn missing(entries: &[Entry], left: &Snapshot, right: &Snapshot) -> Vec<Known> {
     let Some(ours) = ours(left, right) else {
         return Vec::new();
@@ -89,7 +89,7 @@ pub(super) fn missing(entries: &[Entry], left: &Snapshot, right: &Snapshot) -> V
 }
 
 impl Known {
-    /// By this row of the table.
+    /// Makes it from this row of the table.
     pub fn by(rule: &Rule) -> Self {
         Self {
             rule: rule.number.to_owned(),

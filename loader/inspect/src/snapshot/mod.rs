@@ -1,7 +1,7 @@
-//! What can be seen of a process at one moment, as plain data with hierarchical keys.
+//! The visible state of a process at one moment, as plain data with hierarchical keys.
 //!
-//! Two snapshots are compared by [`diff`](diff::diff). Values that are addresses are turned into names relative to what
-//! they point to first ([`symbols`]), so that two randomised processes compare as well as two fixed ones.
+//! [`diff`](diff::diff) compares two snapshots. It first converts addresses into names relative to their targets
+//! ([`symbols`]), so that randomised processes can be compared like processes with fixed addresses.
 
 pub mod calls;
 pub mod detail;
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::page::PageSize;
 use crate::{Difference, page_size};
 
-/// The version of this form; a reader refuses others.
+/// The version of this format; a reader rejects others.
 pub const VERSION: u32 = 3;
 
 /// A process at one moment.
@@ -28,16 +28,16 @@ pub const VERSION: u32 = 3;
 pub struct Snapshot {
     /// [`VERSION`].
     pub version: u32,
-    /// Everything but memory, by key: `reg.ip`, `auxv.AT_PHDR`, `fd.3.target`, `signal.INT.handler`.
+    /// Everything except memory, by key: `reg.ip`, `auxv.AT_PHDR`, `fd.3.target`, `signal.INT.handler`.
     pub values: BTreeMap<String, Value>,
-    /// The size of a page, in bytes: that of what `regions` has for each page.
+    /// The size of a page in bytes, which also applies to the pages in `regions`.
     #[serde(with = "hex")]
     pub page_size: u64,
     /// The mappings, from low to high.
     pub regions: Vec<Region>,
-    /// Whether instructions of the new program have run: then what they leave is compared, not what execve leaves.
+    /// Whether instructions of the new program have run: then the state after them is compared, not the state after execve.
     pub ran: bool,
-    /// What the program is, where that is known otherwise than by the auxiliary vector.
+    /// The program, if it is known from a source other than the auxiliary vector.
     #[serde(default)]
     pub program: Program,
     /// The facts that [`known`] differences depend on.
@@ -47,18 +47,18 @@ pub struct Snapshot {
     pub random: Option<String>,
 }
 
-/// The program by other means than the auxiliary vector.
+/// The program, from a source other than the auxiliary vector.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// The inode of its file.
     pub file: Option<u64>,
-    /// That of its interpreter.
+    /// The inode of its interpreter.
     pub interpreter: Option<u64>,
-    /// Where it lies, though it may be a copy in anonymous memory.
+    /// Its addresses, even if it is a copy in anonymous memory.
     pub range: Option<Range<u64>>,
 }
 
-/// What a key stands for.
+/// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Value {
@@ -67,19 +67,19 @@ pub enum Value {
     Address(u64),
     /// A number.
     Number(u64),
-    /// Anything else, as text; bytes that are no text are escaped.
+    /// Anything else, as text; bytes that are not text are escaped.
     Text(String),
-    /// Something that is drawn at random for every process: only that it is there is compared.
+    /// A value that is random in every process: only its presence is compared.
     Random(String),
 }
 
 /// A mapping.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
-    /// Where it starts.
+    /// The start address.
     #[serde(with = "hex")]
     pub start: u64,
-    /// Where it ends.
+    /// The end address.
     #[serde(with = "hex")]
     pub end: u64,
     /// `r-xp` and so on.
@@ -93,28 +93,28 @@ pub struct Region {
     pub name: String,
     /// `VmFlags` of /proc/PID/smaps.
     pub flags: String,
-    /// Other lines of smaps that do not depend on what was touched.
+    /// Other lines of smaps that do not depend on which pages were touched.
     pub attributes: String,
-    /// How much of it is anonymous memory, in KiB.
+    /// The size of anonymous memory in it, in KiB.
     pub anonymous: u64,
-    /// Where the first of `pages` is.
+    /// The address of the first of `pages`.
     #[serde(with = "hex")]
     pub pages_from: u64,
-    /// A hash for each page; `None` for one that cannot be read. Empty where contents do not count.
+    /// A hash for each page; `None` for an unreadable page. Empty if the contents are not compared.
     pub pages: Vec<Option<u64>>,
 }
 
-/// What decides whether a difference is known.
+/// The facts that decide whether a difference is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Made by this loader, not by the kernel.
+    /// Whether this loader started the process, not the kernel.
     pub ours: bool,
-    /// What the library said would be different.
+    /// The differences that the library reported in advance.
     pub differences: Vec<Difference>,
 }
 
 impl Facts {
-    /// Those of our side, from what is known to stay different.
+    /// The facts of our side, from the remaining differences.
     pub fn of_ours(differences: Vec<Difference>) -> Self {
         Self {
             ours: true,
@@ -124,7 +124,7 @@ impl Facts {
 }
 
 impl Snapshot {
-    /// An empty one of the current version.
+    /// An empty snapshot of the current version.
     pub fn new() -> Self {
         Self {
             version: VERSION,
@@ -133,7 +133,7 @@ impl Snapshot {
         }
     }
 
-    /// The size of its pages; the smallest where it is none, as a file may say.
+    /// The size of its pages; the smallest size if the value is invalid, which is possible in a file.
     pub fn page(&self) -> PageSize {
         PageSize::new(self.page_size).unwrap_or(PageSize::SMALLEST)
     }
@@ -151,7 +151,7 @@ impl Snapshot {
         }
     }
 
-    /// Numbers pipes and sockets from 1, in the order of their descriptors: their own numbers mean nothing in another
+    /// Numbers pipes and sockets from 1, in the order of their descriptors: their inode numbers have no meaning in another
     /// process.
     pub fn number_pipes(&mut self) {
         let mut seen: Vec<String> = Vec::new();
@@ -176,7 +176,7 @@ impl Snapshot {
         }
     }
 
-    /// How many pages there are hashes of.
+    /// The number of pages with hashes.
     pub fn pages(&self) -> usize {
         self.regions.iter().map(|region| region.pages.len()).sum()
     }

@@ -1,11 +1,11 @@
-//! What differs between two runs of the kernel's is noise, and says nothing about ours.
+//! Noise: differences between two runs by the kernel, which are irrelevant for our side.
 
 use std::collections::BTreeSet;
 
 use super::Snapshot;
 use super::diff::{Report, diff};
 
-/// The keys under which runs of one side differ among themselves.
+/// The keys that differ between runs of one side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Noise(BTreeSet<String>);
 

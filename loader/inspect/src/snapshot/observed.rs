@@ -1,4 +1,4 @@
-//! A snapshot as what is observed of a process: for starting a program with the same layout.
+//! Converts a snapshot to an `Observed`, for starting a program with the same layout.
 
 use crate::auxv::{Auxv, tag_by_name};
 use crate::image::Permissions;
@@ -8,7 +8,7 @@ use crate::plan::Observed;
 use super::{Region, Snapshot};
 
 impl Snapshot {
-    /// Where the process has its parts.
+    /// The addresses of the parts of the process.
     pub fn observed(&self) -> Observed {
         let random = self.random.as_deref();
         let random = random.and_then(|digits| u128::from_str_radix(digits, 16).ok());
@@ -21,7 +21,7 @@ impl Snapshot {
         }
     }
 
-    /// The entries that have names, in no order that means anything.
+    /// The entries with names, in an order without meaning.
     fn auxv(&self) -> Auxv {
         let entries = self.values.keys().filter_map(|key| {
             let tag = tag_by_name(key.strip_prefix("saved_auxv.")?)?;

@@ -1,23 +1,23 @@
-//! Pages of a program that ran a little, so that they can be compared: what is drawn for every process becomes the same.
+//! Makes pages of a program that has run comparable: values that are random in every process become the same.
 //!
-//! A relocated page holds addresses, among them such as point to memory that is gone by now; thread-local storage holds
-//! the stack protector's value, which comes from the bytes at `AT_RANDOM`, the process id, and the rseq area, into which
-//! the kernel writes the processor's number. Each such word is replaced by one that stands for what it means.
+//! A relocated page contains addresses, some of which point to memory that is no longer mapped. Thread-local storage
+//! contains the stack protector's value, which comes from the bytes at `AT_RANDOM`, the process id, and the rseq area, into
+//! which the kernel writes the processor's number. Each such word is replaced by a word that represents its meaning.
 
 use super::symbols::Symbols;
 
-/// Below this no program has memory, and every small number would be an address.
+/// No program has memory below this address; without it, every small number would be an address.
 const LOWEST: u64 = 0x1_0000;
-/// Were the bytes at `AT_RANDOM` no larger, any small number would be the stack protector.
+/// If the bytes at `AT_RANDOM` are not larger than this, they are not used: any small number would match.
 const MOST_NUMBERS: u64 = u32::MAX as u64;
-/// What the kernel writes to there.
+/// The number of bytes that the kernel writes in the rseq area.
 const RSEQ_SIZE: u64 = 32;
-/// The process id is looked for in so much of what a C library knows of a thread; elsewhere it is any number.
+/// The process id is only replaced in this many bytes of the C library's thread data; elsewhere it may be any number.
 const THREAD_SIZE: u64 = 0x1000;
-/// Bytes that a C library takes out of its stack protector: the lowest (glibc) or the second one (musl).
+/// The byte that a C library clears in its stack protector: the lowest (glibc) or the second one (musl).
 const TAKEN_OUT: [u64; 3] = [0, 0xff, 0xff00];
 
-/// What words of one process mean.
+/// The meanings of words in one process.
 #[derive(Clone, Debug)]
 pub struct Words<'a> {
     symbols: &'a Symbols,
@@ -28,8 +28,8 @@ pub struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// By the names of its mappings, the bytes at `AT_RANDOM`, and its process id; `thread` is where the C library keeps
-    /// what it knows of the first thread, `rseq` the rseq area.
+    /// From the names of the mappings, the bytes at `AT_RANDOM`, and the process id. `thread` is the address of the C
+    /// library's data about the first thread, `rseq` the address of the rseq area.
     pub fn new(symbols: &'a Symbols, random: [u8; 16], pid: u64, thread: u64, rseq: u64) -> Self {
         let half = |start: usize| {
             random[start..start + 8]
@@ -46,7 +46,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Replaces them in the page at `address`.
+    /// Replaces such words in the page at `address`.
     pub fn settle(&self, address: u64, page: &mut [u8]) {
         for (bytes, at) in page.chunks_exact_mut(8).zip((address..).step_by(8)) {
             let word = u64::from_ne_bytes(bytes.as_ref().try_into().unwrap_or_default());
@@ -128,7 +128,7 @@ mod tests {
             Words::new(&symbols, [0; 16], 77, 0, 0).settle(0x1000, &mut page);
             page
         };
-        // The end of memory itself is one.
+        // The end of memory itself is an address.
         assert_eq!(settled(0x7fff_ffff_c000), settled(0x7ffd_1234_5000));
     }
 }

@@ -1,20 +1,20 @@
 //! Names for addresses: `exe+0x1040`, `stack.top-0x220`, `vdso+0x0`.
 //!
-//! Everything is named by what execve places: program, interpreter, vDSO, heap and stack, each of which moves as a whole
-//! when addresses are randomised. The stack moves in two parts: strings at its top, and what lies below a random gap,
-//! named from the stack pointer.
+//! Names are relative to the parts that execve places: program, interpreter, vDSO, heap and stack. Each moves as a whole
+//! when addresses are randomised. The stack moves in two parts: the strings at its top, and the part below a random gap,
+//! which is named relative to the stack pointer.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{Program, Region, Snapshot};
 
-/// An address that is farther from all memory is no address.
+/// A value that is farther than this from all memory is not an address.
 const NEAR: u64 = 16 << 20;
-/// So far below the stack pointer an address is still named by it.
+/// Addresses up to this far below the stack pointer are named relative to it.
 const BELOW: u64 = 0x1000;
 
-/// What the mappings of one snapshot are called.
+/// The names of the mappings of one snapshot.
 #[derive(Clone, Debug)]
 pub struct Symbols {
     anchors: Vec<Anchor>,
@@ -35,7 +35,7 @@ struct Anchor {
 }
 
 impl Symbols {
-    /// Finds out what is what.
+    /// Names the mappings of a snapshot.
     pub fn new(snapshot: &Snapshot) -> Self {
         let files = Files::new(snapshot);
         let labels = labels(snapshot, &files);
@@ -81,7 +81,7 @@ impl Symbols {
         &self.labels
     }
 
-    /// What the keys of each region start with: its label, and a number among those of one label.
+    /// The prefix of each region's keys: its label, and its number among the regions with this label.
     pub fn prefixes(&self) -> Vec<String> {
         let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
         let labels = self.labels.iter();
@@ -94,8 +94,8 @@ impl Symbols {
             .collect()
     }
 
-    /// Whether a word that may be anything is taken for an address. Below 4 GiB many a number looks like one: there it
-    /// must be where memory is, and aligned as what is allocated is; in the upper half there are negative numbers.
+    /// Whether a word of unknown type is treated as an address. Below 4 GiB many numbers look like addresses: there it must
+    /// point to memory, and be aligned like allocated memory. In the upper half there are negative numbers.
     pub fn is_address(&self, word: u64) -> bool {
         const LOW: u64 = 1 << 32;
         const HIGH: u64 = 1 << 63;
@@ -106,7 +106,7 @@ impl Symbols {
                 && self.mappings.iter().any(|mapping| mapping.contains(&word))
     }
 
-    /// The name of an address that has memory, or lies not far from some, where there may have been memory before.
+    /// The name of an address in memory, or near memory, where there may have been memory before.
     pub fn name_near(&self, address: u64) -> Option<String> {
         let after = self
             .mappings
@@ -121,7 +121,7 @@ impl Symbols {
         }
         let above = self.mappings.get(after).map(|above| above.start - address);
         let below = below.map(|below| address - below.end);
-        // Above the stack there never was memory, and just above it user memory may end: some numbers lie there. The
+        // There never was memory above the stack, and user memory may end directly above it: values there are numbers. The
         // highest mapping of all may be the kernel's.
         let highest = above.is_none_or(|above| above > 1 << 62);
         if highest && below != Some(0) {
@@ -140,7 +140,7 @@ impl Symbols {
         }
     }
 
-    /// How far an address lies above the first page of what its region belongs to, and the region's index.
+    /// The index of the region, and the distance of the address from the first page of the region's file or area.
     pub fn distance(&self, address: u64) -> Option<(usize, u64)> {
         let index = self
             .mappings
@@ -149,7 +149,7 @@ impl Symbols {
         Some((index, address - self.own_anchor(address)?.base))
     }
 
-    /// The name of an address. An end is named by what it ends: one past the last byte still belongs to a mapping.
+    /// The name of an address. The end of a mapping, after its last byte, is named as a part of that mapping.
     pub fn name(&self, address: u64) -> String {
         if self.stack.start <= address && address <= self.stack.end && !self.stack.is_empty() {
             return self.on_stack(address);
@@ -157,7 +157,7 @@ impl Symbols {
         if address == self.heap && address != 0 {
             return "heap".to_owned();
         }
-        // What lies in a hole of something else has a name of its own.
+        // A mapping in a hole of another one has a separate name.
         if let Some(anchor) = self.own_anchor(address) {
             return format!("{}+{:#x}", anchor.name, address - anchor.base);
         }
@@ -174,7 +174,7 @@ impl Symbols {
         }
     }
 
-    /// The name of an address that belongs to the program by what it is, wherever it lies.
+    /// The name of an address that always belongs to the program, even if it is outside the program's mappings.
     pub fn of_program(&self, address: u64) -> String {
         let name = self.name(address);
         match self.anchors.iter().find(|anchor| anchor.name == "exe") {
@@ -185,7 +185,7 @@ impl Symbols {
         }
     }
 
-    /// The anchor of the mapping that the address is in.
+    /// The anchor of the mapping that contains the address.
     fn own_anchor(&self, address: u64) -> Option<&Anchor> {
         let index = self
             .mappings
@@ -208,7 +208,7 @@ impl Symbols {
 
 type File = (u32, u32, u64);
 
-/// The two files of the program, found by what the auxiliary vector points to.
+/// The two files of the program, found through the auxiliary vector.
 struct Files {
     program: Option<File>,
     interpreter: Option<File>,
@@ -244,7 +244,7 @@ fn file_with(snapshot: &Snapshot, inode: Option<u64>) -> Option<File> {
     files.find(|file| file.2 == inode)
 }
 
-/// Some loaders copy a program to anonymous memory.
+/// Whether it is a copy of the program: some loaders copy a program to anonymous memory.
 fn is_copy_of_program(snapshot: &Snapshot, region: &Region) -> bool {
     let Program { file, range, .. } = &snapshot.program;
     range
@@ -253,7 +253,7 @@ fn is_copy_of_program(snapshot: &Snapshot, region: &Region) -> bool {
         && file_with(snapshot, *file).is_none()
 }
 
-/// An anonymous mapping right behind a file's belongs to it: its bss.
+/// The names of all regions. An anonymous mapping directly after a file's mapping belongs to the file: its bss.
 fn labels(snapshot: &Snapshot, files: &Files) -> Vec<String> {
     let mut labels: Vec<String> = Vec::new();
     let mut anonymous = 0;

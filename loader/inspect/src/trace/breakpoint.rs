@@ -1,5 +1,5 @@
-//! Running to an address: to a breakpoint in hardware, since one in software would change the page; in single steps where
-//! there is none.
+//! Runs to an address: with a hardware breakpoint, because a software breakpoint would change the page; or in single steps
+//! if there is no hardware breakpoint.
 
 use nix::errno::Errno;
 
@@ -7,18 +7,18 @@ use crate::arch;
 
 use super::tracee::{Event, Stop, Stopped};
 
-/// How it went.
+/// The result.
 #[derive(Debug)]
 pub(super) enum Reached {
-    /// It is there; the instruction has not run.
+    /// The process is at the address; the instruction has not run.
     Stopped(Stopped),
-    /// It ended before, with this status.
+    /// The process ended before, with this status.
     Exited(i32),
-    /// It was killed by this signal before.
+    /// This signal killed the process before.
     Killed(i32),
 }
 
-/// Lets it run until the instruction at `address` is next. Signals reach it on the way.
+/// Runs the process until the instruction at `address` is next. Signals are delivered on the way.
 pub(super) fn run_to(stopped: Stopped, address: u64) -> Result<Reached, Errno> {
     if stopped.set_breakpoint(Some(address)).is_err() {
         return step_to(stopped, address);

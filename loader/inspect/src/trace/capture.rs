@@ -1,4 +1,4 @@
-//! Everything that can be seen of a stopped process, as a [`Snapshot`].
+//! Records everything visible of a stopped process as a [`Snapshot`].
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -16,11 +16,11 @@ use super::memory::Memory;
 use super::tracee::Stopped;
 use super::{inject, places, regions, stack};
 
-/// Looks at a stopped process. A child of ours is used up by it: questions that only it can ask are put into it.
+/// Records a stopped process. A child of ours cannot continue normally afterwards: system calls are injected into it.
 ///
 /// # Errors
 ///
-/// It is gone, or may not be read.
+/// The process is gone, or may not be read.
 pub fn capture(stopped: Stopped) -> Result<(Snapshot, Stopped), Errno> {
     let Outline {
         mut snapshot,
@@ -35,7 +35,7 @@ pub fn capture(stopped: Stopped) -> Result<(Snapshot, Stopped), Errno> {
     );
     files(&mut snapshot, pid);
     descriptors(&mut snapshot, pid);
-    // Later than at the first instruction the stack pointer does not lead there.
+    // After the first instruction, the stack pointer does not lead there.
     if snapshot.random.is_none() {
         let at = snapshot.number("saved_auxv.AT_RANDOM");
         let mut bytes = [0; 16];
@@ -44,7 +44,7 @@ pub fn capture(stopped: Stopped) -> Result<(Snapshot, Stopped), Errno> {
     }
     regions::pages(&mut snapshot, &memory, pid, stack.as_ref(), fixed);
     places::record(&mut snapshot, fixed);
-    // Somebody else's process is only looked at.
+    // Nothing is injected into a process that is not our child.
     let stopped = if stopped.is_child() {
         inject::ask(stopped, &mut snapshot)?
     } else {
@@ -57,10 +57,10 @@ pub(super) fn hex(bytes: [u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
-/// Registers, mappings and the stack's items, without what is in the pages.
+/// Registers, mappings and the items of the stack, without the contents of pages.
 pub(super) struct Outline {
     pub(super) snapshot: Snapshot,
-    /// Nothing is random.
+    /// Whether the addresses are not randomised.
     pub(super) fixed: bool,
     pub(super) stack: Option<DecodedStack>,
 }
@@ -95,7 +95,7 @@ fn on_stack(
     fixed: bool,
 ) -> Result<Option<DecodedStack>, Errno> {
     let sp = arch::stack_pointer(&stopped.registers()?);
-    // Another loader's stack may be anywhere.
+    // The stack of another loader may be anywhere.
     let holds_sp = |region: &&Region| region.start <= sp && sp < region.end;
     let regions = || snapshot.regions.iter();
     let region = regions()
@@ -122,8 +122,8 @@ fn is_fixed(pid: i32) -> bool {
             .is_ok_and(|text| text.trim() == "0")
 }
 
-/// At the first instruction all vector registers are clear. Later they hold what the last copying of strings left, parts
-/// of addresses among it: then only the control words count.
+/// At the first instruction all vector registers are clear. Later they contain data from the last string copy, including
+/// parts of addresses: then only the control words are recorded.
 fn registers(snapshot: &mut Snapshot, stopped: &Stopped) -> Result<(), Errno> {
     for (key, value) in arch::values(&stopped.registers()?, snapshot.ran) {
         snapshot.set(key, value);
@@ -143,7 +143,8 @@ fn rseq(snapshot: &mut Snapshot, stopped: &Stopped) {
     snapshot.set("thread.rseq.form", Value::Text(text));
 }
 
-/// The fields of /proc/PID/stat that an exec sets; counted from the name's closing parenthesis, as names may hold any.
+/// The fields of /proc/PID/stat that an exec sets; counted from the closing parenthesis of the name, because names may
+/// contain parentheses.
 fn stat(snapshot: &mut Snapshot, text: &str) {
     const FIRST: usize = 3;
     const FIELDS: [(usize, &str); 10] = [
@@ -182,7 +183,7 @@ fn stat(snapshot: &mut Snapshot, text: &str) {
     }
 }
 
-/// Lines of /proc/PID/status that do not count or measure anything.
+/// The lines of /proc/PID/status that are not counters or measurements.
 fn status(snapshot: &mut Snapshot, text: &str) {
     const LEFT_OUT: [&str; 13] = [
         "Pid",
@@ -213,7 +214,7 @@ fn status(snapshot: &mut Snapshot, text: &str) {
     }
 }
 
-/// Small files with one value each, and the links.
+/// Small files with one value each, and the symbolic links.
 fn files(snapshot: &mut Snapshot, pid: i32) {
     const FILES: [&str; 10] = [
         "cmdline",
@@ -242,7 +243,7 @@ fn files(snapshot: &mut Snapshot, pid: i32) {
     }
 }
 
-/// The auxiliary vector as the kernel keeps it.
+/// The kernel's copy of the auxiliary vector.
 fn saved_auxv(snapshot: &mut Snapshot, pid: i32) -> Result<(), Errno> {
     let saved = Auxv::from_bytes(&read(pid, "auxv")?);
     for &(tag, value) in saved.pairs() {

@@ -1,4 +1,4 @@
-//! What differs in pages of which only hashes were compared: read again while both processes are still stopped.
+//! Finds the differing bytes in pages with different hashes: reads the pages again while both processes are still stopped.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use super::memory::Memory;
 use super::tracee::Stopped;
 use super::{regions, stack, stack_item};
 
-/// More pages are not looked at again.
+/// The most pages that are read again.
 const MOST: usize = 256;
 
 /// Names a place in a file by the file's mapping and the distance from its first page in memory: a section.
 pub type NameOfPlace<'a> = &'a dyn Fn(&Region, u64) -> Option<String>;
 
-/// Adds the first differing bytes to the entries about pages, with the place that they belong to. In pages that differ between the
-/// left one and `others` too, only words count in which those agree.
+/// Adds the first differing bytes to the entries about pages, with the place that contains them. If a page also differs
+/// between the left process and `others`, only words that are equal in those are compared.
 pub fn explain(
     report: &mut Report,
     left: (&Snapshot, &Stopped),
@@ -67,7 +67,7 @@ fn difference(
     Some(bytes)
 }
 
-/// Words that differ between the first page and any of `others` become zero in both.
+/// Sets words that differ between the first page and any of `others` to zero in both pages.
 fn clear_noise(one: &mut Page, other: &mut Page, others: impl Iterator<Item = Page>) {
     const WORD: usize = 8;
     let mut noisy = vec![false; one.settled.len() / WORD];
@@ -87,7 +87,7 @@ fn clear_noise(one: &mut Page, other: &mut Page, others: impl Iterator<Item = Pa
     }
 }
 
-/// One process, and what its addresses mean.
+/// One process, with the meaning of its addresses.
 struct Side<'a> {
     snapshot: &'a Snapshot,
     symbols: Symbols,
@@ -101,7 +101,7 @@ struct Side<'a> {
 struct Page {
     address: u64,
     raw: Vec<u8>,
-    /// As it was hashed.
+    /// The bytes as they were hashed.
     settled: Vec<u8>,
 }
 
@@ -164,7 +164,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// The section or the stack item that an address belongs to.
+    /// The section or the stack item that contains an address.
     fn place(&self, address: u64, section: NameOfPlace<'_>) -> Option<String> {
         let (index, distance) = self.symbols.distance(address)?;
         if self.snapshot.regions[index].name == "[stack]" {

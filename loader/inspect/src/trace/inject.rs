@@ -1,4 +1,4 @@
-//! What only the process itself can ask: system calls made in a stopped process, its registers restored afterwards.
+//! Makes system calls inside a stopped process, for facts that only it can query, and then restores its registers.
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -10,8 +10,8 @@ use crate::snapshot::{Snapshot, Value};
 use super::memory::Memory;
 use super::tracee::Stopped;
 
-/// Asks everything. The bytes that the answers are written to lie far below the stack pointer, where a program has
-/// nothing; the snapshot's memory is taken before.
+/// Makes all queries. The answers are written far below the stack pointer, where a program has no data; the snapshot's
+/// memory is recorded before that.
 pub(super) fn ask(stopped: Stopped, snapshot: &mut Snapshot) -> Result<Stopped, Errno> {
     let memory = Memory::of(stopped.pid())?;
     let Some(instruction) = syscall_instruction(snapshot, &memory) else {
@@ -33,7 +33,7 @@ pub(super) fn ask(stopped: Stopped, snapshot: &mut Snapshot) -> Result<Stopped, 
     Ok(asking.stopped)
 }
 
-/// A stopped process with what is needed to put calls into it.
+/// A stopped process with the data for injecting calls.
 struct Asking {
     stopped: Stopped,
     memory: Memory,
@@ -79,7 +79,7 @@ impl Asking {
         Ok(())
     }
 
-    /// Interval timers: their intervals, and whether they run; what is left of them is never the same.
+    /// Interval timers: their intervals, and whether they run; the remaining time is never the same.
     fn timers(&mut self, snapshot: &mut Snapshot) -> Result<(), Errno> {
         for (number, name) in ["real", "virtual", "prof"].iter().enumerate() {
             self.call(
@@ -94,7 +94,7 @@ impl Asking {
         Ok(())
     }
 
-    /// What prctl(2) tells, by its return value or in an `int`, and the priority of input and output.
+    /// The results of prctl(2), in its return value or in an `int`, and the I/O priority.
     fn controls(&mut self, snapshot: &mut Snapshot) -> Result<(), Errno> {
         for (key, option) in PRCTLS {
             let answer = self.call(libc::SYS_prctl, [option as u64, 0, 0, 0, 0, 0])?;
@@ -112,7 +112,7 @@ impl Asking {
         Ok(())
     }
 
-    /// A word of what the last call wrote.
+    /// A word that the last call wrote.
     fn answer(&self, at: u64) -> u64 {
         self.memory.word(self.buffer + at).unwrap_or(u64::MAX)
     }
@@ -128,7 +128,7 @@ impl Asking {
     }
 }
 
-/// Options of prctl(2) that answer by their return value.
+/// Options of prctl(2) with the answer in the return value.
 const PRCTLS: [(&str, i32); 9] = [
     ("process.dumpable", libc::PR_GET_DUMPABLE),
     ("process.keepcaps", libc::PR_GET_KEEPCAPS),
@@ -141,7 +141,7 @@ const PRCTLS: [(&str, i32); 9] = [
     ("process.machine_check_kill", libc::PR_MCE_KILL_GET),
 ];
 
-/// Those that write an `int`.
+/// Options of prctl(2) that write an `int`.
 const PRCTLS_BY_POINTER: [(&str, i32); 3] = [
     ("process.death_signal", libc::PR_GET_PDEATHSIG),
     ("process.child_subreaper", libc::PR_GET_CHILD_SUBREAPER),
@@ -151,7 +151,7 @@ const PRCTLS_BY_POINTER: [(&str, i32); 3] = [
 const PR_GET_MDWE: i32 = 66;
 const PR_GET_MEMORY_MERGE: i32 = 68;
 
-/// `INT`; those for real time have numbers only.
+/// The name of a signal, such as `INT`; real-time signals have only numbers.
 fn signal_name(number: i32) -> String {
     match Signal::try_from(number) {
         Ok(signal) => signal.as_str().trim_start_matches("SIG").to_owned(),
@@ -159,7 +159,7 @@ fn signal_name(number: i32) -> String {
     }
 }
 
-/// One that the vDSO has; it need not return, since one step is all that is made.
+/// A system call instruction in the vDSO; it does not need to return, because only one step is made.
 fn syscall_instruction(snapshot: &Snapshot, memory: &Memory) -> Option<u64> {
     let vdso = snapshot
         .regions

@@ -1,4 +1,4 @@
-//! Another process's memory, read without stopping at what is not there.
+//! Reads another process's memory, and continues after unreadable pages.
 
 use std::fs::{File, OpenOptions};
 use std::ops::Range;
@@ -46,7 +46,7 @@ impl Memory {
             .then(|| u64::from_ne_bytes(bytes))
     }
 
-    /// A string up to its NUL, of at most `limit` bytes; read page by page, since it may end where memory ends.
+    /// A string up to its NUL, of at most `limit` bytes; read page by page, because it may end at the end of memory.
     pub(super) fn text(&self, address: u64, limit: usize) -> Option<Vec<u8>> {
         let mut text = Vec::new();
         while text.len() < limit {
@@ -71,13 +71,13 @@ impl Memory {
         self.read(address, &mut bytes).then_some(bytes)
     }
 
-    /// Sets a word to zero; where it cannot be written it stays.
+    /// Sets a word to zero, if it is writable.
     pub(super) fn clear_word(&self, address: u64) {
         let _ = self.file.write_all_at(&[0; 8], address);
     }
 
-    /// A hash of each page of a range. Pages of anonymous memory that nobody touched are zero, and are not read, since
-    /// that would touch them. A page of its own, which is not a file's, goes through `settle` first, with its address.
+    /// A hash of each page of a range. Untouched pages of anonymous memory are zero, and are not read, because that would
+    /// touch them. A private page, which is not a page of a file, is passed to `settle` first, with its address.
     pub(super) fn hashes(
         &self,
         range: Range<u64>,
@@ -105,7 +105,7 @@ impl Memory {
             .collect()
     }
 
-    /// What /proc/PID/pagemap says of each page.
+    /// The entry of each page in /proc/PID/pagemap.
     fn pagemap(&self, range: &Range<u64>) -> Option<Vec<u64>> {
         let count = (range.end - range.start) / self.page.get();
         let mut bytes = vec![0; usize::try_from(count * 8).ok()?];
@@ -120,7 +120,7 @@ impl Memory {
     }
 }
 
-/// FNV-1a over words: fast, stable over time, and not meant against an adversary.
+/// FNV-1a over words: fast and stable over time, but not secure against an attacker.
 pub(super) fn hash(bytes: &[u8]) -> u64 {
     const PRIME: u64 = 0x0100_0000_01b3;
     let words = bytes

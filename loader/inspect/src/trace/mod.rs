@@ -1,4 +1,4 @@
-//! Starting a program under ptrace, by the kernel or by this crate, up to its first instruction, and looking at it.
+//! Starts a program under ptrace, by the kernel or by this crate, up to its first instruction, and examines it.
 //!
 //! [`by_kernel`] and [`by_us`] make [`Stopped`] processes; [`capture()`] turns one into a
 //! [`Snapshot`](crate::snapshot::Snapshot).

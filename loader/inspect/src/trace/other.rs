@@ -1,9 +1,10 @@
-//! Another loader in our place: it is started by execve, and followed until the program that it loads is about to run its
-//! first instruction of its own.
+//! Follows another loader instead of ours: starts it by execve, until the program that it loads is about to run its first
+//! instruction.
 //!
-//! Where that is shows when the loader has made the code executable: the mapping shows the program's file, or it holds the
-//! bytes that the file has at its entry. A loader that hands the program to the kernel after all is followed through its
-//! execve. What runs in a child of the loader's, or is translated and never executed as it is, is not seen.
+//! The place of that instruction is known when the loader has made the code executable: the mapping is of the program's
+//! file, or it contains the bytes at the file's entry. A loader that finally calls execve for the program is followed
+//! through its execve. A program in a child of the loader, or a program that is translated and not executed directly, is
+//! not found.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -29,10 +30,10 @@ use super::start::{Started, by_kernel};
 use super::tracee::{Event, Stop, Stopped};
 use super::watchdog::Watchdog;
 
-/// How many bytes at the entry must be the file's.
+/// The number of bytes at the entry that must match the file.
 const COMPARED: u64 = 512;
 
-/// A program that another loader is to load.
+/// A program that another loader loads.
 #[derive(Debug)]
 pub struct Target {
     image: Image,
@@ -40,14 +41,14 @@ pub struct Target {
     interpreter: Option<u64>,
     /// The bytes at its entry.
     start: Vec<u8>,
-    /// Where they are in the file.
+    /// The offset of these bytes in the file.
     start_offset: u64,
-    /// The segment that they are in.
+    /// The segment that contains them.
     segment: Segment,
 }
 
 impl Target {
-    /// Reads what is needed to recognise it. `None`: it is no ELF file for this processor, or its entry lies in no segment.
+    /// Reads the data for recognising it. `None`: it is not an ELF file for this processor, or its entry is not in a segment.
     pub fn new(path: &Path) -> Option<Self> {
         let file = File::open(path).ok()?;
         let image = Image::parse(&file, Machine::X86_64, Role::Program).ok()?;
@@ -85,7 +86,7 @@ impl Target {
         self.image.interpreter.is_some()
     }
 
-    /// How far it was moved, if its entry can be there.
+    /// The bias of the program, if its entry can be there.
     pub(super) fn bias(&self, entry: u64) -> Option<u64> {
         let bias = entry.wrapping_sub(self.image.entry);
         let is_possible = match self.image.kind {
@@ -95,7 +96,7 @@ impl Target {
         is_possible.then_some(bias)
     }
 
-    /// Where its entry is, if this mapping has it. `own` are the loader's own files, which may look like it.
+    /// The address of its entry, if this mapping contains it. `own` are the loader's own files, which may look like it.
     fn entry_in(&self, mapping: &Mapping, memory: &Memory, own: &[u64]) -> Option<u64> {
         let is_own = own.contains(&mapping.inode) && mapping.inode != self.inode;
         let is_code = mapping.permissions.execute && !mapping.is_vdso() && !mapping.is_vsyscall();
@@ -129,7 +130,7 @@ impl Target {
         Some(page_size().floor(starts.min()?))
     }
 
-    /// What is known of a process that stands at `entry`.
+    /// The facts about a process that is stopped at `entry`.
     fn program_at(&self, entry: u64) -> Program {
         let bias = entry.wrapping_sub(self.image.entry);
         let ends = self
@@ -149,22 +150,22 @@ impl Target {
     }
 }
 
-/// How it went with another loader.
+/// The result with another loader.
 #[derive(Debug)]
 pub enum OtherLoader {
     /// The program is at its entry.
     Stopped(Stopped),
     /// The loader itself did not start.
     NotStarted(Started),
-    /// It ended, and the program's first instruction was never seen.
+    /// It ended, and the program's first instruction was not found.
     Ended(Ending),
 }
 
-/// Starts a loader by execve, as [`by_kernel`], and follows it to the entry of the program, for no longer than `limit`.
+/// Starts a loader by execve, like [`by_kernel`], and follows it to the entry of the program, for at most `limit`.
 ///
 /// # Errors
 ///
-/// As [`by_kernel`], and those of pidfd_open(2), by which its time is limited.
+/// The errors of [`by_kernel`], and of pidfd_open(2), which is used for the time limit.
 pub fn by_other(
     paths: &[CString],
     arguments: &Arguments,
@@ -203,8 +204,8 @@ enum Found {
     Ended(Ending),
 }
 
-/// From system call to system call, with a breakpoint where the program's entry is by then: a loader may map the file more
-/// than once.
+/// Runs from system call to system call, with a breakpoint at the current address of the program's entry: a loader may map
+/// the file more than once.
 fn search(stopped: Stopped, target: &Target) -> Result<Found, Errno> {
     let own: Vec<_> = mappings(&stopped)
         .iter()
@@ -245,7 +246,7 @@ fn instruction(stopped: &Stopped) -> Result<u64, Errno> {
     Ok(arch::instruction(&stopped.registers()?))
 }
 
-/// From the event to the end of the system call.
+/// Runs from the event to the end of the system call.
 fn executed(stopped: Stopped) -> Result<Found, Errno> {
     stopped.set_breakpoint(None)?;
     match stopped.to_syscall()?.wait()? {
@@ -260,7 +261,7 @@ fn is_program(stopped: &Stopped, target: &Target) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.ino() == target.inode)
 }
 
-/// Where the program's entry is now; a process that is about to vanish has none.
+/// The current address of the program's entry; `None` for a process that is about to end.
 fn entry(stopped: &Stopped, target: &Target, own: &[u64]) -> Option<u64> {
     let memory = Memory::of(stopped.pid()).ok()?;
     mappings(stopped)

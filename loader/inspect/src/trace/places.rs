@@ -1,9 +1,9 @@
-//! Where the parts of a process lie to each other, and where nothing is random at which addresses.
+//! Records the relative positions of the parts of a process, and their addresses if nothing is random.
 
 use crate::snapshot::symbols::Symbols;
 use crate::snapshot::{Snapshot, Value};
 
-/// How the parts lie to each other; the addresses themselves where nothing is random.
+/// Records the order of the parts; also the addresses themselves if nothing is random.
 pub(super) fn record(snapshot: &mut Snapshot, fixed: bool) {
     let symbols = Symbols::new(snapshot);
     let by_chance = !fixed && vdso_lies_by_chance(snapshot, &symbols);
@@ -30,8 +30,8 @@ pub(super) fn record(snapshot: &mut Snapshot, fixed: bool) {
     }
 }
 
-/// A program without interpreter lies where mappings lie; one that is large or aligned is moved down from the random
-/// base, and then it depends on that base whether the vDSO finds room above it.
+/// Whether the place of the vDSO is random. A program without an interpreter is placed among the other mappings. A large or
+/// aligned program is moved down from the random base; the base then decides whether the vDSO has room above it.
 fn vdso_lies_by_chance(snapshot: &Snapshot, symbols: &Symbols) -> bool {
     const NEAR: u64 = 1 << 40;
     let start = |label: &str| {
@@ -42,7 +42,7 @@ fn vdso_lies_by_chance(snapshot: &Snapshot, symbols: &Symbols) -> bool {
     start("interp").is_none() && start("exe").zip(start("vdso")).is_some_and(near)
 }
 
-/// From the end of the program to the start of the heap: random below 1 GiB and a page, or nothing.
+/// The distance from the end of the program to the start of the heap: random, less than 1 GiB and a page, or zero.
 fn heap_distance(snapshot: &mut Snapshot, labels: &[String], fixed: bool) {
     const RANGE: u64 = (1 << 30) + 0x1000;
     let Some(heap) = snapshot.number("stat.start_brk") else {

@@ -1,5 +1,5 @@
-//! From the first instruction on to the program's own entry point: by then the dynamic linker has mapped and relocated the
-//! libraries, and has run their initialisers.
+//! Runs from the first instruction to the program's own entry point: at that point the dynamic linker has mapped and
+//! relocated the libraries, and has run their initialisers.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use super::stack;
 use super::tracee::Stopped;
 use super::watchdog::Watchdog;
 
-/// Lets a program that stands before its first instruction run on to the address in `AT_ENTRY`. One without an
-/// interpreter is there already. What ends before, or takes longer than `limit`, is told by its ending.
+/// Runs a program that is stopped before its first instruction to the address in `AT_ENTRY`. A program without an
+/// interpreter is there already. If it ends before, or needs longer than `limit`, returns its ending.
 ///
 /// # Errors
 ///
-/// It cannot be traced.
+/// The program cannot be traced.
 pub fn to_program(stopped: Stopped, limit: Duration) -> Result<Result<Stopped, Ending>, Errno> {
     let at = arch::instruction(&stopped.registers()?);
     match entry(&stopped)? {
@@ -30,7 +30,7 @@ pub fn to_program(stopped: Stopped, limit: Duration) -> Result<Result<Stopped, E
     }
 }
 
-/// Lets it run to an address, for no longer than `limit`.
+/// Runs the program to an address, for at most `limit`.
 pub(super) fn to_address(
     stopped: Stopped,
     address: u64,
@@ -50,7 +50,7 @@ pub(super) fn to_address(
     })
 }
 
-/// What the auxiliary vector on the stack says: /proc/PID/auxv may be the old program's.
+/// The entry in the auxiliary vector on the stack: /proc/PID/auxv may be that of the old program.
 fn entry(stopped: &Stopped) -> Result<Option<u64>, Errno> {
     let memory = Memory::of(stopped.pid())?;
     let sp = arch::stack_pointer(&stopped.registers()?);

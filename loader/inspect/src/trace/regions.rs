@@ -1,4 +1,4 @@
-//! The mappings of a process, and what is in their pages.
+//! Records the mappings of a process, and the contents of their pages.
 
 use crate::auxv::AT_RANDOM;
 use crate::maps::Mapping;
@@ -9,11 +9,11 @@ use crate::stack::DecodedStack;
 
 use super::memory::Memory;
 
-/// Lines of smaps that say what the kernel made of a mapping, and not what was touched.
+/// Lines of smaps that describe the mapping itself, and do not depend on which pages were touched.
 const ATTRIBUTES: [&str; 4] = ["KernelPageSize", "MMUPageSize", "Locked", "ProtectionKey"];
-/// Whether huge pages fit depends on the addresses.
+/// An attribute that depends on the addresses: whether huge pages fit.
 const ATTRIBUTE_BY_PLACE: &str = "THPeligible";
-/// The contents of a larger mapping are not looked at (4 GiB): some programs reserve many TiB.
+/// The contents of a larger mapping (4 GiB) are not read: some programs reserve many TiB.
 pub(super) const MOST_PAGES: u64 = 1 << 20;
 
 /// Records the mappings, without their pages.
@@ -77,8 +77,8 @@ fn permissions(mapping: &Mapping) -> String {
     .collect()
 }
 
-/// Records what is in the pages. The vDSO's data changes by itself; the stack, whose items are compared one by one, is
-/// compared in bytes too where nothing is random, from the stack pointer on.
+/// Records the contents of the pages. The vDSO's data changes by itself. The items of the stack are compared separately;
+/// if nothing is random, its bytes are compared too, from the stack pointer on.
 pub(super) fn pages(
     snapshot: &mut Snapshot,
     memory: &Memory,
@@ -115,7 +115,7 @@ pub(super) fn pages(
     }
 }
 
-/// What the words of this process mean.
+/// The meanings of the words of this process.
 pub(super) fn words<'a>(symbols: &'a Symbols, snapshot: &Snapshot, pid: i32) -> Option<Words<'a>> {
     let random = snapshot.random.as_deref();
     let random = random.and_then(|digits| u128::from_str_radix(digits, 16).ok());
@@ -129,7 +129,7 @@ pub(super) fn words<'a>(symbols: &'a Symbols, snapshot: &Snapshot, pid: i32) -> 
     ))
 }
 
-/// What lies below the stack pointer is compared elsewhere, and the random bytes are random.
+/// Clears the bytes below the stack pointer, which are compared elsewhere, and the random bytes.
 pub(super) fn settle_stack(page: &mut [u8], at: u64, sp: u64, random: Option<u64>) {
     let size = page.len();
     let place = |address: u64| (address.saturating_sub(at) as usize).min(size);

@@ -1,4 +1,4 @@
-//! A child that runs to its end, untraced.
+//! A child that runs to its end without a tracer.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use nix::unistd::Pid;
 
 use super::watchdog::Watchdog;
 
-/// It is killed and reaped with its process group when this is dropped.
+/// A child without a tracer. When this is dropped, the child and its process group are killed, and the child is reaped.
 #[derive(Debug)]
 pub struct Released(Pid);
 
-/// How a program ended.
+/// The end of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// With this status.
+    /// It exited with this status.
     Exited(i32),
-    /// By this signal.
+    /// It was killed by this signal.
     Killed(i32),
-    /// It was still running when its time was up, and was killed.
+    /// It was still running at its time limit, and was killed.
     TimedOut,
 }
 
@@ -29,11 +29,11 @@ impl Released {
         Self(pid)
     }
 
-    /// Waits for its end, for no longer than `limit`. What it left behind of its process group goes on for now.
+    /// Waits for its end, for at most `limit`. The other processes of its process group continue for now.
     ///
     /// # Errors
     ///
-    /// Those of wait(2) and pidfd_open(2), by which its time is limited.
+    /// The errors of wait(2) and pidfd_open(2), which is used for the time limit.
     pub fn wait(&self, limit: Duration) -> Result<Ending, Errno> {
         let watchdog = Watchdog::new(self.0.as_raw(), limit)?;
         let status = self.end();
@@ -46,7 +46,7 @@ impl Released {
         })
     }
 
-    /// It stays a zombie, so that its number, and its group's, is nobody else's.
+    /// Waits without reaping: it stays a zombie, so that no other process or group gets its number.
     fn end(&self) -> Result<WaitStatus, Errno> {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
         loop {

@@ -1,4 +1,4 @@
-//! The initial stack, item by item.
+//! Records the items of the initial stack.
 
 use crate::auxv::{self, Auxv, is_address};
 use crate::page_size;
@@ -7,14 +7,14 @@ use crate::stack::DecodedStack;
 
 use super::view::Peek;
 
-/// How far below the stack pointer is looked for what should not be there.
+/// The size of the area below the stack pointer that is searched for unexpected data.
 const BELOW: u64 = 0x1000;
-/// More is not read.
+/// The most bytes of a stack that are read.
 const LARGEST: u64 = 64 << 20;
-/// The random gap below the strings, with what alignment adds.
+/// The random gap below the strings, plus alignment.
 const GAP: u64 = 8192 + 16;
 
-/// Records what the stack from `sp` to `top` says. `fixed`: nothing is random.
+/// Records the stack from `sp` to `top`. `fixed`: nothing is random.
 pub(super) fn record(
     snapshot: &mut Snapshot,
     memory: &impl Peek,
@@ -56,7 +56,7 @@ fn bytes(memory: &impl Peek, sp: u64, top: u64) -> Option<Vec<u8>> {
     memory.read(sp, &mut bytes).then_some(bytes)
 }
 
-/// Reads what stands on the stack.
+/// Reads the items on the stack.
 pub(super) fn decode(memory: &impl Peek, sp: u64, top: u64) -> Option<DecodedStack> {
     DecodedStack::new(sp, &bytes(memory, sp, top)?)
 }
@@ -93,7 +93,7 @@ fn auxv_entries(snapshot: &mut Snapshot, vector: &Auxv) {
     }
 }
 
-/// The random gap between the tables and the strings, and every byte that belongs to nothing: they must be zero.
+/// The random gap between the tables and the strings, and all other padding bytes, which must be zero.
 fn gap(snapshot: &mut Snapshot, stack: &DecodedStack, bytes: &[u8], sp: u64, fixed: bool) {
     let start_of = |tag| stack.auxv.get(tag).unwrap_or(sp);
     let platform_end = start_of(auxv::AT_PLATFORM) + stack.platform.len() as u64;
@@ -121,7 +121,7 @@ fn gap(snapshot: &mut Snapshot, stack: &DecodedStack, bytes: &[u8], sp: u64, fix
     snapshot.set("stack.padding", Value::Number(dirty.sum::<usize>() as u64));
 }
 
-/// The word right below the stack pointer, and how many bytes further down are not zero.
+/// The word directly below the stack pointer, and the number of bytes below it that are not zero.
 fn below(snapshot: &mut Snapshot, memory: &impl Peek, sp: u64) {
     let start = page_size().floor(sp - BELOW);
     let mut bytes = vec![0; (sp - start) as usize];

@@ -1,4 +1,4 @@
-//! Which item of the initial stack an address belongs to.
+//! Finds the item of the initial stack that contains an address.
 
 use std::ffi::CString;
 
@@ -16,7 +16,7 @@ pub(super) fn item(stack: &DecodedStack, sp: u64, address: u64) -> String {
         .unwrap_or_else(|| "padding".to_owned())
 }
 
-/// Of the words that begin at the stack pointer.
+/// An item among the words that begin at the stack pointer.
 fn pointer(stack: &DecodedStack, sp: u64, address: u64) -> Option<String> {
     let (argc, envc) = (
         stack.arguments.argv.len() as u64,
@@ -61,7 +61,7 @@ fn pointed_to(stack: &DecodedStack, address: u64) -> Option<String> {
         .map(|(name, ..)| (*name).to_owned())
 }
 
-/// The strings lie below the path: the environment's, and below them the arguments'.
+/// A string: the strings of the environment are below the path, and the strings of the arguments are below them.
 fn string(stack: &DecodedStack, address: u64) -> Option<String> {
     let mut end = stack.auxv.get(AT_EXECFN)?;
     let lists = [

@@ -1,6 +1,6 @@
-//! Two ways to the first instruction of a program: the kernel's, by a raw execve, and ours.
+//! Starts a program up to its first instruction in two ways: by the kernel, with a raw execve, and by our loader.
 //!
-//! Both children are forked by the same process and are stopped before anything else, so that they start out equal.
+//! Both children are forked by the same process and are stopped before anything else, so that they are equal at the start.
 #![allow(unsafe_code, reason = "forks; calls execve raw")]
 
 use std::ffi::{CStr, CString, c_char};
@@ -25,21 +25,21 @@ use super::memory::Memory;
 use super::streams::Streams;
 use super::tracee::{Event, Running, Stop, Stopped};
 
-/// How starting a program ended.
+/// The result of starting a program.
 #[derive(Debug)]
 pub enum Started {
     /// Stopped before its first instruction.
     Stopped(Stopped),
-    /// Refused with an errno, and the reason where we know it.
+    /// Refused with an errno, and the reason if we know it.
     Refused {
         /// The errno.
         errno: i32,
         /// Our error's text; empty for the kernel.
         reason: String,
     },
-    /// Killed past the point of no return.
+    /// Killed after the point of no return.
     Killed {
-        /// By this signal.
+        /// The signal.
         signal: i32,
         /// Our error's text; empty for the kernel.
         reason: String,
@@ -48,11 +48,11 @@ pub enum Started {
 
 const NOT_STARTED: i32 = 125;
 
-/// Starts a program by execve, trying `paths` in order as execvp does.
+/// Starts a program by execve, and tries `paths` in order like execvp.
 ///
 /// # Errors
 ///
-/// Those of fork(2), ptrace(2) and wait(2). A refusal by execve is none, but a [`Started`].
+/// The errors of fork(2), ptrace(2) and wait(2). A refusal by execve is not an error, but a [`Started`].
 pub fn by_kernel(paths: &[CString], arguments: &Arguments) -> Result<Started, Errno> {
     by_kernel_with(paths, arguments, None)
 }
@@ -93,8 +93,8 @@ pub fn by_kernel_with(
     to_first_instruction(running, report)
 }
 
-/// Starts the program that a descriptor is open on, by execveat(2) as fexecve(3) calls it, with other standard streams
-/// where they are given.
+/// Starts the program of an open descriptor, by execveat(2) as fexecve(3) calls it, with other standard streams if they
+/// are given.
 ///
 /// # Errors
 ///
@@ -122,13 +122,13 @@ pub fn by_kernel_at(
     to_first_instruction(running, report)
 }
 
-/// From the start of the child to where execve has done its work.
+/// Runs from the start of the child to the end of execve.
 fn to_first_instruction(running: Running, report: OwnedFd) -> Result<Started, Errno> {
     let stopped = match expect_stop(running, report)? {
         Ok(stopped) => stopped,
         Err(started) => return Ok(started),
     };
-    // From the event to the end of the system call: not one instruction, but the registers are final.
+    // From the event to the end of the system call: no instruction runs, but then the registers are final.
     let event = stopped.to_syscall()?.wait()?;
     match event {
         Event::Stopped(stopped, Stop::Syscall) => Ok(Started::Stopped(stopped)),
@@ -140,7 +140,7 @@ fn to_first_instruction(running: Running, report: OwnedFd) -> Result<Started, Er
 ///
 /// # Errors
 ///
-/// As [`by_kernel`]; our refusals are none either.
+/// As [`by_kernel`]; our refusals are not errors either.
 pub fn by_us(command: &Command) -> Result<Started, Errno> {
     by_us_with(command, None)
 }
@@ -154,14 +154,14 @@ pub fn by_us_with(command: &Command, streams: Option<&Streams>) -> Result<Starte
     started_by_us(command, streams, || ())
 }
 
-/// The same of one that is killed when this process ends, whatever this process execs to be until then.
+/// The same, but the program is killed when this process ends, even if this process calls execve before that.
 ///
 /// # Errors
 ///
 /// As [`by_us`].
 pub fn debuggee(command: &Command) -> Result<Started, Errno> {
     started_by_us(command, None, || {
-        // What cannot be set leaves a program that has to be ended by hand.
+        // If this fails, the user must end the program by hand.
         let _ = set_pdeathsig(Signal::SIGKILL);
     })
 }
@@ -186,12 +186,12 @@ fn started_by_us(
     past_last_row(running, report)
 }
 
-/// Starts a program by a command that becomes it as this crate does, such as `supplant run`, and which execve starts first.
-/// What only an exec draws anew, the base of later mappings, is then not that of this process.
+/// Starts a program by a command that loads it with this crate, such as `supplant run`; execve starts the command first.
+/// The base of later mappings, which only an exec chooses again, is then different from that of this process.
 ///
 /// # Errors
 ///
-/// As [`by_kernel`]. A command that ends instead is a refusal, without an errno where it is not execve's.
+/// As [`by_kernel`]. If the command ends instead, that is a refusal, without an errno if execve did not cause it.
 pub fn by_us_after_exec(command: &CStr, arguments: &Arguments) -> Result<Started, Errno> {
     let (argv, envp) = (pointers(&arguments.argv), pointers(&arguments.envp));
     let (running, report) = child(None, || {
@@ -202,7 +202,7 @@ pub fn by_us_after_exec(command: &CStr, arguments: &Arguments) -> Result<Started
     past_last_row(running, report)
 }
 
-/// From the start of the child to where nothing is left of us.
+/// Runs from the start of the child until nothing of the loader is left.
 fn past_last_row(mut running: Running, report: OwnedFd) -> Result<Started, Errno> {
     loop {
         match running.wait()? {
@@ -222,7 +222,7 @@ fn past_last_row(mut running: Running, report: OwnedFd) -> Result<Started, Errno
     }
 }
 
-/// The few instructions that are left, the last munmap among them.
+/// Runs the few remaining instructions, including the last munmap.
 fn to_entry(stopped: Stopped, entry: u64) -> Result<Started, Errno> {
     match run_to(stopped, entry)? {
         Reached::Stopped(stopped) => Ok(Started::Stopped(stopped)),
@@ -230,13 +230,13 @@ fn to_entry(stopped: Stopped, entry: u64) -> Result<Started, Errno> {
     }
 }
 
-/// Forks a child that stops, runs `body` when it is let go, and reports what that returns: errno, signal, text.
+/// Forks a child that stops, then runs `body` when it is continued, and reports its result: errno, signal, text.
 fn child(
     streams: Option<&Streams>,
     body: impl FnOnce() -> (i32, i32, String),
 ) -> Result<(Running, OwnedFd), Errno> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-    // SAFETY: the caller has one thread, or allocates nothing that another one holds: glibc's malloc survives fork.
+    // SAFETY: the caller has one thread, or allocates nothing that another thread holds: glibc's malloc survives fork.
     match unsafe { fork() }? {
         ForkResult::Child => {
             drop(reader);
@@ -250,7 +250,7 @@ fn child(
             };
             let mut file = File::from(writer);
             let _ = file.write_all(format!("{errno} {signal} {text}").as_bytes());
-            // SAFETY: ends the child without running what the parent registered.
+            // SAFETY: ends the child without running the exit handlers of the parent.
             unsafe { libc::_exit(NOT_STARTED) }
         }
         ForkResult::Parent { child } => {
@@ -266,7 +266,7 @@ fn child(
     }
 }
 
-/// Runs to the exec event; anything else is how it ended instead.
+/// Runs to the exec event; any other result is how the process ended instead.
 fn expect_stop(mut running: Running, report: OwnedFd) -> Result<Result<Stopped, Started>, Errno> {
     loop {
         match running.wait()? {

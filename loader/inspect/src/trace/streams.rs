@@ -7,12 +7,12 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::unistd::{Pid, setpgid};
 
-/// Where standard input, output and error lead.
+/// The descriptors for standard input, output and error.
 #[derive(Debug)]
 pub struct Streams([OwnedFd; 3]);
 
 impl Streams {
-    /// They are moved out of the way of the numbers 0, 1 and 2.
+    /// Moves the descriptors away from the numbers 0, 1 and 2.
     ///
     /// # Errors
     ///
@@ -22,10 +22,10 @@ impl Streams {
         Ok(Self([input?, output?, error?]))
     }
 
-    /// In a forked child: takes them, in a process group of its own, so that all of it can be ended.
+    /// In a forked child: installs them, and creates a process group, so that the whole group can be killed.
     pub(super) fn lead(&self) -> Result<(), Errno> {
         for (stream, number) in self.0.iter().zip(0..) {
-            // SAFETY: replaces a descriptor of the child's that nothing in it uses.
+            // SAFETY: replaces a descriptor of the child that nothing in the child uses.
             Errno::result(unsafe { libc::dup2(stream.as_raw_fd(), number) })?;
         }
         setpgid(Pid::from_raw(0), Pid::from_raw(0))
@@ -39,6 +39,6 @@ fn beyond_the_standard_ones(stream: OwnedFd) -> Result<OwnedFd, Errno> {
         return Ok(stream);
     }
     let number = fcntl(&stream, FcntlArg::F_DUPFD_CLOEXEC(FIRST))?;
-    // SAFETY: it was just made, and is nobody else's.
+    // SAFETY: it was just created, and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

@@ -1,7 +1,7 @@
-//! Traced processes as types: one is either running or stopped, and only the right calls exist for each.
+//! Traced processes as types: a process is either running or stopped, and each type has only the valid calls.
 //!
-//! Neither can be copied; using one consumes it. A tracee that is dropped is killed and reaped, one that was attached to
-//! is let go.
+//! Neither can be copied; using one consumes it. A tracee that is dropped is killed and reaped; an attached process is
+//! released instead.
 #![allow(unsafe_code, reason = "PTRACE_GETREGSET has no safe wrapper")]
 
 use std::mem::{self, MaybeUninit};
@@ -17,7 +17,7 @@ use crate::snapshot::Program;
 
 use super::released::Released;
 
-/// A traced process that runs.
+/// A traced process that is running.
 #[derive(Debug)]
 pub struct Running(Tracee);
 
@@ -28,15 +28,15 @@ pub struct Stopped(Tracee);
 #[derive(Debug)]
 struct Tracee {
     pid: Pid,
-    /// Somebody else's child, which lives on.
+    /// Whether it is another process's child, which continues to live.
     attached: bool,
     /// Whether instructions of the new program have run.
     ran: bool,
-    /// What the program is, where that is known.
+    /// The program, if it is known.
     program: Program,
 }
 
-/// What a running tracee did next.
+/// The next event of a running tracee.
 #[derive(Debug)]
 pub enum Event {
     /// It stopped.
@@ -47,7 +47,7 @@ pub enum Event {
     Killed(i32),
 }
 
-/// Why it stopped.
+/// The reason for a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// A signal is about to be delivered.
@@ -92,7 +92,7 @@ fn wait(pid: Pid) -> Result<WaitStatus, Errno> {
 }
 
 impl Running {
-    /// A child that asks to be traced, or one that a tracee made.
+    /// A child that asks to be traced, or a child of a tracee.
     pub(super) fn child(pid: Pid) -> Self {
         Self(Tracee {
             pid,
@@ -102,17 +102,17 @@ impl Running {
         })
     }
 
-    /// Waits for what it does next.
+    /// Waits for its next event.
     ///
     /// # Errors
     ///
-    /// Those of wait(2).
+    /// The errors of wait(2).
     pub fn wait(self) -> Result<Event, Errno> {
         let status = wait(self.0.pid)?;
         Ok(self.event(status))
     }
 
-    /// What a status of wait(2) says that is about it.
+    /// Converts a status of wait(2) for this process.
     pub(super) fn event(self, status: WaitStatus) -> Event {
         let stop = match status {
             WaitStatus::Exited(_, status) => {
@@ -137,18 +137,18 @@ impl Running {
         self.0.pid.as_raw()
     }
 
-    /// Ends it without waiting: somebody else does that.
+    /// Kills it without waiting: another part waits for it.
     pub(super) fn kill_without_waiting(self) {
         self.0.kill_without_waiting();
     }
 }
 
 impl Stopped {
-    /// Stops a process that is no child of ours; it goes on when this is dropped.
+    /// Stops a process that is not our child; it continues when this is dropped.
     ///
     /// # Errors
     ///
-    /// Those of ptrace(2): `ESRCH` where there is no such process, `EPERM` where it may not be traced.
+    /// The errors of ptrace(2): `ESRCH` if there is no such process, `EPERM` if it may not be traced.
     pub fn attach(pid: i32) -> Result<Self, Errno> {
         let pid = Pid::from_raw(pid);
         ptrace::seize(pid, ptrace::Options::empty())?;
@@ -170,7 +170,7 @@ impl Stopped {
         self.0.pid.as_raw()
     }
 
-    /// Whether it is our own child, which may be used up.
+    /// Whether it is our own child, whose state may be changed.
     pub(super) fn is_child(&self) -> bool {
         !self.0.attached
     }
@@ -180,28 +180,28 @@ impl Stopped {
         self.0.ran
     }
 
-    /// From now on they have.
+    /// Records that instructions of the new program have run.
     pub(super) fn mark_as_run(&mut self) {
         self.0.ran = true;
     }
 
-    /// Lets it go, stopped as by `SIGSTOP`: it runs on when a debugger, or somebody's `SIGCONT`, lets it.
+    /// Releases it, stopped as by `SIGSTOP`: it continues when a debugger continues it, or after `SIGCONT`.
     ///
     /// # Errors
     ///
-    /// Those of ptrace(2): `ESRCH` where it was killed.
+    /// The errors of ptrace(2): `ESRCH` if it was killed.
     pub fn leave_stopped(self) -> Result<(), Errno> {
         ptrace::detach(self.0.pid, Signal::SIGSTOP)?;
         mem::forget(self);
         Ok(())
     }
 
-    /// What the program is, where that is known otherwise than by its auxiliary vector.
+    /// The program, if it is known from a source other than its auxiliary vector.
     pub(super) fn program(&self) -> &Program {
         &self.0.program
     }
 
-    /// From now on it is known.
+    /// Sets the program.
     pub(super) fn set_program(&mut self, program: Program) {
         self.0.program = program;
     }
@@ -214,26 +214,26 @@ impl Stopped {
         ptrace::setoptions(self.0.pid, options)
     }
 
-    /// Lets it run on, with a signal if there is one to deliver.
+    /// Continues it, with a signal if there is one to deliver.
     ///
     /// # Errors
     ///
-    /// Those of ptrace(2): `ESRCH` where it was killed.
+    /// The errors of ptrace(2): `ESRCH` if it was killed.
     pub fn cont(self, signal: i32) -> Result<Running, Errno> {
         ptrace::cont(self.0.pid, Signal::try_from(signal).ok())?;
         Ok(Running(self.0))
     }
 
-    /// Lets it run to the start or end of the next system call.
+    /// Runs it to the start or end of the next system call.
     ///
     /// # Errors
     ///
-    /// Those of ptrace(2), but for `ESRCH`: what was killed runs to its end.
+    /// The errors of ptrace(2), except `ESRCH`: a process that was killed runs to its end.
     pub fn to_syscall(self) -> Result<Running, Errno> {
         self.resume_to_syscall(0)
     }
 
-    /// The same, with a signal if there is one to deliver. One that was killed meanwhile runs to its end.
+    /// The same, with a signal if there is one to deliver. A process that was killed meanwhile runs to its end.
     pub(super) fn resume_to_syscall(self, signal: i32) -> Result<Running, Errno> {
         match ptrace::syscall(self.0.pid, Signal::try_from(signal).ok()) {
             Ok(()) | Err(Errno::ESRCH) => Ok(Running(self.0)),
@@ -241,7 +241,7 @@ impl Stopped {
         }
     }
 
-    /// From now on what it forks or clones is traced too.
+    /// From now on, its new processes and threads are traced too.
     pub(super) fn follow_children(&self) -> Result<(), Errno> {
         use ptrace::Options;
         let options = Options::PTRACE_O_EXITKILL
@@ -253,21 +253,21 @@ impl Stopped {
         ptrace::setoptions(self.0.pid, options)
     }
 
-    /// Ends it without waiting: somebody else does that.
+    /// Kills it without waiting: another part waits for it.
     pub(super) fn kill_without_waiting(self) {
         self.0.kill_without_waiting();
     }
 
-    /// What an event is about: the id of a new process or thread.
+    /// The message of an event: the id of a new process or thread.
     pub(super) fn event_message(&self) -> Result<i32, Errno> {
         Ok(ptrace::getevent(self.0.pid)? as i32)
     }
 
-    /// Lets it go: it runs on untraced.
+    /// Releases it: it continues without a tracer.
     ///
     /// # Errors
     ///
-    /// Those of ptrace(2): `ESRCH` where it was killed.
+    /// The errors of ptrace(2): `ESRCH` if it was killed.
     pub fn release(self) -> Result<Released, Errno> {
         ptrace::detach(self.0.pid, None)?;
         let pid = self.0.pid;
@@ -279,7 +279,7 @@ impl Stopped {
     ///
     /// # Errors
     ///
-    /// `ESRCH`: the process ended with it, or was killed before.
+    /// `ESRCH`: the process ended with this instruction, or was killed before.
     pub fn step(&mut self) -> Result<(), Errno> {
         ptrace::step(self.0.pid, None)?;
         match wait(self.0.pid)? {
@@ -288,7 +288,7 @@ impl Stopped {
         }
     }
 
-    /// Lets it run one instruction, with a signal if there is one to deliver.
+    /// Runs one instruction, with a signal if there is one to deliver.
     pub(super) fn step_with(self, signal: i32) -> Result<Running, Errno> {
         ptrace::step(self.0.pid, Signal::try_from(signal).ok())?;
         Ok(Running(self.0))
@@ -303,7 +303,7 @@ impl Stopped {
         ptrace::setregs(self.0.pid, registers)
     }
 
-    /// Sets or removes a breakpoint in hardware, which changes no memory. Errors: there is none to be had.
+    /// Sets or removes a hardware breakpoint, which changes no memory. An error means that none is available.
     pub(super) fn set_breakpoint(&self, address: Option<u64>) -> Result<(), Errno> {
         use crate::arch::{BREAKPOINT_ADDRESS, BREAKPOINT_CONTROL, BREAKPOINT_ON};
         if let Some(address) = address {
@@ -329,7 +329,7 @@ impl Stopped {
             iov_base: bytes.as_mut_ptr().cast(),
             iov_len: bytes.len(),
         };
-        // SAFETY: the kernel writes at most `iov_len` bytes to the buffer, and how many they were to the struct.
+        // SAFETY: the kernel writes at most `iov_len` bytes to the buffer, and the number of bytes to the struct.
         let result = unsafe {
             libc::ptrace(
                 libc::PTRACE_GETREGSET,
@@ -356,7 +356,7 @@ impl Stopped {
         }
         let mut configuration = MaybeUninit::<Configuration>::zeroed();
         let size = size_of::<Configuration>();
-        // The system call, since C libraries differ in the type of the request.
+        // Uses the system call, because C libraries differ in the type of the request.
         // SAFETY: the kernel writes at most `size` bytes to the struct.
         let result = unsafe {
             libc::syscall(
@@ -368,7 +368,7 @@ impl Stopped {
             )
         };
         Errno::result(result)?;
-        // SAFETY: all numbers, for which zeros are valid.
+        // SAFETY: all fields are numbers, for which zeros are valid.
         let configuration = unsafe { configuration.assume_init() };
         Ok((
             configuration.address,

@@ -1,9 +1,9 @@
-//! What shows of a program whose memory can be read, though it may be no process: general registers, the stack's items, and
-//! the bytes of its own segments. Both sides of a comparison are seen in this way, so that what only a process has is left
-//! out of both.
+//! The visible state of a program that may not be a process, but whose memory is readable: general registers, the items of
+//! the stack, and the bytes of its own segments. Both sides of a comparison use this view, so that facts that only a process
+//! has are left out of both.
 //!
-//! Addresses in the program and on its stack are named relative to these. Of others only counts whether they lead to memory:
-//! where libraries are is not known of a guest.
+//! Addresses in the program and on its stack are named relative to these. For other addresses, only whether they point to
+//! memory is compared: the addresses of libraries are not known for a guest.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,18 +22,18 @@ use super::regions::MOST_PAGES;
 use super::stack;
 use super::tracee::Stopped;
 
-/// What only names addresses here, and is not compared.
+/// Keys that are only used to name addresses here, and are not compared.
 const NAMING: [&str; 3] = ["stat.startstack", "stat.arg_start", "stack.gap"];
-/// Below this no program has memory.
+/// No program has memory below this address.
 const LOWEST: u64 = 0x1_0000;
-/// So far below the stack pointer an address is still on the stack.
+/// Addresses up to this far below the stack pointer are on the stack.
 const STACK_BELOW: u64 = 1 << 20;
-/// No stack's tables and strings are larger.
+/// The largest size of the tables and strings of a stack.
 const MOST_OF_STACK: usize = 16 << 20;
 
-/// Memory that can be read.
+/// Readable memory.
 pub(super) trait Peek {
-    /// Fills the buffer; false where that is not possible.
+    /// Fills the buffer; false if that is not possible.
     fn read(&self, address: u64, buffer: &mut [u8]) -> bool;
 }
 
@@ -43,17 +43,17 @@ impl Peek for Memory {
     }
 }
 
-/// A process seen as a guest is.
+/// The view of a process, in the same form as that of a guest.
 ///
 /// # Errors
 ///
-/// It is gone, or may not be read.
+/// The process is gone, or may not be read.
 pub fn glimpse(stopped: &Stopped, target: &Target) -> Result<Snapshot, Errno> {
     let memory = Memory::of(stopped.pid())?;
     Ok(see(&memory, &stopped.registers()?, target))
 }
 
-/// What shows at the entry of the program.
+/// The visible state at the entry of the program.
 pub(super) fn see(memory: &impl Peek, registers: &Registers, target: &Target) -> Snapshot {
     let mut snapshot = Snapshot::new();
     snapshot.ran = target.has_interpreter();
@@ -76,7 +76,7 @@ pub(super) fn see(memory: &impl Peek, registers: &Registers, target: &Target) ->
     snapshot
 }
 
-/// The pages of the program's segments: what the file says, at the place where the program is.
+/// The pages of the program's segments, from the file, at the addresses where the program is.
 fn segments(target: &Target, bias: Option<u64>) -> Vec<Region> {
     let Some(bias) = bias else {
         return Vec::new();
@@ -106,7 +106,7 @@ fn segments(target: &Target, bias: Option<u64>) -> Vec<Region> {
     regions
 }
 
-/// Gives addresses their names, and reads the pages, where they are replaced by them.
+/// Replaces addresses by their names, also in the pages, which it reads.
 fn name(snapshot: &mut Snapshot, memory: &impl Peek, stack: std::ops::Range<u64>, arg_start: u64) {
     snapshot.set("stat.startstack", Value::Address(stack.start));
     snapshot.set("stat.arg_start", Value::Address(arg_start));
@@ -140,7 +140,7 @@ fn name(snapshot: &mut Snapshot, memory: &impl Peek, stack: std::ops::Range<u64>
     snapshot.values.retain(|key, _| !NAMING.contains(&&key[..]));
 }
 
-/// A hash of each page; where the program's dynamic linker ran, with names in place of addresses.
+/// A hash of each page; if the program's dynamic linker ran, with names instead of addresses.
 fn pages<M: Peek>(region: &Region, names: &Names<'_, M>, ran: bool) -> Vec<Option<u64>> {
     let size = page_size().get();
     if (region.end - region.start) / size > MOST_PAGES {
@@ -159,11 +159,11 @@ fn pages<M: Peek>(region: &Region, names: &Names<'_, M>, ran: bool) -> Vec<Optio
         .collect()
 }
 
-/// What addresses mean.
+/// The meanings of addresses.
 struct Names<'a, M> {
     symbols: Symbols,
     memory: &'a M,
-    /// Whether there is memory, by page.
+    /// Whether there is memory, for each page.
     mapped: RefCell<BTreeMap<u64, bool>>,
 }
 
@@ -201,11 +201,11 @@ impl<M: Peek> Names<'_, M> {
     }
 }
 
-/// What the tables on a stack point to.
+/// The targets of the tables on a stack.
 #[derive(Default)]
 struct Tables {
     argv: Vec<u64>,
-    /// The environment's strings, and what the auxiliary vector has on the stack.
+    /// The strings of the environment, and the targets of the auxiliary vector on the stack.
     others: Vec<u64>,
 }
 
@@ -247,7 +247,7 @@ impl Tables {
     }
 }
 
-/// The memory from an address on, page by page, as far as it goes.
+/// The memory from an address on, page by page, up to the first unreadable page.
 fn from(memory: &impl Peek, address: u64) -> impl Iterator<Item = Vec<u8>> {
     let page = page_size();
     let next = page.floor(address).checked_add(page.get());

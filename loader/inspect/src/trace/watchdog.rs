@@ -1,4 +1,4 @@
-//! Ending a process that takes too long, while the tracer waits for it.
+//! Kills a process that takes too long, while the tracer waits for it.
 #![allow(unsafe_code, reason = "a process by a descriptor has no safe wrapper")]
 
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-/// Kills one process when its time is up, unless it is called off before.
+/// Kills one process at its time limit, unless it is cancelled before.
 #[derive(Debug)]
 pub(super) struct Watchdog {
     call_off: Sender<()>,
@@ -16,11 +16,11 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// The process is held by a descriptor: its number may be another's by then.
+    /// Uses a descriptor for the process: another process may have its number by then.
     pub(super) fn new(pid: i32, limit: Duration) -> Result<Self, Errno> {
         // SAFETY: takes no pointer, and returns a new descriptor.
         let number = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-        // SAFETY: it was just made, and is nobody else's.
+        // SAFETY: it was just created, and has no other owner.
         let process = unsafe { OwnedFd::from_raw_fd(number as i32) };
         let (call_off, called_off) = mpsc::channel();
         let thread = thread::spawn(move || {
@@ -33,7 +33,7 @@ impl Watchdog {
         Ok(Self { call_off, thread })
     }
 
-    /// Calls it off; whether it was too late.
+    /// Cancels it; returns whether it had already killed the process.
     pub(super) fn has_bitten(self) -> bool {
         drop(self.call_off);
         self.thread.join().unwrap_or(false)
@@ -41,7 +41,7 @@ impl Watchdog {
 }
 
 fn kill(process: &OwnedFd) {
-    // SAFETY: takes no pointer but the one that may be null.
+    // SAFETY: takes no pointer except the siginfo pointer, which may be null.
     unsafe {
         libc::syscall(
             libc::SYS_pidfd_send_signal,

@@ -1,4 +1,4 @@
-//! One system call as text: its name, its arguments by what they mean, its result.
+//! One system call as text: its name, its arguments by their meaning, its result.
 
 use std::fmt::Write as _;
 
@@ -12,11 +12,11 @@ use super::super::tracee::Stopped;
 use super::names::Names;
 use super::table::{Kind, Signature};
 
-/// How much of a string or buffer is shown, in bytes.
+/// The number of bytes of a string or buffer that are shown.
 const SHOWN: usize = 64;
 /// All bits of a mode.
 const PERMISSIONS: u64 = 0o177_777;
-/// Longer paths are cut.
+/// Longer paths are truncated.
 const LONGEST_PATH: usize = 4096;
 
 /// A call that has begun.
@@ -28,7 +28,7 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    /// At the start of a call. `None`: the process is gone.
+    /// Reads a call at its start. `None`: the process is gone.
     pub(super) fn new(stopped: &Stopped, names: &Names) -> Option<Self> {
         let registers = stopped.registers().ok()?;
         let memory = Memory::of(stopped.pid()).ok()?;
@@ -46,7 +46,7 @@ impl Begun {
         })
     }
 
-    /// At its end.
+    /// Completes it at its end.
     pub(super) fn with_result(mut self, stopped: &Stopped, names: &Names) -> Option<Call> {
         let result = result(&stopped.registers().ok()?);
         self.note(result, names);
@@ -62,12 +62,12 @@ impl Begun {
         Some(self.call())
     }
 
-    /// How threads wait for one another is chance.
+    /// Whether the call depends on timing: how threads wait for each other is random.
     pub(super) fn is_chance(&self) -> bool {
         ["futex", "sched_yield"].contains(&&self.signature.name[..])
     }
 
-    /// One that does not return.
+    /// For a call that does not return.
     pub(super) fn without_result(self) -> Call {
         self.call()
     }
@@ -79,7 +79,7 @@ impl Begun {
         }
     }
 
-    /// Memory that it mapped or unmapped.
+    /// Records memory that the call mapped or unmapped.
     fn note(&self, result: i64, names: &Names) {
         let failed = (-4095..0).contains(&result);
         let [first, second, third, ..] = self.arguments;
@@ -94,7 +94,7 @@ impl Begun {
 }
 
 fn error(number: u32) -> String {
-    /// What only a tracer sees: the call is made again, or answers EINTR.
+    /// Results that only a tracer sees: the call is restarted, or returns EINTR.
     const RESTARTS: std::ops::RangeInclusive<u32> = 512..=516;
     if RESTARTS.contains(&number) {
         return "-1 (to be restarted)".to_owned();
@@ -106,7 +106,7 @@ fn argument(kind: Kind, value: u64, next: u64, names: &Names, memory: &Memory) -
     match kind {
         Kind::Size => (value as i64).to_string(),
         Kind::Flags => format!("{value:#x}"),
-        // Where no file is made, whatever the register held before.
+        // No file is created: the register contains an old value.
         Kind::Mode if value > PERMISSIONS => "unused".to_owned(),
         Kind::Mode => format!("{value:#o}"),
         Kind::Directory if value as i32 == libc::AT_FDCWD => "AT_FDCWD".to_owned(),
@@ -134,7 +134,7 @@ fn quoted(bytes: Option<Vec<u8>>, size: u64) -> Option<String> {
     Some(format!("\"{}\"{more}", bytes.escape_ascii()))
 }
 
-/// The beginning of what an array of buffers holds.
+/// The beginning of the contents of an array of buffers.
 fn vector(start: u64, count: u64, memory: &Memory) -> Option<String> {
     const MOST: u64 = 16;
     const SIZE: u64 = 16;

@@ -15,39 +15,39 @@ use super::super::tracee::{Event, Running, Stop, Stopped};
 use super::call::Begun;
 use super::names::Names;
 
-/// How long what a program left running is followed after its end.
+/// How long the remaining processes are followed after the end of the program.
 const AFTERWARDS: Duration = Duration::from_secs(1);
-/// More calls are not recorded, together.
+/// The most calls that are recorded in total.
 const MOST_CALLS: usize = 200_000;
 
-/// Dropping it kills all of it.
+/// A traced process and its descendants. Dropping it kills all of them.
 pub(super) struct Family {
     first: i32,
     members: BTreeMap<i32, Member>,
-    /// Stopped before the event that says whose they are.
+    /// Processes that stopped before the event that names their parent.
     unknown: Vec<Stopped>,
     trails: Vec<Trail>,
     recorded: usize,
 }
 
-/// One process or thread, which runs.
+/// One process or thread, which is running.
 struct Member {
     running: Running,
     state: State,
 }
 
-/// What is known of it.
+/// The state of a member.
 struct State {
-    /// Its place among the trails.
+    /// The index of its trail.
     trail: usize,
     names: Names,
-    /// The call that it is in, without its result.
+    /// The current call, without its result.
     inside: Option<Begun>,
     children: usize,
 }
 
 impl Family {
-    /// Of a process that stands before its first instruction.
+    /// Starts with a process that is stopped before its first instruction.
     pub(super) fn new(stopped: Stopped) -> Result<Self, Errno> {
         stopped.follow_children()?;
         let names = Names::of(&stopped)?;
@@ -63,7 +63,7 @@ impl Family {
         Ok(family)
     }
 
-    /// Follows it to the end of the first process, and a moment longer.
+    /// Follows all processes to the end of the first one, and a moment longer.
     pub(super) fn follow(mut self) -> Result<(Ending, Vec<Trail>), Errno> {
         let mut ending = None;
         let mut until = None;
@@ -106,7 +106,7 @@ impl Family {
         Ok(())
     }
 
-    /// What a member did; its end, if that was it.
+    /// Handles an event of a member; returns its end, if it ended.
     fn event(&mut self, pid: i32, status: WaitStatus) -> Result<Option<Ending>, Errno> {
         let Some(Member { running, mut state }) = self.members.remove(&pid) else {
             return Ok(None);
@@ -125,7 +125,7 @@ impl Family {
         Ok(None)
     }
 
-    /// A member stopped; the signal that it is to get when it goes on.
+    /// Handles a stop of a member; returns the signal to deliver when it continues.
     fn stop(&mut self, state: &mut State, stopped: &Stopped, stop: Stop) -> Result<i32, Errno> {
         match stop {
             Stop::Signal(number) => return Ok(number),
@@ -155,7 +155,7 @@ impl Family {
         }
     }
 
-    /// The new process or thread that an event is about; it stops by itself, before the event or after.
+    /// The new process or thread of an event; it stops by itself, before the event or after it.
     fn born(&mut self, event: i32, stopped: &Stopped) -> Result<Option<Stopped>, Errno> {
         const BIRTHS: [i32; 3] = [
             libc::PTRACE_EVENT_FORK,
@@ -175,7 +175,7 @@ impl Family {
         }
     }
 
-    /// One of which nothing is known yet.
+    /// Handles a process that is not known yet.
     fn stranger(&mut self, pid: i32, status: WaitStatus) {
         if let Event::Stopped(stopped, _) = Running::child(Pid::from_raw(pid)).event(status) {
             self.unknown.push(stopped);
@@ -191,7 +191,7 @@ impl Drop for Family {
         for stopped in self.unknown.drain(..) {
             stopped.kill_without_waiting();
         }
-        // The first of several threads is reaped last: each in the order in which they end.
+        // The first of several threads is reaped last, so threads are reaped in the order in which they end.
         let until = Instant::now() + AFTERWARDS;
         while let Ok(Some(_)) = next_status(Some(until)) {}
     }
@@ -205,7 +205,7 @@ fn ending(event: &Event) -> Option<Ending> {
     }
 }
 
-/// What any child of this thread did, no later than `until`; `None` where there is none left, or time is up.
+/// The next status of any child of this thread, until `until`; `None` if there is no child left, or the time is up.
 fn next_status(until: Option<Instant>) -> Result<Option<WaitStatus>, Errno> {
     const PAUSE: Duration = Duration::from_millis(1);
     let mut flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
@@ -226,7 +226,7 @@ fn next_status(until: Option<Instant>) -> Result<Option<WaitStatus>, Errno> {
     }
 }
 
-/// A thread has its process's memory.
+/// Whether the child is a thread, which shares the memory of its process.
 fn shares_memory(child: &Stopped, parent: i32) -> bool {
     let group = |pid: i32| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

@@ -1,7 +1,7 @@
-//! The system calls of a program and of what it starts, up to its end.
+//! Records the system calls of a program and its descendants, up to its end.
 //!
-//! Processes and threads are followed through fork, vfork, clone and execve, each by a trail of its own. What a program does
-//! to be traced itself fails: it has a tracer already.
+//! Processes and threads are followed through fork, vfork, clone and execve, each with a separate trail. A program that
+//! asks to be traced gets an error: it has a tracer already.
 
 mod call;
 mod family;
@@ -19,21 +19,21 @@ use super::tracee::Stopped;
 use super::watchdog::Watchdog;
 use family::Family;
 
-/// What a program did.
+/// The calls of a program.
 #[derive(Debug)]
 pub struct Followed {
-    /// How it ended.
+    /// The end of the program.
     pub ending: Ending,
-    /// What it and its descendants called.
+    /// The calls of the program and its descendants.
     pub trails: Vec<Trail>,
 }
 
-/// Lets a program that stands before its first instruction run to its end, for no longer than `limit`, and records its
-/// system calls. What it left running is followed for a moment more, and then killed.
+/// Runs a program that is stopped before its first instruction to its end, for at most `limit`, and records its system
+/// calls. Processes that it leaves running are followed for a moment more, and then killed.
 ///
 /// # Errors
 ///
-/// Those of ptrace(2), wait(2) and pidfd_open(2), by which its time is limited.
+/// The errors of ptrace(2), wait(2) and pidfd_open(2), which is used for the time limit.
 pub fn follow(stopped: Stopped, limit: Duration) -> Result<Followed, Errno> {
     let watchdog = Watchdog::new(stopped.pid(), limit)?;
     let family = Family::new(stopped)?;

@@ -1,4 +1,4 @@
-//! What the arguments of system calls mean: addresses and process ids, by names that are the same in every run.
+//! Names for arguments of system calls, addresses and process ids, that are the same in every run.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,16 +21,16 @@ pub(super) struct Names {
 
 #[derive(Clone)]
 struct Places {
-    /// What execve mapped.
+    /// The names of the mappings that execve made.
     initial: Symbols,
-    /// Addresses on the stack depend on a random distance.
+    /// If false, addresses on the stack depend on a random distance.
     fixed: bool,
-    /// What the program mapped, the latest last.
+    /// The mappings that the program made, the latest last.
     mapped: Vec<(Range<u64>, String)>,
 }
 
 impl Names {
-    /// Of a process that stands before its first instruction.
+    /// The names of a process that is stopped before its first instruction.
     pub(super) fn of(stopped: &Stopped) -> Result<Self, Errno> {
         Ok(Self {
             places: Rc::new(RefCell::new(Places::new(stopped)?)),
@@ -38,7 +38,7 @@ impl Names {
         })
     }
 
-    /// After an exec.
+    /// New names after an exec.
     pub(super) fn renewed(&self, stopped: &Stopped) -> Result<Self, Errno> {
         Ok(Self {
             places: Rc::new(RefCell::new(Places::new(stopped)?)),
@@ -46,7 +46,7 @@ impl Names {
         })
     }
 
-    /// Of a new thread, which shares the memory, or of a new process, which has a copy.
+    /// The names of a new thread, which shares the memory, or of a new process, which has a copy.
     pub(super) fn for_child(&self, shares: bool) -> Self {
         let places = if shares {
             Rc::clone(&self.places)
@@ -59,7 +59,7 @@ impl Names {
         }
     }
 
-    /// A process or thread by its label.
+    /// Adds a process or thread with its label.
     pub(super) fn know(&self, pid: i32, label: &str) {
         let pid = u64::try_from(pid).unwrap_or(0);
         self.processes
@@ -67,7 +67,7 @@ impl Names {
             .insert(pid, format!("pid {label}"));
     }
 
-    /// A process id, or what says that it is none.
+    /// The name of a process id, or a text if it is not known.
     pub(super) fn process(&self, pid: u64) -> String {
         let number = pid as i32;
         match self.processes.borrow().get(&pid) {
@@ -77,12 +77,12 @@ impl Names {
         }
     }
 
-    /// An address.
+    /// The name of an address.
     pub(super) fn address(&self, address: u64) -> String {
         self.places.borrow().name(address)
     }
 
-    /// The program mapped memory; a part of what it had mapped before keeps its name.
+    /// Records that the program mapped memory; a part of an earlier mapping keeps its name.
     pub(super) fn map(&self, range: Range<u64>) {
         let mut places = self.places.borrow_mut();
         if places.own(range.start).is_none() {
@@ -91,7 +91,7 @@ impl Names {
         }
     }
 
-    /// The program gave memory back.
+    /// Records that the program unmapped memory.
     pub(super) fn unmap(&self, range: &Range<u64>) {
         let mut places = self.places.borrow_mut();
         for (mapped, _) in &mut places.mapped {

@@ -1,17 +1,17 @@
-//! The names of system calls, and what their arguments are.
+//! The names of system calls, and the kinds of their arguments.
 
-/// What an argument or a result is.
+/// The kind of an argument or a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A number of 32 bits: a descriptor, a command.
     Number,
-    /// One of 64 bits: a size, an offset.
+    /// A number of 64 bits: a size, an offset.
     Size,
     /// Bits.
     Flags,
     /// Permissions of a file.
     Mode,
-    /// A descriptor that paths start from.
+    /// A descriptor for the directory where a path starts.
     Directory,
     /// A process or thread.
     Process,
@@ -20,7 +20,7 @@ pub(super) enum Kind {
     Text,
     /// Bytes that the call reads; the next argument is their size.
     Buffer,
-    /// An array of such; the next argument is their number.
+    /// An array of buffers; the next argument is their number.
     Vector,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Signature {
 }
 
 impl Signature {
-    /// By its number; one that is not in the table has its number for a name, and no arguments.
+    /// The signature of a number; a call that is not in the table has its number as its name, and no arguments.
     pub(super) fn of(number: u64) -> Self {
         let found = TABLE
             .iter()
@@ -81,8 +81,8 @@ macro_rules! table {
     };
 }
 
-/// A letter for each argument, and after a colon one for the result, where it is not a number. The numbers are those of
-/// the processor that this is built for.
+/// A letter for each argument, and after a colon a letter for the result if it is not a number. The system call numbers
+/// are those of the target processor.
 #[rustfmt::skip]
 const TABLE: &[(libc::c_long, &str, &str)] = table![
     SYS_read "d a z", SYS_fchmodat2 "D s o x", SYS_mseal "a z x",

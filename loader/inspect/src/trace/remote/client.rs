@@ -1,4 +1,4 @@
-//! Questions to a stub, and its answers, within a time limit.
+//! Sends questions to a stub and receives its answers, within a time limit.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -9,18 +9,18 @@ use nix::errno::Errno;
 use super::error::RemoteError;
 use super::packet::{self, LARGEST, unhex};
 
-/// What a stub takes that does not say how much it takes.
+/// The packet size for a stub that does not report its limit.
 const USUAL_PACKET_SIZE: usize = 400;
-/// So much of an answer is quoted.
+/// The number of bytes of an answer that are quoted.
 const QUOTED: usize = 40;
 
-/// A connection. The guest is killed with it.
+/// A connection. The guest is killed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Client {
     stream: UnixStream,
     deadline: Instant,
     arrived: Vec<u8>,
-    /// Bytes of memory in one answer.
+    /// The number of bytes of memory in one answer.
     piece: usize,
 }
 
@@ -39,7 +39,7 @@ impl Client {
             .split(';')
             .filter_map(|word| word.strip_prefix("PacketSize="))
             .filter_map(|digits| usize::from_str_radix(digits, 16).ok());
-        // Two digits for a byte.
+        // A byte has two digits.
         client.piece = sizes.next().unwrap_or(USUAL_PACKET_SIZE).min(LARGEST) / 2;
         if client.piece == 0 {
             return Err(refused("qSupported", features.as_bytes()));
@@ -47,7 +47,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Sends a command and waits for what comes back.
+    /// Sends a command and waits for the answer.
     pub(super) fn ask(&mut self, question: &str) -> Result<Vec<u8>, RemoteError> {
         self.send(question)?;
         self.answer()
@@ -100,7 +100,7 @@ impl Client {
         }
     }
 
-    /// How much time there is.
+    /// The remaining time.
     fn left(&self) -> Result<Duration, RemoteError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -109,7 +109,7 @@ impl Client {
         Ok(left)
     }
 
-    /// A whole object: what the stub gives piece by piece.
+    /// A complete object, which the stub sends piece by piece.
     pub(super) fn object(&mut self, name: &str, limit: usize) -> Result<Vec<u8>, RemoteError> {
         let mut object = Vec::new();
         while object.len() < limit {
@@ -127,7 +127,7 @@ impl Client {
         Ok(object)
     }
 
-    /// Reads memory; false where there is none.
+    /// Reads memory; false if there is none.
     pub(super) fn memory(&mut self, address: u64, buffer: &mut [u8]) -> Result<bool, RemoteError> {
         let mut done = 0;
         while done < buffer.len() {
@@ -154,13 +154,13 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // Nobody waits for the answer; a stub that is gone has no guest either.
+        // The answer is not needed; if the stub is gone, the guest is gone too.
         let _ = self.stream.set_nonblocking(true);
         let _ = self.stream.write_all(&packet::encode("k"));
     }
 }
 
-/// An answer that is none.
+/// The error for an answer that does not match the question.
 pub(super) fn refused(question: &str, answer: &[u8]) -> RemoteError {
     let start = &answer[..answer.len().min(QUOTED)];
     RemoteError::Answer {

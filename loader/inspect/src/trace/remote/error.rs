@@ -1,33 +1,33 @@
-//! Why a stub could not be talked to.
+//! The errors of the communication with a stub.
 
 use nix::errno::Errno;
 use thiserror::Error;
 
-/// What went wrong with a stub of gdb's remote protocol.
+/// An error with a stub of gdb's remote protocol.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RemoteError {
     /// The connection failed.
     #[error("the connection to the stub: {0}")]
     Connection(Errno),
-    /// The time is up.
+    /// The time limit was reached.
     #[error("the stub was not done within the time limit")]
     TimedOut,
-    /// It went away.
+    /// The stub closed the connection.
     #[error("the stub closed the connection")]
     Closed,
-    /// It speaks something else.
-    #[error("what the stub sends is not gdb's remote protocol")]
+    /// The stub uses another protocol.
+    #[error("the stub's data is not gdb's remote protocol")]
     Garbage,
-    /// An answer that is none to what was asked.
+    /// The answer does not match the question.
     #[error("the stub answered {answer:?} to {question}")]
     Answer {
-        /// What was asked.
+        /// The question.
         question: String,
-        /// The start of what came.
+        /// The start of the answer.
         answer: String,
     },
-    /// What it holds is not the program.
+    /// The stub has another program.
     #[error("the stub shows another program: its entry is {entry:#x}")]
     OtherProgram {
         /// `AT_ENTRY`.

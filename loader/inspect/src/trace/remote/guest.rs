@@ -1,4 +1,4 @@
-//! A guest that is brought to the entry of its program, and looked at there.
+//! Runs a guest to the entry of its program, and examines it there.
 
 use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
@@ -15,36 +15,35 @@ use super::client::{Client, refused};
 use super::error::RemoteError;
 use super::packet::unhex;
 
-/// No auxiliary vector is larger.
+/// The largest size of an auxiliary vector.
 const AUXV_LIMIT: usize = 0x1000;
-/// What gdb calls SIGTRAP.
+/// The number of SIGTRAP in gdb's protocol.
 const TRAP: u8 = 5;
 
-/// How it went with a guest.
+/// The result with a guest.
 #[derive(Debug)]
 pub enum InGuest {
-    /// It stands at its program's entry.
+    /// It is stopped at its program's entry.
     Stopped(Box<Guest>),
     /// It ended before that.
     Ended(Ending),
 }
 
-/// A guest that stands at its program's entry. It is killed when this goes.
+/// A guest that is stopped at its program's entry. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Guest {
     client: RefCell<Client>,
-    /// The first thing that went wrong while memory was read.
+    /// The first error while memory was read.
     failure: RefCell<Option<RemoteError>>,
     registers: Registers,
 }
 
 impl Guest {
-    /// Lets the guest behind `stream` run to the entry of the program, for no longer than `limit`, which counts for looking at it
-    /// as well.
+    /// Runs the guest behind `stream` to the entry of the program, for at most `limit`; the limit also includes examining it.
     ///
     /// # Errors
     ///
-    /// The stub does not speak gdb's protocol, or not in time.
+    /// The stub does not use gdb's protocol, or does not answer in time.
     pub fn at_program(
         stream: UnixStream,
         target: &Target,
@@ -71,7 +70,7 @@ impl Guest {
         })))
     }
 
-    /// What it shows of itself.
+    /// Records the visible state of the guest.
     ///
     /// # Errors
     ///
@@ -107,7 +106,7 @@ fn registers(client: &mut Client) -> Result<Registers, RemoteError> {
         .ok_or_else(|| refused("g", &answer))
 }
 
-/// Runs to an address, unless it is there already; signals on the way are passed on. How it ended, if it did.
+/// Runs to an address, unless it is there already; signals on the way are delivered. Returns its end, if it ended.
 fn run_to(client: &mut Client, address: u64) -> Result<Option<Ending>, RemoteError> {
     if instruction(&registers(client)?) == address {
         return Ok(None);
@@ -139,7 +138,7 @@ fn run_to(client: &mut Client, address: u64) -> Result<Option<Ending>, RemoteErr
     Ok(None)
 }
 
-/// `T05...` and `S05` are stops, `W00` and `X09` ends.
+/// The end, if the reply is an end: `T05...` and `S05` are stops, `W00` and `X09` are ends.
 fn ending(question: &str, stop: &[u8]) -> Result<Option<Ending>, RemoteError> {
     let number = number(stop).ok_or_else(|| refused(question, stop))?;
     match stop[0] {

@@ -1,5 +1,5 @@
-//! A program in an emulator, looked at through gdb's remote serial protocol: what runs there is no process of its own, and
-//! ptrace sees the emulator only.
+//! Examines a program in an emulator through gdb's remote serial protocol: the program is not a separate process, and
+//! ptrace sees only the emulator.
 
 mod client;
 mod error;

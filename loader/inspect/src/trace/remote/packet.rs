@@ -1,19 +1,19 @@
-//! The packets of gdb's remote serial protocol: `$data#checksum`, with escapes and runs in what a stub sends.
+//! The packets of gdb's remote serial protocol: `$data#checksum`, with escapes and run-length encoding in data from a stub.
 
-/// No packet is larger.
+/// The largest packet.
 pub(super) const LARGEST: usize = 128 << 10;
 const CHECKSUM_DIGITS: usize = 2;
 
-/// The checksum did not fit, or an escape has no end.
+/// The checksum was wrong, or an escape was incomplete.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
-/// A packet around a command, which holds nothing that would have to be escaped.
+/// Makes a packet for a command, which contains no characters that need escapes.
 pub(super) fn encode(command: &str) -> Vec<u8> {
     format!("${command}#{:02x}", sum(command.as_bytes())).into_bytes()
 }
 
-/// Takes the first whole packet out of what has arrived, with everything before it: acknowledgements, noise.
+/// Removes the first complete packet from the received bytes, with everything before it: acknowledgements, noise.
 pub(super) fn take(arrived: &mut Vec<u8>) -> Option<Result<Vec<u8>, Broken>> {
     let Some(start) = arrived.iter().position(|&byte| byte == b'$') else {
         arrived.clear();
@@ -32,7 +32,7 @@ fn sum(data: &[u8]) -> u8 {
     data.iter().fold(0, |sum, &byte| sum.wrapping_add(byte))
 }
 
-/// `}` escapes the byte after it, `*` repeats the one before it.
+/// Expands the data: `}` escapes the next byte, `*` repeats the previous byte.
 fn expand(data: &[u8]) -> Option<Vec<u8>> {
     const ESCAPED: u8 = 0x20;
     const NO_REPEATS: u8 = 29;
@@ -52,7 +52,7 @@ fn expand(data: &[u8]) -> Option<Vec<u8>> {
     Some(expanded)
 }
 
-/// The bytes that pairs of hexadecimal digits stand for.
+/// Converts pairs of hexadecimal digits to bytes.
 pub(super) fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
     let value = |digit: u8| char::from(digit).to_digit(16);
     let mut pairs = digits.chunks_exact(2);
