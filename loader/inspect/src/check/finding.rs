@@ -19,14 +19,14 @@ pub struct Finding {
     /// Its name, and the facts that are the same for this name.
     #[serde(flatten)]
     pub check: &'static Check,
-    /// What was found, with the numbers that prove it.
+    /// The problem, with the numbers that prove it.
     pub message: String,
     /// The file, if it is not the checked file itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// The bytes that cause the finding.
     pub bytes: Vec<Bytes>,
-    /// What to do about it; may be empty.
+    /// A hint for the user; may be empty.
     pub hint: Cow<'static, str>,
 }
 

@@ -37,9 +37,9 @@ pub struct Check {
     pub rule: &'static str,
     /// The kernel function that decides, with its file; empty if none does.
     pub kernel: &'static str,
-    /// What it finds.
+    /// The problem that it finds.
     pub about: &'static str,
-    /// What to do about it; may be empty.
+    /// A hint for the user; may be empty.
     pub hint: &'static str,
 }
 

@@ -126,5 +126,5 @@ checks! { WARNINGS:
         "binfmt_misc has an interpreter for such files: execve starts it instead", "check that interpreter; `supplant run` does not follow it";
     KERNEL_DISAGREES = Warning "kernel-disagrees", "E-16, V-7", "bprm_execve in fs/exec.c",
         "the kernel's own check (AT_EXECVE_CHECK), which ignores the format, gives another answer",
-        "please report it: what supplant reports about the file is wrong";
+        "please report it: the result of supplant for this file is wrong";
 }

@@ -55,7 +55,7 @@ pub struct Calls {
 
 impl Bytes {
     /// Compares two pages; `None` if they are equal. In `settled`, values with the same meaning on both sides, such as
-    /// addresses, are equal; it decides. The shown bytes are those of `raw`.
+    /// addresses, are equal; only `settled` is compared. The shown bytes are those of `raw`.
     pub fn between(settled: [&[u8]; 2], raw: [&[u8]; 2]) -> Option<Self> {
         let differ = |(_, (left, right)): &(usize, (&u8, &u8))| left != right;
         let pairs = || settled[0].iter().zip(settled[1]).enumerate();

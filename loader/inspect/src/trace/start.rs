@@ -57,7 +57,7 @@ pub fn by_kernel(paths: &[CString], arguments: &Arguments) -> Result<Started, Er
     by_kernel_with(paths, arguments, None)
 }
 
-/// The same with other standard streams, in a process group of its own.
+/// The same with other standard streams, in a new process group.
 ///
 /// # Errors
 ///
@@ -145,7 +145,7 @@ pub fn by_us(command: &Command) -> Result<Started, Errno> {
     by_us_with(command, None)
 }
 
-/// The same with other standard streams, in a process group of its own.
+/// The same with other standard streams, in a new process group.
 ///
 /// # Errors
 ///
