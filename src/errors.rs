@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use nix::errno::Errno;
 
+use crate::terminal::printable;
+
 /// An error of a file with its errno.
 pub(crate) fn told(error: &io::Error) -> anyhow::Error {
     let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
@@ -19,8 +21,9 @@ pub(crate) fn named<T>(file: impl AsRef<Path>, result: io::Result<T>) -> anyhow:
         .with_context(|| file.as_ref().display().to_string())
 }
 
-/// One line on standard error. Written at once, so that it is not torn apart.
+/// Writes one line on standard error, at once, so that no other output splits it. Names come from files and from other users:
+/// control characters in them become visible.
 pub(crate) fn complain(subject: &str, text: &dyn std::fmt::Display) {
-    let line = format!("supplant: {subject}: {text}\n");
+    let line = printable(&format!("supplant: {subject}: {text}")) + "\n";
     let _ = io::stderr().write_all(line.as_bytes());
 }

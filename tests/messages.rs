@@ -102,7 +102,7 @@ fn files_that_are_no_programs() {
     let reason = "neither an ELF file nor a script: it starts with 68 65 6c 6c (ENOEXEC)";
     is_refused(&text, libc::ENOEXEC, reason);
     let arm = changed(&directory, "arm", 18, &[183, 0]);
-    let reason = "for AArch64 (e_machine at 0x12 is 183), this is x86-64 (62) (ENOEXEC)";
+    let reason = "for AArch64 (e_machine at 0x12 is 183), this machine is x86-64 (62) (ENOEXEC)";
     is_refused(&arm, libc::ENOEXEC, reason);
     let object = changed(&directory, "object", 16, &[1, 0]);
     let reason = "e_type at 0x10 is 1 (ET_REL, an object file that is not linked), must be 2 (ET_EXEC) or 3 (ET_DYN) (ENOEXEC)";
@@ -163,5 +163,37 @@ fn where_execve_kills_the_reason_is_told_and_the_signal_the_same() {
         );
         assert!(stderr.starts_with(&start), "{stderr}");
         assert!(stderr.ends_with(" (execve kills: SIGSEGV)\n"), "{stderr}");
+    }
+}
+
+/// A #! line is written by anybody. What it holds does nothing to a terminal.
+#[test]
+fn control_characters_are_visible_in_what_every_command_prints() {
+    let directory = scratch();
+    let evil = script(&directory, "evil", "#!/nonexistent\x07\x1b]0;x\x07\n");
+    let plan = format!("plan:{}", evil.display());
+    let evil = evil.to_str().expect("its name is text");
+    let commands: [&[&str]; 9] = [
+        &["run", evil],
+        &["compare", evil],
+        &["compare", "--each", "-v", evil],
+        &["plan", evil],
+        &["check", evil],
+        &["layout", &plan],
+        &["debug", evil],
+        &["diff", evil, evil],
+        &["capture", evil],
+    ];
+    for words in commands {
+        let output = std::process::Command::new(builds().remove(0))
+            .args(["--color", "always"])
+            .args(words)
+            .output()
+            .expect("it was built");
+        for text in [output.stdout, output.stderr] {
+            let text = String::from_utf8_lossy(&text);
+            let raw = text.contains('\x07') || text.contains("\x1b]");
+            assert!(!raw, "{words:?}: {text:?}");
+        }
     }
 }

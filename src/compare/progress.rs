@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use supplant_inspect::snapshot::diff::Counts;
 
 use crate::render;
+use crate::terminal::printable;
 
 use super::each::Result;
 use crate::comparison::{Comparison, Outcome};
@@ -46,6 +47,7 @@ impl Progress {
 
     /// Prints one result.
     pub(super) fn post(&mut self, file: &str, result: Result) {
+        let file = &*printable(file);
         self.clear();
         let Result {
             status,

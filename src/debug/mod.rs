@@ -109,6 +109,10 @@ pub(crate) fn debug(options: &DebugOptions) -> i32 {
             return CANNOT_RUN;
         }
     };
+    if let Err(error) = script::check(&begun.target) {
+        complain("debug", &format_args!("{error:#}"));
+        return CANNOT_RUN;
+    }
     if options.commands {
         return print(options, &begun.target);
     }

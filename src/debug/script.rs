@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use anyhow::bail;
+
 use super::target::Target;
 
 /// The stop that a process waits in would be told and passed on once more when it goes on.
@@ -66,7 +68,22 @@ fn to_entry(entry: u64) -> [String; 2] {
     [format!("thbreak *{entry:#x}"), "continue".to_owned()]
 }
 
-/// A word as gdb reads it. What would end the line cannot be written at all, and is left to gdb to complain of.
+/// Checks that gdb can be told the files of the target: its commands end with the line, and no quoting changes that. The rest
+/// of such a path would be the next command.
+pub(super) fn check(target: &Target) -> anyhow::Result<()> {
+    let interpreter = target.interpreter.as_ref().map(|(path, _)| path);
+    for path in [Some(&target.program), interpreter].into_iter().flatten() {
+        if path.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
+            bail!(
+                "{}: gdb takes no path with control characters",
+                path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A word as gdb reads it; see [`check`].
 fn quoted(path: &Path) -> String {
     let mut text = String::from("\"");
     for character in String::from_utf8_lossy(path.as_os_str().as_bytes()).chars() {
@@ -101,6 +118,32 @@ mod tests {
             "attach 7",
         ];
         assert_eq!(local(&target()), expected);
+    }
+
+    #[test]
+    fn no_byte_of_a_path_ends_its_line_or_its_word() {
+        for byte in 1..=u8::MAX {
+            let path = [b'/', byte, b'x'];
+            let target = Target {
+                program: OsStr::from_bytes(&path).into(),
+                ..target()
+            };
+            if check(&target).is_err() {
+                assert!(byte.is_ascii_control(), "{byte}");
+                continue;
+            }
+            let lines = local(&target);
+            let word = lines[1].strip_prefix("file \"").expect("it is quoted");
+            let word = word.strip_suffix('"').expect("to its end");
+            let mut characters = word.chars();
+            while let Some(character) = characters.next() {
+                assert!(!character.is_control() || byte >= 0x80, "{byte}");
+                match character {
+                    '\\' => assert!(matches!(characters.next(), Some('\\' | '"'))),
+                    other => assert_ne!(other, '"'),
+                }
+            }
+        }
     }
 
     #[test]

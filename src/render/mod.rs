@@ -3,11 +3,13 @@
 mod entry;
 mod family;
 mod report;
+mod visible;
 
 use std::io::{self, Write};
 
 use crate::comparison::Comparison;
 use crate::terminal::columns;
+use visible::visible;
 
 /// How wide text is where nobody says: printed to a file or a pipe.
 const USUAL_WIDTH: usize = 120;
@@ -19,13 +21,13 @@ pub(crate) fn comparison(comparison: &Comparison, json: bool, verbose: bool) {
     let _ = if json {
         as_json(&mut stdout, comparison)
     } else {
-        report::write(&mut stdout, comparison, width(), verbose)
+        report::write(&mut stdout, &visible(comparison), width(), verbose)
     };
 }
 
 /// One comparison in a few words.
 pub(crate) fn in_short(comparison: &Comparison) -> String {
-    report::in_short(&comparison.outcome)
+    report::in_short(&visible(comparison).outcome)
 }
 
 fn as_json(out: &mut dyn Write, comparison: &Comparison) -> io::Result<()> {
