@@ -16,13 +16,13 @@ use crate::open::{self, Opening};
 use crate::plan::Choices;
 use crate::prepared::{Ending, Prepared};
 
-/// Bytes of the longest path with its NUL (`PATH_MAX`).
+/// Size in bytes of the longest path with its NUL (`PATH_MAX`).
 const PATH_SIZE: usize = 4096;
 const FLAGS: i32 = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH | AT_EXECVE_CHECK;
 
-/// One call of execve(2) or execveat(2). [`Command`](crate::Command) is made for people who start programs; this is for
-/// those who stand in for the system call: no search in `PATH`, the environment as it is given, nothing changed about
-/// signals, and each check where the kernel has it.
+/// One call of execve(2) or execveat(2), for libraries that replace the system call; [`Command`](crate::Command) is for
+/// programs that start other programs. A `Call` does not search `PATH`, passes the environment unchanged, changes nothing
+/// about signals, and makes each check where the kernel makes it.
 ///
 /// ```no_run
 /// use supplant_loader::Call;
@@ -39,16 +39,16 @@ pub struct Call {
 }
 
 impl Call {
-    /// A program by its path.
+    /// Creates a call of execve(2) for the program at `path`.
     pub fn execve(path: &CStr) -> Self {
         Self::execveat(libc::AT_FDCWD, path, 0)
     }
 
-    /// A program by a path from a directory (`AT_FDCWD` is the working directory), or with `AT_EMPTY_PATH` and an empty
-    /// path the one that the descriptor is open on.
+    /// Creates a call of execveat(2). A relative `path` starts at the descriptor `directory`; `AT_FDCWD` means the working
+    /// directory. With `AT_EMPTY_PATH` and an empty path, the program is the file of the descriptor.
     ///
-    /// Other flags: `AT_SYMLINK_NOFOLLOW`; `AT_EXECVE_CHECK` (0x10000), with which nothing is executed. The program's name
-    /// is, as in the kernel, the path, or `/dev/fd/N/PATH` of a path from a descriptor, or `/dev/fd/N`.
+    /// The other flags are `AT_SYMLINK_NOFOLLOW`, and `AT_EXECVE_CHECK` (0x10000), which executes nothing. As in the kernel,
+    /// the program's name is the path, or `/dev/fd/N/PATH` for a path that starts at a descriptor, or `/dev/fd/N`.
     pub fn execveat(directory: RawFd, path: &CStr, flags: i32) -> Self {
         Self {
             directory,
@@ -57,20 +57,24 @@ impl Call {
         }
     }
 
-    /// The path as given.
+    /// Returns the path as given.
     pub fn path(&self) -> &CStr {
         &self.path
     }
 
-    /// Replaces the program that this process runs: see [`Command::exec`](crate::Command::exec) for what that does to the
-    /// process. Returns `Ok` only with `AT_EXECVE_CHECK`, which asks the kernel where it knows that flag and no system-call
-    /// filter is in force, and otherwise makes the checks here.
+    /// Replaces the program of this process with the arguments `argv` and the environment `envp`. [`Command::exec`]
+    /// describes what happens to the process.
+    ///
+    /// Returns `Ok` only with `AT_EXECVE_CHECK`. Such a call asks the kernel if it supports that flag and no system-call
+    /// filter is in force. Otherwise the checks are made here.
     ///
     /// # Errors
     ///
-    /// Those of the system call, in its order; a path that is empty or too long comes first, then unknown flags, then what
-    /// is wrong with the file, then the strings, then the format. [`Error::signal`] says where it would kill instead, and
-    /// [`Error::is_limit_of_userspace`] where it would go on.
+    /// The errors of the system call, in its order: first an empty or too long path, then unknown flags, faults of the file,
+    /// of the strings, and of the format. [`Error::signal`] reports if execve would kill the process instead, and
+    /// [`Error::is_limit_of_userspace`] if execve would continue.
+    ///
+    /// [`Command::exec`]: crate::Command::exec
     pub fn exec(&self, argv: impl Strings, envp: impl Strings) -> Result<(), Error> {
         if self.flags & AT_EXECVE_CHECK != 0 {
             return self.check(argv, envp).map_err(Error::from);
@@ -78,14 +82,14 @@ impl Call {
         Err(self.prepare(argv, envp)?.exec())
     }
 
-    /// Does everything that can be done before anything changes.
+    /// Opens the files and plans the load: everything that is possible before the process changes.
     ///
     /// # Errors
     ///
-    /// As [`exec`](Self::exec), but for what only shows in the process at the end.
+    /// The errors of [`exec`](Self::exec), except those that only appear at the end, in the process itself.
     pub fn prepare(&self, argv: impl Strings, envp: impl Strings) -> Result<Prepared, Error> {
         let source = self.source()?;
-        // Before anything is found out about the process: a search in PATH makes many calls that end here.
+        // Before any information about the process is read: many calls of a search in PATH end here.
         let file = source.open(Opening::by(ids()))?;
         let host = this_host()?;
         let limits = host.argument_limits();
@@ -99,7 +103,7 @@ impl Call {
         Prepared::new(opened, host, &Choices::default(), ending)
     }
 
-    /// `AT_EXECVE_CHECK` ends where the format would be looked at.
+    /// `AT_EXECVE_CHECK` ends before the check of the format.
     fn check(&self, argv: impl Strings, envp: impl Strings) -> Result<(), Cause> {
         let source = self.source()?;
         let limits = this_host()?.argument_limits();
@@ -113,14 +117,14 @@ impl Call {
         Ok(strings.map(drop)?)
     }
 
-    /// `None` where it cannot be asked.
+    /// `None` if the kernel cannot be asked.
     fn check_by_kernel(&self, argv: &[CString], envp: &[CString]) -> Option<Result<(), OpenFault>> {
         if sys::prctl_get(libc::PR_GET_SECCOMP) != Ok(0) {
             return None;
         }
         match sys::execute_check_at(self.directory, &self.path, argv, envp, self.flags) {
             Ok(()) => Some(Ok(())),
-            // The flag is as old as Linux 6.14.
+            // The flag exists since Linux 6.14.
             Err(Errno::EINVAL | Errno::ENOSYS) => None,
             Err(Errno::ETXTBSY) => Some(Err(OpenFault::Busy)),
             Err(errno) => Some(Err(OpenFault::Refused { errno })),

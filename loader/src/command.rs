@@ -1,4 +1,4 @@
-//! [`Command`]: what to run, with what, and how.
+//! [`Command`]: a program with its arguments, its environment and its options.
 
 mod children;
 mod environment;
@@ -30,14 +30,15 @@ use crate::setting::{Setting, Settled};
 use children::Children;
 pub use view::{CommandArgs, CommandEnvs};
 
-/// A program to be run in place of the one that this process runs, shaped like [`std::process::Command`].
+/// A program that is to replace the program of this process or to run in a child. It has the shape of
+/// [`std::process::Command`].
 ///
 /// ```no_run
 /// let error = supplant_loader::Command::new("ls").arg("-l").exec();
 /// eprintln!("{error:#}");
 /// ```
 pub struct Command {
-    /// A path, a name that is searched in `PATH`, or what stands in for these.
+    /// A path, a name to search in `PATH`, or the name of a program that has no path.
     program: OsString,
     target: Target,
     arg0: Option<OsString>,
@@ -57,49 +58,51 @@ enum Target {
     Path,
     Descriptor(RawFd),
     Owned(Arc<OwnedFd>),
-    /// A memory file, unless it could not be written.
+    /// A memory file, or the error from writing it.
     Memory(Result<Arc<File>, io::Error>),
-    /// Files that are open already.
+    /// Files that are already open.
     Opened(Box<Opened>),
 }
 
 impl Command {
-    /// A program by its path, or by a name without a slash, which is searched in the `PATH` that the new program gets.
+    /// Creates a command for the program at a path. A name without a slash is searched in the `PATH` of the new program's
+    /// environment.
     ///
-    /// `argv[0]` and `AT_EXECFN` are the path; /proc/PID/comm is its last component.
+    /// `argv[0]` and `AT_EXECFN` are the path. /proc/PID/comm is its last component.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self::with_target(program.as_ref(), Target::Path)
     }
 
-    /// The program that a descriptor is open on, as fexecve(3) runs it.
+    /// Creates a command for the file of an open descriptor, which it runs as fexecve(3) does.
     ///
-    /// `argv[0]` and `AT_EXECFN` are `/dev/fd/N`, comm is the file's name. A script needs a descriptor that is not
-    /// close-on-exec: its interpreter opens it by that path (`ENOENT` otherwise).
+    /// `argv[0]` and `AT_EXECFN` are `/dev/fd/N`, and /proc/PID/comm is the file's name. The descriptor of a script must not
+    /// be close-on-exec, because the script's interpreter opens `/dev/fd/N` (`ENOENT` otherwise).
     ///
-    /// The descriptor closes with the command and with everything that was prepared from it. In the new program it is open
-    /// if it is not close-on-exec, as the kernel has it.
+    /// The descriptor is closed when the command and everything prepared from it are dropped. As in the kernel, it is open
+    /// in the new program if it is not close-on-exec.
     pub fn from_fd(fd: impl Into<OwnedFd>) -> Self {
         let fd = fd.into();
         let name = descriptor_name(fd.as_raw_fd());
         Self::with_target(&name, Target::Owned(Arc::new(fd)))
     }
 
-    /// The same for a descriptor by its number, which this process got from elsewhere and which stays open. `EBADF` if there
-    /// is none.
+    /// Creates a command for an inherited descriptor, by its number. Otherwise it is like [`from_fd`](Self::from_fd), but
+    /// the descriptor stays open. `EBADF` if there is no such descriptor.
     pub fn from_inherited_fd(number: RawFd) -> Self {
         Self::with_target(&descriptor_name(number), Target::Descriptor(number))
     }
 
-    /// A program in memory: it runs from a memory file (memfd_create(2)) called `name`.
+    /// Creates a command for a program in memory. It runs from a memory file (memfd_create(2)) with this `name`.
     ///
-    /// `argv[0]` is `name`, `AT_EXECFN` is `/dev/fd/N`, comm is `memfd:NAME`. A script's descriptor stays open for its
-    /// interpreter; otherwise it is closed.
+    /// `argv[0]` is `name`, `AT_EXECFN` is `/dev/fd/N`, and /proc/PID/comm is `memfd:NAME`. In the new program the memory
+    /// file's descriptor is closed. For a script it stays open, because its interpreter reads it.
     pub fn from_bytes(name: impl AsRef<OsStr>, bytes: impl AsRef<[u8]>) -> Self {
         Self::from_reader(name, &mut bytes.as_ref())
     }
 
-    /// The same with everything that can be read from `reader`, such as a pipe. An error is reported by
-    /// [`exec`](Self::exec).
+    /// Creates a command for a program that is read from `reader`, such as a pipe, to its end. Otherwise it is like
+    /// [`from_bytes`](Self::from_bytes). A read error is
+    /// reported by [`prepare`](Self::prepare) and by every method that starts the program.
     pub fn from_reader(name: impl AsRef<OsStr>, reader: &mut impl io::Read) -> Self {
         let name = name.as_ref();
         let file = memory_file(name.as_bytes(), reader).map(Arc::new);
@@ -124,7 +127,7 @@ impl Command {
         }
     }
 
-    /// The program of `prepared`, with options as there, but neither its arguments nor its environment.
+    /// The program of `prepared` with the same options, but without its arguments and environment.
     fn again(prepared: &Prepared) -> Self {
         let opened = Box::new(prepared.opened.clone());
         let name = OsStr::from_bytes(opened.arguments.execfn.to_bytes()).to_owned();
@@ -150,7 +153,7 @@ impl Command {
         self
     }
 
-    /// Sets `argv[0]`.
+    /// Sets `argv[0]`. The documentation of each constructor, such as [`new`](Self::new), names the default.
     pub fn arg0(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
         self.arg0 = Some(arg.as_ref().to_owned());
         self
@@ -174,7 +177,7 @@ impl Command {
         self
     }
 
-    /// Removes an environment variable.
+    /// Removes an environment variable, inherited or set.
     pub fn env_remove(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
         if self.clear_env {
             self.env.remove(name.as_ref());
@@ -184,44 +187,48 @@ impl Command {
         self
     }
 
-    /// Removes all environment variables, those set before on this command included.
+    /// Removes all environment variables, including those set on this command before.
     pub fn env_clear(&mut self) -> &mut Self {
         self.clear_env = true;
         self.env.clear();
         self
     }
 
-    /// Replaces the program that this process runs. Returns only when that is refused, and then the process is as it
-    /// was: its memory, descriptors, signals and threads. As `std`'s commands do, it gives SIGPIPE, which Rust programs
-    /// ignore, its default action, unless [`inherit_signals`](Self::inherit_signals) says otherwise.
+    /// Replaces the program of this process. Returns only if the program is refused. The process is then as it was: its
+    /// memory, descriptors, signals and threads. SIGPIPE, which Rust programs ignore, gets its default action, as with
+    /// `std`'s commands; [`inherit_signals`](Self::inherit_signals) changes this.
     ///
-    /// Streams, working directory, user, groups and process group are set as `std`'s own exec sets them, but where the program
-    /// is refused this process has its own again.
+    /// Streams, working directory, user, groups and process group are set as `std`'s own exec sets them. Unlike there, this
+    /// process gets its own back if the program is refused.
     ///
     /// # What exec does to the process
     ///
-    /// What execve(2) does. Memory, handlers, the alternate signal stack, POSIX timers, contexts of asynchronous I/O, memory
-    /// locks and close-on-exec descriptors go; pid, ignored signals, pending signals, other descriptors, working directory,
-    /// limits, priorities and interval timers stay. Robust mutexes that the thread holds are marked as left by a dead owner.
-    /// No destructor runs, no buffer is flushed.
+    /// It does what execve(2) does. These are removed: memory, signal handlers, the alternate signal stack, POSIX timers,
+    /// contexts of asynchronous I/O, memory locks and close-on-exec descriptors. These stay: pid, ignored signals, pending
+    /// signals, other descriptors, working directory, limits, priorities and interval timers. Robust mutexes that the thread
+    /// holds are marked as left by a dead owner. No destructor runs, and no buffer is flushed.
     ///
-    /// All other threads end, without destructors. Until nothing can be refused any more they only wait, and go on when it is
-    /// refused; a system call that one of them sleeps in may answer `EINTR` then. The new program runs as the first thread
-    /// whichever thread calls; it takes over the caller's signal mask, pending signals, scheduling, timer slack and death
-    /// signal.
+    /// All other threads end, without destructors. They only wait until nothing can be refused any more, and continue if the
+    /// program is refused; a system call in which one of them sleeps may then return `EINTR`. The new program runs as the
+    /// first thread, whichever thread calls. It takes over the caller's signal mask, pending signals, scheduling, timer
+    /// slack and parent-death signal.
     ///
-    /// What cannot be followed from userspace: the kernel tells nobody of an exec (tracers, audit, accounting); set-id bits
-    /// give nothing; /proc/self/exe changes only with `CAP_CHECKPOINT_RESTORE` or `CAP_SYS_ADMIN`; later mappings go where
-    /// they went before; the rules that a seccomp filter or a security module has for execve are not met. The file PARITY.md
-    /// of this crate's repository lists every rule.
+    /// Userspace cannot do everything that execve does. The kernel reports no exec to tracers, audit and accounting. Set-id
+    /// bits have no effect. /proc/self/exe changes only with `CAP_CHECKPOINT_RESTORE` or `CAP_SYS_ADMIN`. Later mappings are
+    /// placed where they were placed before. Rules of a seccomp filter or a security module for execve do not apply. The
+    /// file PARITY.md of this crate's repository lists every rule.
     ///
     /// # Errors
     ///
-    /// Those of execve(2). Besides `EBUSY`: the memory is shared with another process (as after vfork), a thread cannot be
-    /// stopped within some seconds, or the first thread has ended or differs from the caller in what cannot be handed on, such
-    /// as ids, capabilities, seccomp filters and namespaces. `EPERM`: a mapping is sealed, or a file would gain privilege.
-    /// `EACCES`: an unreadable program, an executable stack under `PR_SET_MDWE`. Where execve would kill the process,
-    /// [`Error::signal`] says by which signal; this returns all the same.
+    /// The errors of execve(2), and in addition:
+    ///
+    /// - `EBUSY`: the memory is shared with another process (as after vfork), or a thread cannot be stopped within some
+    ///   seconds, or the first thread has ended, or it differs from the caller in something that cannot be handed over, such
+    ///   as ids, capabilities, seccomp filters and namespaces.
+    /// - `EPERM`: a mapping is sealed, or a file would gain privilege.
+    /// - `EACCES`: the program is unreadable, or needs an executable stack under `PR_SET_MDWE`.
+    ///
+    /// If execve would kill the process, this function still returns, and [`Error::signal`] has the signal.
     pub fn exec(&mut self) -> Error {
         let error = match self.prepare() {
             Ok(prepared) => self.children.exec(prepared),
@@ -230,11 +237,11 @@ impl Command {
         self.named(error)
     }
 
-    /// Does everything that can be done before anything changes: opens the files and plans the load.
+    /// Opens the files and plans the load: everything that is possible before the process changes.
     ///
     /// # Errors
     ///
-    /// As [`exec`](Self::exec), but for what only shows in the process at the end.
+    /// The errors of [`exec`](Self::exec), except those that only appear at the end, in the process itself.
     pub fn prepare(&self) -> Result<Prepared, Error> {
         self.try_to_prepare().map_err(|error| self.named(error))
     }
@@ -253,11 +260,11 @@ impl Command {
         error.of(self.get_program())
     }
 
-    /// The same for another host: files are opened here, and nothing is tried.
+    /// Like [`prepare`](Self::prepare), for another host. The files are opened here, and nothing is tried out.
     ///
     /// # Errors
     ///
-    /// As [`prepare`](Self::prepare), by the rules of that host.
+    /// The errors of [`prepare`](Self::prepare), by the rules of that host.
     #[cfg(feature = "internals")]
     #[doc(hidden)]
     pub fn prepare_on(&self, host: Host) -> Result<Prepared, Error> {
@@ -305,8 +312,8 @@ impl Command {
         }
     }
 
-    /// Tries each place in turn. As in execvp(3) what is not there, or may not be executed, is passed over, but the latter
-    /// is remembered; so is an answer that says more than that there is nothing.
+    /// Tries each place in turn. As in execvp(3), a file that is missing or may not be executed is skipped. The error that
+    /// says most is remembered: see [`rank`].
     fn search(
         &self,
         envp: &[CString],
@@ -367,7 +374,7 @@ impl Command {
         Prepared::new(opened, host, &self.choices, self.ending)
     }
 
-    /// The strings, with this first argument and this name, unless they are set.
+    /// The strings. `argv0` and `name` are used unless the caller set others.
     fn arguments(
         &self,
         argv0: CString,
@@ -390,13 +397,14 @@ impl Command {
 }
 
 impl Prepared {
-    /// A command for the same program with other arguments and another environment: it is neither opened nor read again.
-    /// There may be many, and each plans its own layout.
+    /// Returns a command for the same program, which can have other arguments and another environment. The program is not
+    /// opened or read again. There may be any number of such commands, and each of them plans its own layout.
     ///
-    /// Until they are set, `argv[0]` is the program's name, there are no other arguments, and the environment is this
-    /// process's. The files that were opened are kept open, close-on-exec, as long as there is a command.
+    /// The defaults are: `argv[0]` is the program's name, there are no other arguments, and the environment is that of this
+    /// process. The opened files stay open, close-on-exec, as long as a command exists.
     ///
-    /// For another user program and interpreter are looked at again, but not the scripts that led to them.
+    /// If the command changes the user, access to the program and its interpreter is checked again, but not access to the
+    /// scripts that led to them.
     ///
     /// ```
     /// let prepared = supplant_loader::Command::new("echo").prepare()?;
@@ -415,7 +423,7 @@ fn descriptor_name(number: RawFd) -> OsString {
     format!("/dev/fd/{number}").into()
 }
 
-/// Which of two answers a search gives: no permission before not found, and a missing interpreter before a missing file.
+/// The rank of an error in a search: no permission before not found, and a missing interpreter before a missing file.
 fn rank(error: &Error) -> u8 {
     match (error.raw_os_error(), error.cause(), error.subject()) {
         (libc::EACCES, ..) => 2,

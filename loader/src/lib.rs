@@ -1,8 +1,8 @@
-//! Replaces the program that a process runs by another one, as execve(2) does, without calling execve(2).
+//! Replaces the program of this process as execve(2) does, without calling execve(2).
 //!
-//! [`Command`] is shaped like [`std::process::Command`], and its [`exec`](Command::exec) like the one of
-//! [`std::os::unix::process::CommandExt`]: it returns only when the program is refused, with the errno that execve gives
-//! and the check that failed, and then the process is as it was. Programs come from paths, descriptors and memory.
+//! [`Command`] has the shape of [`std::process::Command`]. Its [`exec`](Command::exec) works like the `exec` of
+//! [`std::os::unix::process::CommandExt`]: it returns only if the program is refused. The error then has the errno that
+//! execve gives and the check that failed, and the process is as it was. Programs come from paths, descriptors and memory.
 //!
 //! ```no_run
 //! use std::io::ErrorKind;
@@ -13,9 +13,10 @@
 //! std::process::exit(if error.kind() == ErrorKind::NotFound { 127 } else { 126 });
 //! ```
 //!
-//! [`spawn`](Command::spawn), [`status`](Command::status) and [`output`](Command::output) start children with `std`'s
-//! [`Stdio`] and [`Child`]. [`prepare`](Command::prepare) opens, checks and plans once: a [`Prepared`] shows its plan and
-//! what will differ from execve, and starts any number of children, each with its own arguments.
+//! [`spawn`](Command::spawn), [`status`](Command::status) and [`output`](Command::output) start children and return `std`'s
+//! [`Child`], exit status and output. Streams are `std`'s [`Stdio`]. [`prepare`](Command::prepare) opens, checks and plans
+//! once. The resulting [`Prepared`] shows what will differ from execve, and starts any number of children, each with its own
+//! arguments.
 //!
 //! ```
 //! use std::process::Stdio;
@@ -28,29 +29,30 @@
 //!
 //! # In a process with threads
 //!
-//! As by execve the others end, and the new program runs as the first thread, whichever calls. They are parked before, and
-//! go on if the program is refused. [`exec`](Command::exec) says what becomes of all else that a process has. Between the
-//! fork and the new program a child allocates nothing and takes no lock.
+//! As with execve, all other threads end, and the new program runs as the first thread, whichever thread calls. The other
+//! threads are parked first, and continue if the program is refused. [`exec`](Command::exec) describes what happens to the
+//! other resources of the process. Between the fork and the new program, a child allocates nothing and takes no lock.
 //!
-//! # For those who stand in for the system call
+//! # For libraries that replace the system call
 //!
-//! [`Call`] is execve(2) and execveat(2) with their arguments, flags and order of checks: no search in `PATH`, and nothing
-//! changed about signals. [`Error::signal`] says where the kernel would kill instead of answering, and [`die_by`] does so.
+//! [`Call`] is execve(2) and execveat(2) with their arguments, flags and order of checks. It does not search `PATH` and does
+//! not change signals. [`Error::signal`] reports if the kernel would kill the process instead of returning an errno, and
+//! [`die_by`] ends the process in that way.
 //!
-//! # What it is made of
+//! # Structure
 //!
-//! The stages (image, plan, stack, table) are plain data and functions without I/O, in the crate `supplant-model`. Loads that are
-//! looked at and not done, layouts and the comparison with the kernel are in `supplant-inspect`, which takes from here what the
-//! feature `internals` opens. Neither that feature nor those crates are to be relied on: they may change in any release.
+//! The crate `supplant-model` has the stages (image, plan, stack, table) as plain data and functions without I/O. The crate
+//! `supplant-inspect` has previews, layouts and the comparison with the kernel. It uses the feature `internals` of this
+//! crate. Do not rely on that feature or on those crates: they may change in any release.
 //!
-//! Examples are in the folder `examples`, from an exec to a tiny shell.
+//! The folder `examples` has examples, from an exec to a tiny shell.
 //!
 //! [`Stdio`]: std::process::Stdio
 //! [`Child`]: std::process::Child
 
 #![cfg_attr(
     not(feature = "internals"),
-    allow(dead_code, unreachable_pub, reason = "what supplant-inspect looks at")
+    allow(dead_code, unreachable_pub, reason = "for supplant-inspect")
 )]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
@@ -82,7 +84,7 @@ pub use now::sys::die_by;
 pub use open::search;
 pub use prepared::Prepared;
 
-/// What `supplant-inspect` needs, and nobody else is to rely on.
+/// The items that `supplant-inspect` needs. Other crates must not rely on them.
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {
@@ -97,7 +99,7 @@ pub mod internals {
         pub use crate::open::{OpenFile, Opened};
     }
 
-    /// Files whose bits would change who runs them.
+    /// Files whose mode bits would change the user or group of the process.
     pub mod set_id {
         pub use crate::open::set_id::{GROUP_EXECUTE, has_capabilities, ignored_by_kernel};
     }

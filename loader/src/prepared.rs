@@ -1,4 +1,4 @@
-//! [`Prepared`]: everything that is computed before anything changes.
+//! [`Prepared`]: everything that is computed before the process changes.
 
 use std::ffi::{CStr, OsString};
 
@@ -13,25 +13,26 @@ use crate::stack::InitialStack;
 #[cfg(feature = "internals")]
 use crate::table::{Row, Table};
 
-/// How the end is done.
+/// Options for the end of the old program.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ending {
-    /// One page of the loader stays, and in return flags and the word below the stack pointer are execve's.
+    /// Keeps one page of the loader. Then the flags and the word below the stack pointer are execve's.
     pub(crate) keep_page: bool,
-    /// Stop before the first instruction.
+    /// Stops before the first instruction.
     pub(crate) stop: bool,
-    /// An ignored SIGPIPE stays so, as execve has it; otherwise it has its default action, as `std` has it.
+    /// Keeps an ignored SIGPIPE ignored, as execve does. Otherwise it gets its default action, as in `std`.
     pub(crate) inherit_signals: bool,
 }
 
-/// A program that is opened and planned, ready to be run.
+/// A program that is opened, checked and planned, and ready to run. [`Command::prepare`](crate::Command::prepare) and
+/// [`Call::prepare`](crate::Call::prepare) return it.
 #[derive(Debug)]
 pub struct Prepared {
     pub(crate) ending: Ending,
     pub(crate) choices: Choices,
-    /// The program as it was asked for.
+    /// The program as the caller named it; `None` for a `Call`.
     pub(crate) name: Option<OsString>,
-    /// What else was asked for, and what it comes to.
+    /// The requested user, groups, directory and process group, and their checked form.
     pub(crate) setting: Setting,
     pub(crate) settled: Settled,
     pub(crate) host: Host,
@@ -40,15 +41,15 @@ pub struct Prepared {
     pub(crate) stack: InitialStack,
 }
 
-/// What a program is prepared from, and what for.
+/// The inputs and the result of planning.
 #[cfg(feature = "internals")]
 #[derive(Clone, Copy, Debug)]
 pub struct Parts<'a> {
-    /// What was asked for.
+    /// The caller's choices.
     pub choices: &'a Choices,
-    /// The files.
+    /// The opened files.
     pub opened: &'a Opened,
-    /// On which host, where everything goes, and the new stack.
+    /// The host, the plan of the addresses, and the new stack.
     pub planned: Planned<'a>,
 }
 
@@ -86,17 +87,17 @@ impl Prepared {
         })
     }
 
-    /// The ELF interpreter that the program names; `None` for a static program.
+    /// Returns the path of the ELF interpreter that the program names; `None` for a static program.
     pub fn interpreter(&self) -> Option<&CStr> {
         self.opened.program.loadable.image.interpreter.as_deref()
     }
 
-    /// Whether the program runs with other rights than its real user has (`AT_SECURE`).
+    /// Returns whether the program runs in secure mode (`AT_SECURE`): its effective ids differ from its real ids.
     pub fn is_secure(&self) -> bool {
         self.host.ids.secure()
     }
 
-    /// All of it.
+    /// All parts.
     #[cfg(feature = "internals")]
     #[doc(hidden)]
     pub fn parts(&self) -> Parts<'_> {
@@ -107,12 +108,12 @@ impl Prepared {
         }
     }
 
-    /// The system calls that [`exec`](Self::exec) would make, and the last one: everything is staged that they need, and then
-    /// removed again.
+    /// The system calls that [`exec`](Self::exec) would make, with the last one separate. Everything that they need is
+    /// staged and then removed again.
     ///
     /// # Errors
     ///
-    /// What stands in their way in this process.
+    /// The faults that would prevent the exec in this process.
     #[cfg(feature = "internals")]
     #[doc(hidden)]
     pub fn rows(&self) -> Result<(Table, Row), Error> {
@@ -130,7 +131,7 @@ impl Prepared {
     }
 }
 
-/// What the new program's auxiliary vector says that this process's does not.
+/// The auxiliary vector's entries that differ from those of this process.
 fn auxv_values(host: &Host, opened: &Opened, plan: &Plan) -> Vec<(u64, u64)> {
     let ids = host.ids;
     let mut values = vec![

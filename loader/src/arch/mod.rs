@@ -1,4 +1,4 @@
-//! What is written in assembly or depends on the registers, one file per processor, each with the same items.
+//! The code that is written in assembly or depends on the registers: one file per processor, each with the same items.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

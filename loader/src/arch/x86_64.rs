@@ -1,12 +1,12 @@
 //! x86-64: the runner that plays the table, and the few registers that Rust cannot reach.
 //!
-//! The runner is a template: slots and code in the loader's text, copied into a page of their own, the slots filled. There
-//! it needs no stack and writes no memory. It keeps its only state, the address of the current row, in `rbx`, which no
-//! system call changes.
+//! The runner is a template: slots and code in the loader's text. It is copied into a page of its own, and the slots of the
+//! copy are filled. There it needs no stack and writes no memory. It keeps its only state, the address of the current row,
+//! in `rbx`, which no system call changes.
 //!
-//! Whatever is assembly is a naked function. A label of a `global_asm!` is known in one unit of code generation only, so
-//! that the loader links or not by the profile of the crate that uses it; and a global one would be there twice in a
-//! program that holds two versions of this crate.
+//! All assembly is in naked functions. A label of a `global_asm!` is known only in one unit of code generation, so whether
+//! the loader links would depend on the profile of the crate that uses it. A global label would exist twice in a program
+//! that holds two versions of this crate.
 #![allow(unsafe_code, reason = "assembly")]
 
 use std::arch::x86_64::{__cpuid, _xgetbv};
@@ -24,16 +24,16 @@ mod last_jump;
 mod reset;
 mod without_libc;
 
-/// The processor that this is built for.
+/// The processor that this code is built for.
 pub const MACHINE: Machine = Machine::X86_64;
 
-/// What the runner needs besides the table; the order is that of the slots in the template.
+/// The runner's data besides the table, in the order of the slots in the template.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slots {
     /// The stack pointer at the jump.
     pub(crate) sp: u64,
-    /// Where to jump: the new program's first instruction, or [`find_syscall_return`]'s.
+    /// The address to jump to: the new program's first instruction, or [`find_syscall_return`]'s.
     pub(crate) target: u64,
     /// `rax`, `rdi` and `rsi` at the jump: zeros, or the last munmap.
     pub(crate) rax: u64,
@@ -41,13 +41,13 @@ pub(crate) struct Slots {
     pub(crate) rsi: u64,
     /// The flags at the jump.
     flags: u64,
-    /// The components of the floating-point and vector state that are put back to their initial state; 0 without XSAVE.
+    /// The components of the floating-point and vector state that are reset to their initial state; 0 without XSAVE.
     xstate: u64,
     /// Whether there is a PKRU register.
     pkru: u64,
 }
 
-/// Interrupts on and the bit that is always set: the flags execve leaves.
+/// Interrupts on, and the bit that is always set: execve leaves these flags.
 const FLAGS: u64 = 0x202;
 const XSTATE_PKRU: u64 = 1 << 9;
 
@@ -66,8 +66,8 @@ impl Slots {
         }
     }
 
-    /// Lets the munmap of `start..start + size`, the runner itself, be the last thing that happens, at `gadget` (see
-    /// [`find_syscall_return`]), which returns to the address found at `sp`.
+    /// Makes the munmap of `start..start + size`, the runner itself, the last action. It is made at `gadget` (see
+    /// [`find_syscall_return`]), which returns to the address stored at `sp`.
     pub(crate) fn unmap_and_return(sp: u64, gadget: u64, start: u64, size: u64) -> Self {
         let rax = libc::SYS_munmap as u64;
         Self {
@@ -94,7 +94,7 @@ impl Slots {
     }
 }
 
-/// Appends a runner's bytes, to be put at any address that is a multiple of 64.
+/// Appends a runner's bytes. Their address must be a multiple of 64.
 pub(crate) fn runner(slots: &Slots, bytes: &mut Vec<u8>) {
     let words = slots.words();
     let slots = words.as_flattened();
@@ -117,10 +117,10 @@ fn pkru() -> u64 {
     u64::from(has_leaf && __cpuid(7).ecx & (1 << 4) != 0)
 }
 
-/// The template. Its first two words say where its code starts and how large it is; the slots take their places in a copy.
+/// The template. Its first two words are the offset of its code and its size; in a copy the slots replace them.
 fn template() -> &'static [u8] {
     let size = template_word(1) as usize;
-    // SAFETY: the function's whole extent, by its own second word; text that nobody writes to.
+    // SAFETY: the function's whole extent, by its own second word; text that no code writes to.
     unsafe { std::slice::from_raw_parts((template_runner as *const ()).cast(), size) }
 }
 
@@ -131,23 +131,23 @@ fn entry_offset() -> u64 {
 fn template_word(index: usize) -> u64 {
     let words = (template_runner as *const ()).cast::<[u8; 8]>();
     let word = words.wrapping_add(index);
-    // SAFETY: the function begins with eight words. Text can be read, unless a program is linked to be without that.
+    // SAFETY: the function begins with eight words. Text is readable, unless a program is linked with unreadable text.
     u64::from_ne_bytes(unsafe { *word })
 }
 
-/// Leaves the old program for good: plays the table that starts at `first_row`.
+/// Leaves the old program permanently: plays the table that starts at `first_row`.
 ///
 /// # Safety
 ///
-/// At `runner` there are a [`runner`]'s bytes, executable, and `first_row` starts a list of rows (see
-/// [`crate::table`]); neither is unmapped by any of them, nor is what they point to before it is used. All signals are
-/// blocked and no other thread runs.
+/// At `runner` there are a [`runner`]'s bytes, executable, and `first_row` starts a list of rows (see [`crate::table`]); no
+/// row unmaps either of them, nor the memory that the rows point to before it is used. All signals are blocked and no other
+/// thread runs.
 pub(crate) unsafe fn play(runner: u64, first_row: u64) -> ! {
-    // SAFETY: nothing of the old program runs after this jump; the runner uses no stack.
+    // SAFETY: no code of the old program runs after this jump; the runner uses no stack.
     unsafe {
         asm!(
             "mov rbx, {row}",
-            // Away from the old stack, also for the kernel's question whether this is the alternate one.
+            // Leaves the old stack, so that the kernel does not see the thread on the alternate signal stack.
             "mov rsp, {runner}",
             "jmp {entry}",
             row = in(reg) first_row,
@@ -158,15 +158,15 @@ pub(crate) unsafe fn play(runner: u64, first_row: u64) -> ! {
     }
 }
 
-/// The runner as it is before its slots are filled. Not to be called: [`runner`] copies its bytes, and [`play`] jumps into
-/// the copy.
+/// The runner before its slots are filled. This is never called: [`runner`] copies its bytes, and [`play`] jumps into the
+/// copy.
 ///
 /// A row is eight words: the number of the call, its six arguments, and the address of the next row with the row's policy in
-/// bit 0: 1 when the call may fail.
+/// bit 0, which is 1 if the call may fail.
 #[unsafe(naked)]
 extern "C" fn template_runner() -> ! {
     naked_asm!(
-        // The slots, in the order of `Slots`. In the template the first two are facts about it.
+        // The slots, in the order of `Slots`. In the template the first two hold the offset and the size.
         "10: .quad 20f - 10b", // sp; the offset of the code
         "11: .quad 21f - 10b", // target; the size
         "12: .quad 0",         // rax
@@ -175,15 +175,16 @@ extern "C" fn template_runner() -> ! {
         "15: .quad 0",         // flags
         "16: .quad 0",         // xstate
         "17: .quad 0",         // pkru
-        // An area for XRSTOR in its standard form, or FXRSTOR: everything in its initial state. Both load MXCSR from here
-        // (an area of zeros would unmask every exception), FXRSTOR the x87 control word too. It has to lie at a multiple of
-        // 64, and does in the copy: it is 64 bytes from the start, wherever the linker puts this function.
+        // An area for XRSTOR in its standard form, or FXRSTOR, with everything in its initial state. Both load MXCSR from
+        // here (an area of zeros would unmask every exception), and FXRSTOR also loads the x87 control word. The area must
+        // be at a multiple of 64. In the copy it is, because it is 64 bytes from the start, wherever the linker puts this
+        // function.
         "18: .short 0x37f",
         ".zero 22",
         ".long 0x1f80",
         ".zero 548",
         "20:",
-        // Once per row: the arguments, the call.
+        // For each row: the arguments, then the call.
         "2: mov rax, [rbx]",
         "mov rdi, [rbx + 8]",
         "mov rsi, [rbx + 16]",
@@ -193,14 +194,14 @@ extern "C" fn template_runner() -> ! {
         "mov r9, [rbx + 48]",
         "syscall",
         "mov rbx, [rbx + 56]",
-        // Results from -4095 to -1 are errors. Where one is allowed the bit makes no difference.
+        // Results from -4095 to -1 are errors. If the row may fail, they are ignored.
         "cmp rax, -4095",
         "jb 3f",
         "test bl, 1",
         "jz 9f",
         "3: and rbx, -2",
         "jnz 2b",
-        // No row is left. Floating-point and vector registers: all components but PKRU to their initial state.
+        // No row is left. Floating-point and vector registers: resets all components except PKRU to their initial state.
         "mov rax, [rip + 16b]",
         "test rax, rax",
         "jz 4f",
@@ -209,14 +210,14 @@ extern "C" fn template_runner() -> ! {
         "xrstor64 [rip + 18b]",
         "jmp 5f",
         "4: fxrstor64 [rip + 18b]",
-        // PKRU has an initial value of the kernel's own: only key 0 has all rights.
+        // The kernel has its own initial value for PKRU: only key 0 has all rights.
         "5: cmp qword ptr [rip + 17b], 0",
         "je 6f",
         "xor ecx, ecx",
         "xor edx, edx",
         "mov eax, 0x55555554",
         "wrpkru",
-        // The flags can only be popped; the slot serves as a stack. Nothing below changes them.
+        // The flags can only be popped, so the slot serves as a stack. No later instruction changes them.
         "6: lea rsp, [rip + 15b]",
         "popfq",
         "mov rsp, [rip + 10b]",
@@ -226,24 +227,24 @@ extern "C" fn template_runner() -> ! {
         "mov ebx, 0",
         "mov ds, ebx",
         "mov es, ebx",
-        // Not by `xor`, which would change the flags.
+        // Not with `xor`, which would change the flags.
         ".irp register, ecx, edx, ebp, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d",
         "mov \\register, 0",
         ".endr",
-        // Through memory, so that no register keeps the address.
+        // Jumps through memory, so that no register keeps the address.
         "jmp [rip + 11b]",
-        // A call that had to succeed did not: SIGSEGV, as after execve's point of no return. `hlt` is not allowed here, and
-        // the kernel makes the resulting signal fatal even where it is blocked or ignored, and for the init of a container.
+        // A call that must succeed failed: SIGSEGV, as after execve's point of no return. `hlt` is not allowed here, and the
+        // kernel makes the resulting signal fatal even if it is blocked or ignored, and for the init of a container.
         "9: hlt",
         "21:",
     )
 }
 
-/// The restartable-sequences area of the C library, as it says itself (glibc 2.35 and later): its address. `None` when
+/// The address of the C library's restartable-sequences area, as the library exports it (glibc 2.35 and later). `None` if
 /// the C library has none.
 pub(crate) fn libc_rseq() -> Option<u64> {
     let (offset, size): (*const isize, *const u32);
-    // SAFETY: reads two entries of the global offset table, which are null where the weak symbols are not defined.
+    // SAFETY: reads two entries of the global offset table, which are null if the weak symbols are not defined.
     unsafe {
         asm!(
             ".weak __rseq_offset",

@@ -1,9 +1,9 @@
-//! Starting the program: `std`'s own [`Command`](std::process::Command) forks, and its hook before exec is our commit.
+//! Starting the program: `std`'s own [`Command`](std::process::Command) forks, and its pre-exec hook runs our commit.
 //!
-//! What is set here is `std`'s, and so are [`Stdio`], [`Child`], [`ExitStatus`] and [`Output`].
+//! [`Stdio`], [`Child`], [`ExitStatus`] and [`Output`] are `std`'s own types.
 #![allow(
     unsafe_code,
-    reason = "std's hook in the child, which this fills and hands on"
+    reason = "std's hook in the child, which this code fills and passes on"
 )]
 
 use std::io;
@@ -18,7 +18,7 @@ use crate::prepared::Prepared;
 
 use super::Command;
 
-/// What `std` does for us, besides what [`Command`] says of the program.
+/// `std`'s own command, which sets the streams and forks. [`Command`] has everything about the program.
 pub(super) struct Children {
     command: std::process::Command,
     hook: Arc<Hook>,
@@ -30,7 +30,7 @@ pub(super) struct Children {
 impl Children {
     pub(super) fn new() -> Self {
         Self {
-            // Never looked for: the hook comes first, and does not return but with an error.
+            // Never searched: the hook runs first, and returns only with an error.
             command: std::process::Command::new("supplant"),
             hook: Arc::default(),
             hooked: false,
@@ -43,7 +43,7 @@ impl Children {
         &mut self.command
     }
 
-    /// In this process: by `std` where it has something to do.
+    /// Replaces the program of this process, through `std` if there are streams to set or hooks to run.
     pub(super) fn exec(&mut self, prepared: Prepared) -> Error {
         if !self.streams && !self.hook.has_before() {
             return prepared.exec();
@@ -53,87 +53,92 @@ impl Children {
         hook.load_in_place(prepared).exec(&mut self.command)
     }
 
-    /// Lets `std` call the hook.
+    /// Makes `std` call the hook.
     fn hook_in(&mut self) {
         if std::mem::replace(&mut self.hooked, true) {
             return;
         }
         let hook = Arc::clone(&self.hook);
-        // SAFETY: it neither allocates nor takes a lock, as far as the caller's own hooks keep their promise.
+        // SAFETY: the hook neither allocates nor takes a lock, if the caller's own hooks keep their promise.
         unsafe { self.command.pre_exec(move || hook.fire()) };
     }
 }
 
 impl Command {
-    /// The standard input of the new program: inherited, but empty for [`output`](Self::output), if it is not set. Where
-    /// [`exec`](Self::exec) is refused this process has its own again.
+    /// Sets the standard input of the new program. The default is to inherit it; for [`output`](Self::output) it is empty.
+    /// If [`exec`](Self::exec) is refused, this process has its own standard input again.
     pub fn stdin(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
         self.children.set().stdin(stdio);
         self
     }
 
-    /// The standard output of the new program: inherited, by [`output`](Self::output) captured, if it is not set.
+    /// Sets the standard output of the new program. The default is to inherit it; [`output`](Self::output) captures it.
     pub fn stdout(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
         self.children.set().stdout(stdio);
         self
     }
 
-    /// The standard error of the new program, likewise.
+    /// Sets the standard error of the new program. The defaults are those of [`stdout`](Self::stdout).
     pub fn stderr(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
         self.children.set().stderr(stdio);
         self
     }
 
-    /// The working directory of the new program. As with `std` on Linux, it is there that relative paths lead from: the
-    /// program's, an interpreter's, those in `PATH`.
+    /// Sets the working directory of the new program. As with `std` on Linux, relative paths start there: the path of the
+    /// program, of an interpreter, and those in `PATH`.
     pub fn current_dir(&mut self, directory: impl AsRef<Path>) -> &mut Self {
         self.setting.directory = Some(directory.as_ref().to_owned());
         self
     }
 
-    /// The user of the new program, by its number. Who may do so (`CAP_SETUID`) gives up all supplementary groups with it,
-    /// unless [`groups`](Self::groups) are set. The program is opened with that user's rights, which this thread has
-    /// for the moment. Meanwhile signals that have handlers wait, and the process may not be dumped, nor may a child that
-    /// another thread forks just then. Where this thread could not come back it is refused (`EPERM`): with three different
-    /// user ids that it may not set, from an ordinary user to user 0, or where ids and groups have no numbers in the user
-    /// namespace.
+    /// Sets the user of the new program, by its numeric id. A process that may set groups (`CAP_SETGID`) also gives up all
+    /// supplementary groups, unless [`groups`](Self::groups) are set. An id other than the real or saved user id needs
+    /// `CAP_SETUID`.
+    ///
+    /// The program is opened with the new user's rights, which this thread has for that moment. During that time, signals
+    /// with handlers are blocked, and neither the process nor a child that another thread forks can be dumped. The change is
+    /// refused (`EPERM`) if this thread could not change back: if it has three different user ids and may not set them, if
+    /// it changes from an ordinary user to user 0, or if ids or groups have no numbers in the user namespace.
     pub fn uid(&mut self, id: u32) -> &mut Self {
         self.setting.uid = Some(id);
         self
     }
 
-    /// The group of the new program, by its number.
+    /// Sets the group of the new program, by its numeric id.
     pub fn gid(&mut self, id: u32) -> &mut Self {
         self.setting.gid = Some(id);
         self
     }
 
-    /// The supplementary groups of the new program, by their numbers. They are set as the list is, whoever the user is.
+    /// Sets the supplementary groups of the new program, by their numeric ids. They are set exactly as listed, for any user.
     pub fn groups(&mut self, groups: &[u32]) -> &mut Self {
         self.setting.groups = Some(groups.into());
         self
     }
 
-    /// The process group of the new program; 0 is one of its own.
+    /// Sets the process group of the new program. 0 creates a new group for it.
     pub fn process_group(&mut self, group: i32) -> &mut Self {
         self.setting.process_group = Some(group);
         self
     }
 
-    /// Something to do right before the program is replaced, in the child or, by [`exec`](Self::exec), in this process. Where
-    /// it fails, so does starting the program, with its errno.
+    /// Adds a hook that runs just before the program is replaced: in the child, or for [`exec`](Self::exec) in this process.
+    /// If the hook fails, starting the program fails with the hook's errno.
     ///
-    /// Streams, process group and working directory are the new program's already; in a child user and groups are too, in this
-    /// process they change last of all, since that cannot be taken back. So by [`exec`](Self::exec) the directory has to be
-    /// one that this process may enter, and the present one another (`EACCES`); and a process group that nobody else is in
-    /// is gone for good where the program is then refused. A child that has changed its user for a hook may no longer set its
-    /// /proc/PID/exe, which stays this program's.
+    /// When hooks run, the streams, the process group and the working directory are already those of the new program. In a
+    /// child, the user and the groups are too. With [`exec`](Self::exec) they change last, because that change cannot be
+    /// reverted. This has some effects:
+    ///
+    /// - With [`exec`](Self::exec), this process must be allowed to enter both the new and the current working directory
+    ///   (`EACCES`).
+    /// - With [`exec`](Self::exec), a process group that has no other member is lost if the program is then refused.
+    /// - A child that has changed its user for a hook can no longer set its /proc/PID/exe, which still names this program.
     ///
     /// # Safety
     ///
-    /// As [`std::os::unix::process::CommandExt::pre_exec`]: in a child of a process with threads only what is safe in a signal
-    /// handler may be done. It must not change who the process is (user, group, capabilities): the program was opened and
-    /// planned for whom [`uid`](Self::uid) and [`gid`](Self::gid) say.
+    /// The rules are those of [`std::os::unix::process::CommandExt::pre_exec`]: in a child of a process with threads, the
+    /// hook may only do what is safe in a signal handler. It must not change the user, the group or the capabilities of the
+    /// process: the program was opened and planned for the ids set with [`uid`](Self::uid) and [`gid`](Self::gid).
     pub unsafe fn pre_exec(
         &mut self,
         hook: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
@@ -142,33 +147,34 @@ impl Command {
         self
     }
 
-    /// Starts the program in a child, as [`std::process::Command::spawn`] does, by a true fork and a commit in the child.
+    /// Starts the program in a child, as [`std::process::Command::spawn`] does: it forks, and the child replaces the
+    /// program.
     ///
-    /// Everything that allocates is done before the fork: what runs between fork and commit allocates nothing and takes no
-    /// lock, so the process may have threads in any state.
+    /// Everything that allocates is done before the fork. Between the fork and the new program, the child allocates nothing
+    /// and takes no lock, so the threads of this process may be in any state.
     ///
     /// # Errors
     ///
-    /// Those of [`exec`](Self::exec), whole, also where the child finds them; and those of `std`, such as a working directory
-    /// that is not there, or no room for another process.
+    /// The errors of [`exec`](Self::exec), with all their detail even if the child finds them, and the errors of `std`, such
+    /// as a missing working directory or too many processes.
     pub fn spawn(&mut self) -> Result<Child, Error> {
         self.start(std::process::Command::spawn)
     }
 
-    /// Starts the program and waits for its end.
+    /// Starts the program and waits until it ends.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn).
+    /// The errors of [`spawn`](Self::spawn).
     pub fn status(&mut self) -> Result<ExitStatus, Error> {
         self.start(std::process::Command::status)
     }
 
-    /// Starts the program, waits for its end, and collects what it writes to standard output and standard error.
+    /// Starts the program, waits until it ends, and collects what it writes to standard output and standard error.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn).
+    /// The errors of [`spawn`](Self::spawn).
     pub fn output(&mut self) -> Result<Output, Error> {
         self.start(std::process::Command::output)
     }
@@ -181,7 +187,7 @@ impl Command {
         result.map_err(|error| error.of(&self.program))
     }
 
-    /// Once more, where the child had more descriptors than there was room for.
+    /// Tries again if the child had more descriptors than the table had room for.
     fn try_to_start<T>(
         &mut self,
         start: fn(&mut std::process::Command) -> io::Result<T>,

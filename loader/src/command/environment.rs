@@ -1,4 +1,4 @@
-//! The environment that the program gets, and the `PATH` in which it is searched.
+//! The environment of the new program, and the `PATH` in which the program is searched.
 
 use std::env;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -18,7 +18,7 @@ impl Command {
         }
     }
 
-    /// Untouched, the environment keeps its order and whatever it holds; changes go to the end.
+    /// An unchanged environment keeps its order and its content. Changed variables are appended.
     pub(super) fn environment(&self) -> Result<Vec<CString>, ArgumentsFault> {
         let mut strings = if self.clear_env {
             Vec::new()
@@ -39,7 +39,7 @@ impl Command {
     }
 }
 
-/// What stands before the first `=` that is not the first byte; all of it where there is none.
+/// The text before the first `=`, not counting one in the first byte; the whole string if there is none.
 fn variable_name(string: &CStr) -> &OsStr {
     let bytes = string.to_bytes();
     let end = bytes

@@ -1,13 +1,13 @@
-//! The commit where `std` would call execve: loaded before, fired in the child, and what it found told to the parent; or in
-//! this process itself.
+//! The commit in the place where `std` would call execve: in a child, which reports its fault to the parent, or in this
+//! process.
 //!
-//! The rules: a [`Hook`] is loaded and unloaded by the one who has the command, while no fork of it is under way; it is
-//! fired by that one, or in children, each of which has one thread and a copy of its own. The page of the [`Answer`] is the one thing
-//! that parent and child share: the child writes it at most once, and the parent reads it after the child has ended or said
-//! that it failed.
+//! The rules: the owner of the command loads and unloads a [`Hook`] while no fork of it is under way. The hook is fired by
+//! the same owner, or in children, each of which has one thread and its own copy. Parent and child share only the page of
+//! the [`Answer`]: the child writes it at most once, and the parent reads it after the child has ended or has reported its
+//! failure.
 #![allow(
     unsafe_code,
-    reason = "a commit that the child uses, and an answer in shared memory"
+    reason = "the child uses a commit and writes an answer to shared memory"
 )]
 
 use std::cell::UnsafeCell;
@@ -31,11 +31,11 @@ use crate::open::memory_file::empty_memory_file;
 use crate::prepared::Prepared;
 use crate::setting::{Place, Settled};
 
-/// What is done before `std` would call execve.
+/// The work that is done where `std` would call execve.
 #[derive(Default)]
 pub(crate) struct Hook {
     charge: UnsafeCell<Option<Charge>>,
-    /// What the caller wants done first.
+    /// The caller's hooks, which run first.
     before: UnsafeCell<Vec<Box<Before>>>,
 }
 
@@ -44,23 +44,23 @@ pub(crate) type Before = dyn FnMut() -> io::Result<()> + Send + Sync;
 #[derive(Debug)]
 struct Charge {
     way: Way,
-    /// SIGPIPE's action, where it is inherited: `std` gives it the default.
+    /// SIGPIPE's action, if it is inherited: `std` sets the default action.
     sigpipe: Option<SignalAction>,
 }
 
 #[derive(Debug)]
 enum Way {
     Child {
-        /// What the child sets itself, before the table does the rest.
+        /// The settings that the child applies itself, before the table does the rest.
         first: Settled,
         commit: Box<Commit<Arc<Prepared>>>,
         answer: Answer,
     },
-    /// Without a fork: in the process of the caller, who reads the error.
+    /// Without a fork: in the caller's process, which reads the error.
     InPlace(Attempt),
 }
 
-/// Of one who is asked for its error afterwards.
+/// The state of an attempt in this process. The caller reads its error afterwards.
 #[derive(Debug)]
 enum Attempt {
     Ahead(Box<Prepared>),
@@ -68,9 +68,9 @@ enum Attempt {
     Under,
 }
 
-// SAFETY: see the rules: whoever loads it has the command for itself, and in a child there is one thread.
+// SAFETY: see the rules: the thread that loads it has exclusive access to the command, and a child has one thread.
 unsafe impl Sync for Hook {}
-// SAFETY: what it is loaded with may be sent.
+// SAFETY: its content may be sent.
 unsafe impl Send for Hook where Commit<Arc<Prepared>>: Send {}
 
 /// A hook that is loaded. Dropping it unloads it.
@@ -79,7 +79,7 @@ pub(crate) struct Loaded<'a> {
 }
 
 impl Hook {
-    /// For a child: everything that allocates. Only for who has the command for itself.
+    /// Loads the hook for a child, and does everything that allocates. Needs exclusive access to the command.
     pub(crate) fn load(&self, mut prepared: Prepared) -> Result<Loaded<'_>, Error> {
         let inherits = prepared.ending.inherit_signals;
         let settled = mem::take(&mut prepared.settled);
@@ -93,7 +93,7 @@ impl Hook {
         Ok(self.load_way(way, inherits))
     }
 
-    /// For this process itself. Only for who has the command for itself.
+    /// Loads the hook for this process itself. Needs exclusive access to the command.
     pub(crate) fn load_in_place(&self, prepared: Prepared) -> Loaded<'_> {
         let inherits = prepared.ending.inherit_signals;
         let way = Way::InPlace(Attempt::Ahead(Box::new(prepared)));
@@ -105,33 +105,33 @@ impl Hook {
             .then(|| sys::signal_action(libc::SIGPIPE).ok())
             .flatten();
         let charge = Charge { way, sigpipe };
-        // SAFETY: see the rules: nobody fires it now.
+        // SAFETY: see the rules: no thread fires it now.
         unsafe { *self.charge.get() = Some(charge) };
         Loaded { hook: self }
     }
 
-    /// One more thing to do before. Only for who has the command for itself.
+    /// Adds one of the caller's hooks. Needs exclusive access to the command.
     pub(crate) fn add(&self, before: Box<Before>) {
-        // SAFETY: see the rules: nobody fires it now.
+        // SAFETY: see the rules: no thread fires it now.
         unsafe { &mut *self.before.get() }.push(before);
     }
 
-    /// Whether there is anything to do before. Only for who has the command for itself.
+    /// Whether the caller has added hooks. Needs exclusive access to the command.
     pub(crate) fn has_before(&self) -> bool {
-        // SAFETY: see the rules: nobody fires it now.
+        // SAFETY: see the rules: no thread fires it now.
         !unsafe { &*self.before.get() }.is_empty()
     }
 
-    /// Where `std` would call execve. Returns only an error.
+    /// Runs where `std` would call execve. Returns only an error.
     pub(crate) fn fire(&self) -> io::Result<()> {
-        // SAFETY: see the rules: in a child one thread and a copy of its own, else the one who has the command.
+        // SAFETY: see the rules: a child has one thread and its own copy; otherwise the owner of the command runs this.
         let before = unsafe { &mut *self.before.get() };
         // SAFETY: as above.
         let Some(Charge { way, sigpipe }) = (unsafe { &mut *self.charge.get() }) else {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         };
         if let Some(action) = *sigpipe {
-            // SAFETY: what was in force before.
+            // SAFETY: this is the action that was in force before.
             let _ = unsafe { sys::set_signal_action(libc::SIGPIPE, action) };
         }
         match way {
@@ -158,7 +158,7 @@ impl Hook {
     }
 }
 
-/// As `std` has it: what the caller wants done is done as the new user in the new directory.
+/// As in `std`, the caller's hooks run as the new user in the new directory.
 fn in_child(
     first: &Settled,
     commit: &mut Commit<Arc<Prepared>>,
@@ -171,7 +171,7 @@ fn in_child(
     Ok(commit.run())
 }
 
-/// The same in this process, which cannot go back to what it was once it has other ids: those change after it, by the table.
+/// Runs in this process, which cannot revert a change of ids: the table changes them after the hooks.
 fn in_place(mut prepared: Prepared, before: &mut [Box<Before>]) -> io::Result<Error> {
     if before.is_empty() {
         return Ok(prepared.exec());
@@ -187,12 +187,12 @@ fn in_place(mut prepared: Prepared, before: &mut [Box<Before>]) -> io::Result<Er
     Ok(error)
 }
 
-/// Goes where the hooks expect to be. Dropping what this returns goes back.
+/// Enters the new directory and process group for the hooks. Dropping the result goes back.
 fn enter(prepared: &mut Prepared) -> Result<Place, CommitFault> {
     let place = Place::keep(&prepared.settled)?;
     let (new, settled) = (prepared.host.ids, &mut prepared.settled);
     if (new.euid, new.egid) != (geteuid().as_raw(), getegid().as_raw()) {
-        // As a change of ids does it, before the hooks of std.
+        // A change of ids, which would come before `std`'s hooks, does the same.
         sys::set_death_signal(0);
     }
     settled.go()?;
@@ -200,7 +200,7 @@ fn enter(prepared: &mut Prepared) -> Result<Place, CommitFault> {
 }
 
 impl Loaded<'_> {
-    /// Forks, by one of `std`'s ways.
+    /// Forks through one of `std`'s functions.
     pub(crate) fn start<T>(
         self,
         command: &mut Command,
@@ -220,7 +220,7 @@ impl Loaded<'_> {
         })
     }
 
-    /// By `std`'s exec, which sets the streams and calls what is to be done before.
+    /// Calls `std`'s exec, which sets the streams and calls the hooks.
     pub(crate) fn exec(self, command: &mut Command) -> Error {
         let streams = match Streams::keep() {
             Ok(streams) => streams,
@@ -235,7 +235,7 @@ impl Loaded<'_> {
         {
             return error;
         }
-        // As std tells the parent of a child.
+        // As `std` does for the parent of a child.
         let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EINVAL));
         let call = "before the exec";
         Cause::Child(RefusedCall::new(call, errno)).into()
@@ -249,7 +249,7 @@ impl Drop for Loaded<'_> {
     }
 }
 
-/// A page for one fault.
+/// A shared page for one fault.
 #[derive(Debug)]
 struct Answer {
     page: MmapMut,
@@ -267,7 +267,7 @@ impl Answer {
         let file = empty_memory_file(c"supplant")
             .map_err(|errno| Cause::Child(RefusedCall::new(NAME, errno)))?;
         let sized = file.set_len(size_of::<Slot>() as u64);
-        // SAFETY: a file of our own that nobody else has, and nobody cuts short.
+        // SAFETY: a file of our own: no other code has it or truncates it.
         let page = sized.and_then(|()| unsafe { MmapMut::map_mut(&file) });
         let page = page.map_err(|error| Cause::Child(RefusedCall::of(NAME, &error)))?;
         Ok(Self { page })
@@ -276,11 +276,11 @@ impl Answer {
     fn slot(&self) -> &Slot {
         let start = self.page.as_ptr().expose_provenance();
         let slot = std::ptr::with_exposed_provenance::<Slot>(start);
-        // SAFETY: page aligned, large enough; all zeros say that it is not filled.
+        // SAFETY: page aligned, large enough; all zeros mean that it is not filled.
         unsafe { &*slot }
     }
 
-    /// In the child.
+    /// Called in the child.
     fn leave(&self, fault: CommitFault) {
         let slot = self.slot();
         // SAFETY: only this child writes, and once.
@@ -293,9 +293,10 @@ impl Answer {
         if !slot.filled.load(Ordering::Acquire) {
             return None;
         }
-        // SAFETY: filled, and not written any more.
+        // SAFETY: filled, and not written again.
         let fault = unsafe { &*slot.fault.get() };
-        // SAFETY: by a child with the same program at the same addresses. It is `Copy`, so the child's is no other's.
+        // SAFETY: written by a child with the same program at the same addresses. It is `Copy`, so the child's value owns
+        // nothing.
         Some(unsafe { fault.assume_init() })
     }
 }

@@ -1,6 +1,6 @@
-//! The three standard streams and SIGPIPE, kept while std's own exec puts others in their place: where the program is then
-//! refused, they come back.
-#![allow(unsafe_code, reason = "puts back the action of a signal")]
+//! The three standard streams and SIGPIPE, kept while `std`'s own exec replaces them, and restored if the program is then
+//! refused.
+#![allow(unsafe_code, reason = "restores the action of a signal")]
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,20 +10,20 @@ use nix::unistd::{close, dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::now::sys::{self, SignalAction};
 
-/// Dropping it puts them back.
+/// Dropping it restores the streams.
 pub(crate) struct Streams {
     streams: [Stream; 3],
     sigpipe: Option<SignalAction>,
 }
 
 struct Stream {
-    /// Another descriptor of the same; `None` where it was closed.
+    /// A duplicate of the descriptor; `None` if it was closed.
     copy: Option<OwnedFd>,
     close_on_exec: bool,
 }
 
 impl Streams {
-    /// Errors: there is no room for copies (`EMFILE`).
+    /// Errors: there is no room for duplicates (`EMFILE`).
     pub(crate) fn keep() -> io::Result<Self> {
         let streams = [
             Stream::of(io::stdin().as_fd(), 0)?,
@@ -73,7 +73,7 @@ impl Drop for Streams {
         stdout.put_back(io::stdout().as_fd(), 1);
         stderr.put_back(io::stderr().as_fd(), 2);
         if let Some(action) = self.sigpipe {
-            // SAFETY: what was in force before.
+            // SAFETY: this is the action that was in force before.
             let _ = unsafe { sys::set_signal_action(libc::SIGPIPE, action) };
         }
     }

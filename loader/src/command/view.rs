@@ -1,4 +1,4 @@
-//! What a [`Command`] was told, to be read again, by the names that `std` has for it.
+//! The settings of a [`Command`], readable under the names that `std` uses.
 
 use std::collections::btree_map;
 use std::ffi::{OsStr, OsString};
@@ -9,39 +9,40 @@ use std::slice;
 
 use super::Command;
 
-/// The arguments of a [`Command`], without the first one, which is its name: see [`Command::get_args`].
+/// Iterates over the arguments of a [`Command`] without `argv[0]`: see [`Command::get_args`].
 #[derive(Clone, Debug)]
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct CommandArgs<'a>(slice::Iter<'a, OsString>);
 
-/// What a [`Command`] changes in the environment: see [`Command::get_envs`].
+/// Iterates over the changes of a [`Command`] to the environment: see [`Command::get_envs`].
 #[derive(Clone, Debug)]
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct CommandEnvs<'a>(btree_map::Iter<'a, OsString, Option<OsString>>);
 
 impl Command {
-    /// The program as it was given: a path or name, `/dev/fd/N` of a descriptor, the name of one in memory.
+    /// Returns the program as it was given: the path or name, `/dev/fd/N` for a descriptor, the name for a program in
+    /// memory.
     pub fn get_program(&self) -> &OsStr {
         &self.program
     }
 
-    /// The arguments that were added.
+    /// Returns the arguments that were added, without `argv[0]`.
     pub fn get_args(&self) -> CommandArgs<'_> {
         CommandArgs(self.args.iter())
     }
 
-    /// The variables that were set, or with `None` removed. Those that are inherited are not among them, nor is it seen that
-    /// all were cleared.
+    /// Returns the variables that were set, and with the value `None` those that were removed. Inherited variables are not
+    /// included, and a cleared environment is not visible here.
     pub fn get_envs(&self) -> CommandEnvs<'_> {
         CommandEnvs(self.env.iter())
     }
 
-    /// The working directory, if it was set.
+    /// Returns the working directory, if it was set.
     pub fn get_current_dir(&self) -> Option<&Path> {
         self.setting.directory.as_deref()
     }
 
-    /// `std`'s own command, told the same.
+    /// `std`'s own command with the same settings.
     fn as_std(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.program);
         command.args(&self.args);
@@ -73,7 +74,7 @@ impl Command {
     }
 }
 
-/// As `std` shows its commands: a line that a shell would take.
+/// Shows a shell command line, as `std` does for its commands.
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_std().fmt(f)

@@ -1,4 +1,4 @@
-//! What has to be known before a commit: what stands in its way, how it can end, and what will be different.
+//! The checks before a commit: what prevents it, how it can end, and what will differ.
 #![allow(unsafe_code, reason = "reads the vDSO's code")]
 
 use std::fs;
@@ -15,7 +15,7 @@ use crate::open::OpenFile;
 use crate::plan::{LaterMappings, Operation};
 use crate::prepared::{Ending, Prepared};
 
-/// What the table cannot make as execve does.
+/// The differences from execve that the table cannot avoid.
 pub(crate) fn differences(prepared: &Prepared) -> Vec<Difference> {
     let Prepared {
         host, plan, opened, ..
@@ -58,7 +58,8 @@ pub(crate) fn differences(prepared: &Prepared) -> Vec<Difference> {
     differences
 }
 
-/// Where the last munmap is issued, if it may be and can be. Its return address needs the word below the stack pointer.
+/// The address where the last munmap is made, if it is wanted and possible. Its return address needs the word below the
+/// stack pointer.
 pub(super) fn last_call(planned: Planned<'_>, ending: Ending) -> Option<u64> {
     let plan = planned.plan;
     let no_word_below = plan.stack.range.start == plan.stack.frame.sp;
@@ -68,7 +69,7 @@ pub(super) fn last_call(planned: Planned<'_>, ending: Ending) -> Option<u64> {
     syscall_return(planned)
 }
 
-/// Where in the vDSO, as it will be, the last munmap can be issued.
+/// The address in the vDSO, at its new place, where the last munmap can be made.
 fn syscall_return(planned: Planned<'_>) -> Option<u64> {
     let Planned { host, plan, .. } = planned;
     let vdso = plan.vdso.as_ref()?;
@@ -86,7 +87,7 @@ fn syscall_return(planned: Planned<'_>) -> Option<u64> {
     arch::find_syscall_return(bytes, code.range.start - vdso.from().start + vdso.to)
 }
 
-/// execve makes these mappings before the new memory can have any policy; userspace asks like everybody.
+/// execve makes these mappings before the new memory can have any policy. In userspace the policy applies.
 pub(super) fn check_mdwe(planned: Planned<'_>) -> Result<(), ProcessFault> {
     let Planned { host, plan, .. } = planned;
     if !host.mdwe {

@@ -1,4 +1,4 @@
-//! How a prepared program takes the place of this one, and what is known to be different then.
+//! Runs a prepared program in place of this one, and lists the differences that are known before.
 
 use std::convert::Infallible;
 
@@ -9,23 +9,23 @@ use crate::prepared::Prepared;
 use super::{Commit, checks};
 
 impl Prepared {
-    /// Finds out whether the files can be mapped at all.
+    /// Tries to map the files.
     ///
     /// # Errors
     ///
-    /// They cannot.
+    /// The kernel refuses to map a file.
     #[cfg(feature = "internals")]
     #[doc(hidden)]
     pub fn probe(&self) -> Result<(), Error> {
         super::stage::probe(&self.plan, &self.opened, self.host.page_size)
     }
 
-    /// What will be different from an execve(2) of the same program.
+    /// Returns every known difference from an execve(2) of the same program.
     pub fn differences(&self) -> Vec<Difference> {
         checks::differences(self)
     }
 
-    /// See [`Command::exec`](crate::Command::exec).
+    /// Replaces the program of this process, and returns only an error: see [`Command::exec`](crate::Command::exec).
     pub fn exec(self) -> Error {
         let name = self.name.clone();
         let Err(error) = self.commit();
@@ -35,7 +35,7 @@ impl Prepared {
         }
     }
 
-    /// Once more, where the room that was reserved did not do because other threads were quicker.
+    /// Tries again if the reserved room was not enough because other threads were quicker.
     fn commit(self) -> Result<Infallible, Error> {
         const TRIES: usize = 8;
         self.settled.rehearse()?;

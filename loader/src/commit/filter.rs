@@ -1,5 +1,4 @@
-//! What a seccomp filter says to the calls of the table, asked before anything is lost: after that a refused call ends the
-//! process.
+//! Asks a seccomp filter about the calls of the table before anything is lost: after that, a refused call ends the process.
 #![allow(
     unsafe_code,
     reason = "system calls with arguments that change nothing"
@@ -11,7 +10,7 @@ use crate::arch::{self, system_call};
 use crate::error::ProcessFault;
 use crate::table::{Call, Policy, Table, call};
 
-/// Memory that this process may try the calls on.
+/// Addresses on which the calls are tried.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
     /// Nothing is mapped here: one page.
@@ -22,10 +21,10 @@ pub(super) struct Room {
     pub(super) page: u64,
 }
 
-/// Makes each call that has to succeed once, such that it changes nothing. Allocates nothing.
+/// Makes each call that must succeed once, with arguments that change nothing. Allocates nothing.
 ///
-/// What a filter thinks of the arguments themselves is not found out, nor of calls that were tried before: mmap(2) and rseq(2),
-/// and those that set ids. One that kills does so here.
+/// This does not find out what a filter decides by the arguments themselves. Calls that were tried before are not tried again:
+/// mmap(2), rseq(2), and those that set ids. A filter that kills does so here.
 ///
 /// Errors: the filter's.
 pub(super) fn check_calls(table: &Table, room: &Room) -> Result<(), ProcessFault> {
@@ -47,7 +46,7 @@ fn check(call: Call, room: &Room) -> Result<(), ProcessFault> {
     else {
         return Ok(());
     };
-    // SAFETY: see there; what is written goes to `word`.
+    // SAFETY: see `without_effect`.
     let answer = unsafe { system_call(call.number, arguments) };
     match Errno::from_raw(-answer.min(0) as i32) {
         errno if answer < 0 && errno != expected => Err(ProcessFault::call(call.name, errno)),
@@ -55,14 +54,14 @@ fn check(call: Call, room: &Room) -> Result<(), ProcessFault> {
     }
 }
 
-/// What no call without effect answers.
+/// An errno that no call without effect returns.
 const SUCCEEDS: Errno = Errno::UnknownErrno;
 
-/// Arguments by which a call only asks, or changes nothing; or is refused by the kernel, and with which errno. A filter's
-/// errno is not told from the same one of the kernel's: where a call can succeed, it does.
+/// Arguments with which a call only reads, or changes nothing, or is refused by the kernel, and the errno of that refusal. The
+/// errno of a filter may be the same, so a call that can succeed does.
 fn without_effect(call: Call, room: &Room) -> Option<([u64; 6], Errno)> {
     const NONE: u64 = u64::MAX;
-    /// personality(2) only tells then.
+    /// With this argument personality(2) only returns the value.
     const TELL: u64 = 0xffff_ffff;
     const MASK_SIZE: u64 = 8;
     let Room { free, mapped, page } = *room;

@@ -1,7 +1,7 @@
-//! A place for the loader's own pages: free now, and free in the new program as well.
+//! Finds a place for the loader's own pages that is free now and in the new program.
 //!
-//! It is looked for in the map of the process as it is at that moment, line by line and without allocating: another thread
-//! may have changed it since the plan was made, or the process that this one was forked from.
+//! The search reads the map of the process at that moment, line by line and without allocating: another thread may have
+//! changed it since the plan was made, or the plan may be from the process that this one was forked from.
 
 use std::ops::Range;
 
@@ -11,7 +11,8 @@ use crate::maps::Line;
 use crate::now::procfs::lines;
 use crate::plan::Plan;
 
-/// The highest free range of `size` bytes below the stacks of both programs and above what an ordinary user may not map.
+/// The highest free range of `size` bytes below the stacks of both programs and above the addresses that an ordinary user
+/// may not map.
 ///
 /// Errors: there is none; /proc cannot be read.
 pub(crate) fn find(
@@ -38,7 +39,7 @@ pub(crate) fn find(
     found.ok_or(CommitFault::Load(LoadFault::NoRoom { size }))
 }
 
-/// The highest place in `gap` where the new program has nothing.
+/// The highest place in `gap` where the new program has no memory.
 fn highest(plan: &Plan, size: u64, gap: Range<u64>) -> Option<Range<u64>> {
     let mut end = gap.end;
     loop {

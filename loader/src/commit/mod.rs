@@ -1,7 +1,7 @@
 //! The commit: stage, quiesce, build the table, and leave the old program for good.
 //!
-//! Up to [`arch::play`] every step can fail and is undone by dropping what it made. After it nothing of the old program
-//! runs any more, this file included.
+//! Up to [`arch::play`] every step can fail and is undone by dropping its result. After it, no code of the old program runs
+//! any more, including this file.
 #![allow(unsafe_code, reason = "jumps into the runner")]
 
 mod checks;
@@ -38,12 +38,12 @@ use stage::{RunnerFile, Staged};
 /// A commit that is ready to run, with the memory that it takes: running it allocates nothing and takes no lock.
 #[derive(Debug)]
 pub(crate) struct Commit<P> {
-    /// What is to be loaded, borrowed or shared.
+    /// The load, borrowed or shared.
     load: P,
-    /// Whether anything may be logged, which allocates and takes locks.
+    /// Whether this may write a log, which allocates and takes locks.
     logs: bool,
     set_mm_map: bool,
-    /// Where the last munmap is issued; without it one page stays.
+    /// The address where the last munmap is made; without it one page stays.
     gadget: Option<u64>,
     process: Process,
     table: Table,
@@ -51,12 +51,12 @@ pub(crate) struct Commit<P> {
     last: Table,
     /// The runner and the encoded table.
     bytes: Vec<u8>,
-    /// For reading /proc, and once more for who does it last.
+    /// For reading /proc; the second buffer is for the thread that does it last.
     buffer: Vec<u8>,
     rest: Vec<u8>,
 }
 
-/// What is mapped for the commit, and where.
+/// The mappings for the commit, and their addresses.
 struct Scene {
     stack: Staged,
     runner: Range<u64>,
@@ -73,7 +73,7 @@ pub(crate) struct Ready {
 }
 
 impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
-    /// Checks what can be checked beforehand, and reserves memory. `logs` says whether there is one thread when it runs.
+    /// Checks what can be checked before, and reserves memory. `logs` says whether the commit may write a log when it runs.
     pub(crate) fn new(load: P, logs: bool) -> Result<Self, Error> {
         const BUFFER: usize = 16 * 1024;
         let Prepared {
@@ -120,7 +120,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         if self.logs && !self.process.had_threads {
             self.log_decisions();
         }
-        // From here on these belong to the new program, or go by a row of the table.
+        // From here on these belong to the new program, or a row of the table removes them.
         mem::forget((stack, file));
         let mut last = Last {
             process: &self.process,
@@ -133,7 +133,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         last.run()
     }
 
-    /// Does all that can be refused.
+    /// Does everything that can be refused.
     pub(crate) fn ready(&mut self) -> Result<Ready, CommitFault> {
         let load = self.load.clone();
         let mut file = RunnerFile::new()?;
@@ -148,7 +148,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             interpreter,
             source,
             load.opened.inherited(),
-            // Closes once it was gone to.
+            // Closed after it was entered.
             Some(load.settled.directory()),
         ];
         let (process, buffer) = (&mut self.process, &mut self.buffer);
@@ -176,7 +176,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         })
     }
 
-    /// The rows, and the last system call, which is none of them: to be looked at once it is [`ready`](Self::ready).
+    /// The rows, and the last system call, which is not one of them. Valid once it is [`ready`](Self::ready).
     #[cfg(feature = "internals")]
     pub(crate) fn rows(&self, ready: &Ready) -> (Table, Row) {
         let last = last_row(
@@ -187,7 +187,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         (self.table.clone(), last)
     }
 
-    /// Finds room for the runner, a stop of the vDSO on its way and the new stack, and makes that stack.
+    /// Finds room for the runner, for the vDSO on its way and for the new stack, and makes that stack.
     fn set_scene(&mut self) -> Result<Scene, CommitFault> {
         let load = self.load.clone();
         let (host, plan) = (&load.host, &load.plan);
@@ -241,8 +241,8 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         Ok(())
     }
 
-    /// The runner's page and the table behind it; returns the address of its first row. Where the page stays, the table's
-    /// pages still go: by a row in the page.
+    /// Encodes the runner's page and the table behind it; returns the address of the first row. If the page stays, a row in
+    /// that page unmaps the table's pages.
     fn encode(&mut self, range: &Range<u64>) -> u64 {
         let load = &self.load;
         let (sp, entry) = (load.plan.stack.frame.sp, load.plan.entry());
@@ -281,7 +281,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
     }
 }
 
-/// What remains once nothing can be refused any more and no other thread runs.
+/// The remaining work once nothing can be refused any more and no other thread runs.
 struct Last<'a> {
     process: &'a Process,
     carried: Option<Kept>,
@@ -299,7 +299,7 @@ impl LastWork for Last<'_> {
     }
 }
 
-/// By code of the vDSO all of the runner goes, by its own all but its page.
+/// The last row. Code of the vDSO can remove the whole runner; the runner's own code removes everything but its page.
 fn last_row(range: &Range<u64>, page: u64, gadget: Option<u64>) -> Row {
     let (start, reason) = match gadget {
         Some(_) => (range.start, "the loader's last page, by code of the vDSO"),
@@ -356,7 +356,7 @@ mod tests {
         let parked = std::thread::spawn(std::thread::park);
         let prepared = Command::new("/proc/self/exe").prepare().expect("it runs");
         let mut commit = prepared.ready_to_commit().expect("it can be replaced");
-        // The first time room for the threads is made, before any is stopped.
+        // The first run makes room for the threads, before any is stopped.
         drop(commit.ready());
         let before = allocations::of_this_thread();
         let ready = commit.ready();

@@ -1,8 +1,8 @@
-//! Quiet before the commit: signals are blocked, other threads are parked, and what the process carries is listed.
-//! Dropping [`Quiet`] undoes it.
+//! Quiet before the commit: signals are blocked, other threads are parked, and the process's state is listed. Dropping
+//! [`Quiet`] undoes it.
 //!
-//! Once a thread is parked, up to the jump, nothing is allocated and no lock is taken: a parked thread may hold any, and so may one that was
-//! left behind in the process that this one was forked from.
+//! From the moment a thread is parked up to the jump, nothing is allocated and no lock is taken: a parked thread may hold
+//! any lock, and so may a thread that was left behind in the process that this one was forked from.
 
 use std::os::fd::RawFd;
 
@@ -20,10 +20,10 @@ use crate::park::{
 };
 use crate::process::Process;
 
-/// All signals are blocked, and all other threads wait, while this lives.
+/// While this exists, all signals are blocked, and all other threads wait.
 #[derive(Debug)]
 pub(crate) struct Quiet {
-    // Dropped first: the others go on, and only then signals come again.
+    // Dropped first: the other threads continue before signals are unblocked.
     parked: Option<Parked>,
     _blocked: Blocked,
     signal_mask: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Quiet {
 impl Quiet {
     /// Blocks all signals and stops the other threads.
     ///
-    /// Errors: something that execve could end and this cannot: a thread that does not stop, shared memory.
+    /// Errors: execve could end something that this cannot: a thread that does not stop, or shared memory.
     pub(crate) fn new(buffer: &mut [u8]) -> Result<Self, CommitFault> {
         let turn = Turn::take();
         if sys::thread_id() != sys::own_process_id() && leader_has_ended(buffer) {
@@ -53,9 +53,9 @@ impl Quiet {
         Ok(quiet)
     }
 
-    /// Looks at the process. `staying` are the descriptors that do not close here: the loader's own.
+    /// Reads the process's state. `staying` are the descriptors that are not closed here: the loader's own.
     ///
-    /// Errors: a sealed mapping, which cannot go; /proc cannot be read.
+    /// Errors: a sealed mapping, which cannot be removed; /proc cannot be read.
     pub(crate) fn look(
         &self,
         process: &mut Process,
@@ -85,7 +85,7 @@ impl Quiet {
         Ok(())
     }
 
-    /// The thread that will run the new program: this one, or the first one in its place.
+    /// Reads the state of the thread that will run the new program: this one, or the first one in its place.
     fn look_at_thread(
         &self,
         process: &mut Process,
@@ -138,7 +138,7 @@ impl Drop for Blocked {
 
 /// Whether there are contexts of asynchronous I/O.
 ///
-/// Errors: something is sealed. The vDSO need not go; whether it can move is a question of the plan.
+/// Errors: a mapping is sealed. The vDSO need not be removed; the plan decides whether it can move.
 fn look_at_memory(page: PageSize, buffer: &mut [u8]) -> Result<bool, CommitFault> {
     let (mut sealed, mut asynchronous_io) = (None, false);
     let read = lines(c"/proc/thread-self/maps", buffer, |line| {
@@ -161,7 +161,7 @@ fn look_at_memory(page: PageSize, buffer: &mut [u8]) -> Result<bool, CommitFault
     }
 }
 
-/// What execve changes: handlers go back to the default; what is ignored stays so, without flags and mask.
+/// execve's changes: handlers become the default action; ignored signals stay ignored, without flags and mask.
 fn dispositions(process: &mut Process) {
     const HIGHEST: i32 = 64;
     process.dispositions.clear();
@@ -187,7 +187,7 @@ fn dispositions(process: &mut Process) {
 
 /// The close-on-exec descriptors in ranges, without those that stay.
 ///
-/// Errors: `EAGAIN` where there are more than when the room for them was reserved.
+/// Errors: `EAGAIN` if there are more than when the room for them was reserved.
 fn closing(
     process: &mut Process,
     staying: &[Option<RawFd>],
@@ -217,12 +217,13 @@ fn closing(
     }
 }
 
-/// `fs.suid_dumpable`, what a program with other rights than its user's gets.
+/// `fs.suid_dumpable`: the dumpable value of a program with other rights than its user's.
 fn suid_dumpable() -> i32 {
     number("/proc/sys/fs/suid_dumpable").unwrap_or(0) as i32
 }
 
-/// The 47th field of /proc/self/stat; names may hold blanks and parentheses, so fields count from the last one.
+/// The 47th field of /proc/self/stat. Names may contain blanks and parentheses, so fields are counted from the last
+/// parenthesis.
 fn start_of_heap(buffer: &mut [u8]) -> Option<u64> {
     const START_BRK: usize = 47 - 3;
     let mut start = None;

@@ -1,8 +1,8 @@
-//! Staging: everything the table needs is put where it stays until it is played, and everything that may fail is tried.
-//! Dropping what is staged undoes it.
+//! Staging: puts everything the table needs at the place where it stays until it is played, and tries everything that may
+//! fail. Dropping a staged mapping undoes it.
 //!
-//! The rules of this memory: a [`Staged`] mapping belongs to this file alone from mmap to munmap; it lies where neither
-//! the old program nor the new one has anything; nothing refers to its bytes but the copies made here.
+//! The rules of this memory: only this file uses a [`Staged`] mapping, from mmap to munmap. The mapping is at a place where
+//! neither the old program nor the new one has memory. Only the copies made here refer to its bytes.
 #![allow(unsafe_code, reason = "maps and fills memory at chosen addresses")]
 
 use std::fs::File;
@@ -35,7 +35,7 @@ impl Drop for Staged {
     }
 }
 
-/// The new stack, filled, at a place of its own: `at`, which is free.
+/// The new stack, filled, at the free place `at`.
 ///
 /// `return_address` goes into the word below the stack pointer, where the last instruction of the old program finds it.
 pub(crate) fn stack(
@@ -48,7 +48,7 @@ pub(crate) fn stack(
         execute: plan.stack.executable,
         ..Permissions::READ_WRITE
     };
-    // Exactly these flags make what the kernel makes: MAP_STACK would forbid huge pages, MAP_NORESERVE accounting.
+    // Only these flags give the same mapping as the kernel's: MAP_STACK would forbid huge pages, MAP_NORESERVE accounting.
     let flags = libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN;
     let staged = map_at(&at, permissions, flags, None).map_err(|errno| {
         CommitFault::Process(ProcessFault::call("mmap of the new stack", errno))
@@ -75,7 +75,7 @@ impl Staged {
     }
 }
 
-/// The file that the runner is mapped from, and that zeros are read from.
+/// The file that the runner is mapped from, and from which zeros are read.
 #[derive(Debug)]
 pub(crate) struct RunnerFile {
     /// An empty memory file, or /dev/zero where memory files may not be executed.
@@ -104,7 +104,7 @@ impl RunnerFile {
         })
     }
 
-    /// Where the stack's tables have to be read from the file, it must be one that can hold them.
+    /// If the stack's tables must be read from the file, the file must be able to hold them.
     pub(crate) fn check_has_data(&self, plan: &Plan) -> Result<(), CommitFault> {
         if plan.covers_stack_pointer() && !self.is_memory {
             return Err(CommitFault::Process(ProcessFault::call(
@@ -119,13 +119,13 @@ impl RunnerFile {
         self.file.as_raw_fd()
     }
 
-    /// Where a page of zeros can be read, in a file that [`map`](Self::map) made `size` bytes and a page long.
+    /// The place of a page of zeros, in a file that [`map`](Self::map) made `size` bytes and a page long.
     pub(crate) fn zeros(&self, size: u64) -> (RawFd, u64) {
         (self.descriptor(), if self.is_memory { size } else { 0 })
     }
 
-    /// Puts `bytes` at `range`, readable and executable: from the file, so that it works where memory that was once
-    /// writable never becomes executable, and that the loader's own file is not mapped when its link is changed.
+    /// Puts `bytes` at `range`, readable and executable. They are mapped from the file: this also works where memory that
+    /// was once writable never becomes executable, and the loader's own file is not mapped when its link is changed.
     pub(crate) fn map(
         &mut self,
         range: &Range<u64>,
@@ -164,7 +164,7 @@ impl RunnerFile {
     }
 }
 
-/// Maps a file from its start, or what `flags` say, where nothing is.
+/// Maps a file from its start, or anonymous memory if `flags` say so, at a free place.
 fn map_at(
     range: &Range<u64>,
     permissions: Permissions,
@@ -178,7 +178,7 @@ fn map_at(
     // SAFETY: a new mapping that replaces nothing.
     let found = unsafe { libc::mmap(wanted, size, permissions.prot(), flags, file, 0) };
     Errno::result(found as isize)?;
-    // Before Linux 4.17 the address is only a hint; what was mapped elsewhere goes again.
+    // Before Linux 4.17 the address is only a hint; a mapping at another place is removed again.
     let start = found.addr() as u64;
     let staged = Staged {
         range: start..start + size as u64,
@@ -190,7 +190,7 @@ fn map_at(
     }
 }
 
-/// Maps and unmaps one page of each file in each way that the plan wants it.
+/// Maps and unmaps one page of each file in each way that the plan needs.
 pub(crate) fn probe(plan: &Plan, opened: &Opened, page: PageSize) -> Result<(), Error> {
     let mut seen = Vec::new();
     for operation in &plan.operations {

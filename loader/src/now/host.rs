@@ -22,7 +22,7 @@ use crate::host::{Host, Ids, Limit, Overcommit, Randomize, Randomness, personali
 
 const CAP_SYS_RAWIO: u32 = 17;
 
-/// The machine and the process this runs in.
+/// Reads the machine and the process that this runs in.
 ///
 /// # Errors
 ///
@@ -44,7 +44,7 @@ pub fn this_host() -> Result<Host, HostFault> {
     let randomize_usually = randomize_usually();
     let vdso_sealed = vdso_sealed(&mappings, page_size);
     let id = |tag| auxv.get(tag).unwrap_or_default() as u32;
-    // The vector tells the ids at the last exec; the process may have changed them since.
+    // The vector has the ids at the last exec; the process may have changed them since.
     let ids = status.ids.unwrap_or(Ids {
         uid: id(AT_UID),
         euid: id(AT_EUID),
@@ -139,7 +139,7 @@ fn overcommit() -> Overcommit {
     }
 }
 
-/// What /proc/meminfo says may still be promised.
+/// The memory that /proc/meminfo says can still be committed.
 fn commit_left() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let kib = |name: &str| {
@@ -149,8 +149,8 @@ fn commit_left() -> Option<u64> {
     Some(kib("CommitLimit:")?.saturating_sub(kib("Committed_AS:")?) * 1024)
 }
 
-/// Where the kernel places mappings: the end of the highest one it placed. A fresh page goes into the highest hole, so
-/// that the area's end is known also where the first mapping is gone.
+/// The area where the kernel places mappings: its end is the end of the highest one. A new page goes into the highest hole,
+/// so that the area's end is also known if the first mapping is gone.
 fn mmap_area(
     mappings: &[Mapping],
     personality: u32,

@@ -1,4 +1,4 @@
-//! What is so now: this machine and this process, as the kernel tells it.
+//! The current state of this machine and this process, as the kernel reports it.
 
 mod host;
 pub(crate) mod procfs;

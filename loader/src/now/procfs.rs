@@ -1,8 +1,8 @@
 //! Reading /proc.
 //!
-//! [`read`] takes a file in one read, where `std::fs::read` would take many. [`lines`] and [`numbers`] allocate nothing and
-//! take no lock: they serve where other threads are stopped at any point, or in the child of a process that has some.
-//! Whoever runs is asked for by `thread-self`: `self` is the first thread, which may be gone.
+//! [`read`] reads a file in one call, where `std::fs::read` would make many. [`lines`] and [`numbers`] allocate nothing and
+//! take no lock: they are for code that runs while other threads are stopped at any point, or in the child of a process with
+//! threads. The calling thread is named `thread-self`: `self` is the first thread, which may be gone.
 #![allow(unsafe_code, reason = "getdents64, which no crate wraps")]
 
 use std::ffi::CStr;
@@ -29,7 +29,7 @@ pub(crate) fn read(path: &'static str) -> Result<Vec<u8>, HostFault> {
     })
 }
 
-/// The number that a file under /proc/sys holds; `None` where it is missing or may not be read.
+/// The number in a file under /proc/sys; `None` if the file is missing or unreadable.
 pub(crate) fn number(path: &str) -> Option<u32> {
     let mut bytes = [0; 32];
     let count = File::open(path).ok()?.read(&mut bytes).ok()?;
@@ -57,7 +57,7 @@ fn read_file(path: &str, capacity: usize) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Hands each line of a file to `each`, without its newline; of a line longer than `buffer` only the start.
+/// Passes each line of a file to `each`, without its newline. A line longer than `buffer` is cut.
 pub(crate) fn lines(
     path: &CStr,
     buffer: &mut [u8],
@@ -89,9 +89,9 @@ pub(crate) fn lines(
     }
 }
 
-/// Hands each number in a directory such as /proc/self/fd to `each`, in the order that the kernel lists them.
+/// Passes each number in a directory such as /proc/self/fd to `each`, in the kernel's order.
 ///
-/// The descriptor that this takes itself is left out.
+/// The descriptor that this function uses itself is left out.
 pub(crate) fn numbers(
     path: &CStr,
     buffer: &mut [u8],
@@ -154,7 +154,7 @@ fn entries(directory: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     Errno::result(count).map(|count| count as usize)
 }
 
-/// The name of the first `struct linux_dirent64`, and what follows it: inode, offset, size of the record, type, name.
+/// The name in the first `struct linux_dirent64`, and the bytes after it: inode, offset, size of the record, type, name.
 fn entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     const SIZE: usize = 16;
     const NAME: usize = 19;
@@ -163,7 +163,7 @@ fn entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name, &bytes[size..]))
 }
 
-/// Again, as long as a signal comes between.
+/// Repeats the call as long as a signal interrupts it.
 pub(crate) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {

@@ -1,6 +1,7 @@
-//! The restartable-sequences area that the kernel writes to when a thread is preempted: which one is registered.
+//! Finds the registered restartable-sequences area, which the kernel writes to when a thread is preempted.
 //!
 //! Nothing lists it without ptrace, so it is found by asking. System calls are made without the C library, so that this can
+//! run in a signal handler.
 //! run in a signal handler.
 #![allow(unsafe_code, reason = "probes by registering")]
 
@@ -9,17 +10,17 @@ use nix::errno::Errno;
 use crate::arch::{self, system_call};
 use crate::process::Rseq;
 
-/// The size that every kernel takes, and what areas are aligned to.
+/// The size that every kernel accepts, which is also the alignment of the areas.
 const ORIGINAL_SIZE: u32 = 32;
 const SIGNATURE: u32 = 0x5305_3053;
 const UNREGISTER: u64 = 1;
 
 /// The calling thread's registered area. `feature_size` is `AT_RSEQ_FEATURE_SIZE`.
 ///
-/// It is found by asking to register it again: `EBUSY` says that it is the one. Where the C library names none, a try with
-/// one of our own says whether there is any.
+/// It is found by an attempt to register it again: `EBUSY` means that this area is registered. If the C library has none, an
+/// attempt with our own area shows whether there is any.
 ///
-/// Errors: there is one, and nobody says where; rseq(2) may not be called.
+/// Errors: an area is registered, but its address is unknown; rseq(2) may not be called.
 pub(crate) fn registered(feature_size: u32) -> Result<Option<Rseq>, Errno> {
     let sizes = [
         ORIGINAL_SIZE,
@@ -28,7 +29,7 @@ pub(crate) fn registered(feature_size: u32) -> Result<Option<Rseq>, Errno> {
     ];
     if let Some(address) = arch::libc_rseq() {
         for size in sizes.into_iter().filter(|&size| size >= ORIGINAL_SIZE) {
-            // If it was not registered it is now, as it was meant to be: the area lives as long as the thread does.
+            // If it was not registered, it is now, as intended: the area lives as long as the thread does.
             if let Err(Errno::EBUSY) | Ok(()) = rseq(address, size, 0) {
                 return Ok(Some(Rseq {
                     address,

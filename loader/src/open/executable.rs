@@ -1,4 +1,4 @@
-//! Opening one file as execve does: what it is, whether it may be executed, and only then its bytes.
+//! Opens one file as execve does: checks its type, then its permissions, and only then reads it.
 //!
 //! Linux: `do_open_execat` in fs/exec.c, `may_open` in fs/namei.c.
 
@@ -18,27 +18,27 @@ use crate::now::sys::{self, beyond_streams};
 use crate::open::memory_file::memory_file;
 use crate::setting::Settled;
 
-/// Which of execve's refusals are passed over.
+/// The refusals of execve that are ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Leniency {
     pub(crate) noexec: bool,
     pub(crate) set_id: bool,
 }
 
-/// How files are opened.
+/// The options for opening files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening<'a> {
     pub(crate) leniency: Leniency,
-    /// Of the one who opens them.
+    /// The ids of the user that opens them.
     pub(crate) ids: Ids,
-    /// Who that is, and where relative paths lead from.
+    /// The new user, and the start of relative paths.
     pub(crate) settled: &'a Settled,
-    /// In place of the interpreter that the program names.
+    /// Replaces the interpreter that the program names.
     pub(crate) interpreter: Option<&'a CStr>,
 }
 
 impl Opening<'static> {
-    /// As the kernel does it for this process, which has these ids.
+    /// As the kernel opens files for this process, which has these ids.
     pub(crate) fn by(ids: Ids) -> Self {
         Self {
             leniency: Leniency::default(),
@@ -49,7 +49,7 @@ impl Opening<'static> {
     }
 }
 
-/// A file's name as the kernel's lookup takes it.
+/// A file's name in the form that the kernel looks up.
 #[derive(Clone, Copy)]
 pub struct Name<'a> {
     directory: RawFd,
@@ -58,7 +58,7 @@ pub struct Name<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// `directory`: where a relative path leads from.
+    /// `directory`: the start of a relative path.
     pub fn new(directory: RawFd, path: &'a CStr) -> Self {
         Self {
             directory,
@@ -67,12 +67,12 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// `follow`: whether it may end in a symbolic link.
+    /// `follow`: whether the path may end in a symbolic link.
     pub(super) fn following(self, follow: bool) -> Self {
         Self { follow, ..self }
     }
 
-    /// Opens it, close-on-exec.
+    /// Opens the file, close-on-exec.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl<'a> Name<'a> {
     }
 }
 
-/// Opens a file as execve does, as the user who is to run it.
+/// Opens a file as execve does, as the user that will run it.
 pub(crate) fn open_executable(name: Name<'_>, opening: Opening<'_>) -> Result<File, Cause> {
     let executable = opening.settled.as_user(|| look_and_open(name, opening))??;
     if executable.noexec {
@@ -99,12 +99,12 @@ pub(crate) fn open_executable(name: Name<'_>, opening: Opening<'_>) -> Result<Fi
 
 struct Executable {
     file: File,
-    /// On a file system from which it cannot be mapped.
+    /// Whether it is on a file system from which it cannot be mapped as executable.
     noexec: bool,
 }
 
-/// What it is and whether it may be executed is looked at before it is opened for reading, so that a FIFO does not block and a
-/// device does nothing.
+/// Checks the type and the permissions before it opens the file for reading, so that a FIFO does not block and a device does
+/// nothing.
 fn look_and_open(name: Name<'_>, opening: Opening<'_>) -> Result<Executable, OpenFault> {
     let place = name.open(OFlag::O_PATH);
     let place = place.map_err(|errno| OpenFault::Path { errno })?;
@@ -127,7 +127,7 @@ fn look_and_open(name: Name<'_>, opening: Opening<'_>) -> Result<Executable, Ope
     Ok(Executable { file, noexec })
 }
 
-/// Refuses what is no regular file.
+/// Refuses every file that is not a regular file.
 ///
 /// # Errors
 ///
@@ -140,7 +140,7 @@ pub fn check_type(status: &FileStat) -> Result<(), OpenFault> {
         SFlag::S_IFSOCK => "a socket",
         SFlag::S_IFCHR => "a character device",
         SFlag::S_IFBLK => "a block device",
-        // Only where the last link is not followed.
+        // Only if the last link is not followed.
         SFlag::S_IFLNK => {
             return Err(OpenFault::Path {
                 errno: Errno::ELOOP,
@@ -151,7 +151,7 @@ pub fn check_type(status: &FileStat) -> Result<(), OpenFault> {
     Err(OpenFault::NotRegular { file_type })
 }
 
-/// On a noexec mount the kernel's own answer is always no, so there the mode is looked at.
+/// On a noexec mount the kernel's own answer is always no, so the mode is checked instead.
 fn may_execute(place: &OwnedFd, noexec: bool) -> bool {
     if noexec {
         return sys::access_by_mode(place.as_fd(), AccessFlags::X_OK).is_ok();
@@ -159,7 +159,7 @@ fn may_execute(place: &OwnedFd, noexec: bool) -> bool {
     sys::check_access(place.as_fd(), AccessFlags::X_OK).is_ok()
 }
 
-/// By the path once more, or where that now leads elsewhere through the place itself.
+/// Opens by the path again, or through the place itself if the path now leads to another file.
 ///
 /// # Errors
 ///
@@ -184,7 +184,7 @@ pub fn open_for_reading(
     };
     let file = match name.open(flags | OFlag::O_NONBLOCK) {
         Ok(file) if same(&file) => Ok(file),
-        // It is leased: now it is known to be a file, for which one may wait.
+        // It has a lease. Now it is known to be a regular file, so it is safe to wait.
         Err(Errno::EAGAIN) => by_place(OFlag::empty()),
         _ => by_place(OFlag::O_NONBLOCK),
     };
@@ -198,8 +198,8 @@ pub fn open_for_reading(
     }
 }
 
-/// What only the kernel knows: whether the file is open for writing, what a security module says. `false` where it was
-/// not asked: it is too old, or a system-call filter is in force, which might kill.
+/// The checks that only the kernel can make: whether the file is open for writing, and the rules of a security module.
+/// `false` if the kernel was not asked: it is too old, or a system-call filter is in force, which might kill.
 fn check_with_kernel(place: &OwnedFd) -> Result<bool, OpenFault> {
     if sys::prctl_get(libc::PR_GET_SECCOMP) != Ok(0) {
         return Ok(false);

@@ -1,4 +1,4 @@
-//! Files that live in memory and may be executed.
+//! Executable files in memory.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -9,7 +9,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::now::sys::beyond_streams;
 
-/// A memory file that holds everything that can be read from `content`.
+/// A memory file with everything that can be read from `content`.
 pub(crate) fn memory_file(name: &[u8], content: &mut impl io::Read) -> io::Result<File> {
     // The kernel limits names to 249 bytes.
     let name = CString::new(&name[..name.len().min(200)]).unwrap_or_default();
@@ -19,11 +19,11 @@ pub(crate) fn memory_file(name: &[u8], content: &mut impl io::Read) -> io::Resul
     Ok(file)
 }
 
-/// A memory file that may be executed and is closed by exec. Allocates nothing.
+/// An executable memory file that exec closes. Allocates nothing.
 pub(crate) fn empty_memory_file(name: &CStr) -> Result<File, Errno> {
     let executable = MFdFlags::from_bits_retain(libc::MFD_EXEC);
     match memfd_create(name, MFdFlags::MFD_CLOEXEC | executable) {
-        // The flag is as old as Linux 6.3; before, every memory file is executable.
+        // The flag exists since Linux 6.3; before, every memory file is executable.
         Err(Errno::EINVAL) => memfd_create(name, MFdFlags::MFD_CLOEXEC),
         other => other,
     }

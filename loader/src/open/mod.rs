@@ -1,4 +1,4 @@
-//! Opening the program and its interpreters: execve's checks, in its order, each with its own answer.
+//! Opens the program and its interpreters, with execve's checks, in its order, each with its own errno.
 //!
 //! Linux: `do_open_execat` and `exec_binprm` in fs/exec.c, `may_open` in fs/namei.c.
 
@@ -36,17 +36,17 @@ use executable::{Name, open_executable};
 pub struct OpenFile {
     /// The open file.
     pub file: File,
-    /// What planning needs of it.
+    /// The file's content that planning needs.
     pub loadable: Loadable,
-    /// Where it is.
+    /// The device that the file is on.
     pub device: u64,
-    /// Which file it is there.
+    /// The file's inode number on that device.
     pub inode: u64,
-    /// Its set-id bits count, whether or not they change an id.
+    /// Whether its set-id bits count, even if they change no id.
     pub set_id: bool,
 }
 
-/// Everything that was opened for one program. The files are shared by its copies.
+/// All files that were opened for one program. Copies of this share the files.
 #[derive(Clone, Debug)]
 pub struct Opened {
     /// The ELF file that runs in the end.
@@ -55,17 +55,17 @@ pub struct Opened {
     pub interpreter: Option<Arc<OpenFile>>,
     /// The `#!` lines on the way to it, each with the name of its script.
     rewrites: Vec<(ScriptLine, CString)>,
-    /// The final argument vector: scripts have rewritten it.
+    /// The final argument vector, rewritten by scripts.
     pub arguments: Arguments,
-    /// What the strings take.
+    /// The room that the strings take.
     pub space: ArgumentSpace,
     /// The new program's name in /proc/PID/comm.
     pub comm: Vec<u8>,
-    /// What was passed over.
+    /// The checks that were ignored.
     pub(crate) leniency: Leniency,
-    /// The source where it is a memory file of the loader's.
+    /// The program's memory file, if the loader made one.
     memory: Option<Arc<File>>,
-    /// The source where it is a descriptor that the caller gave away: a script's interpreter opens it by its number.
+    /// The descriptor that the caller gave to the loader. A script's interpreter opens it by its number.
     _given: Option<Arc<OwnedFd>>,
 }
 
@@ -76,7 +76,7 @@ impl Opened {
             .filter(|_| !self.rewrites.is_empty())
     }
 
-    /// That of one that goes.
+    /// The descriptor of a memory file that is closed.
     pub(crate) fn source(&self) -> Option<RawFd> {
         self.memory_descriptor()
             .filter(|_| self.rewrites.is_empty())
@@ -86,9 +86,9 @@ impl Opened {
         self.memory.as_deref().map(File::as_raw_fd)
     }
 
-    /// The same files, opened by another: whether the new user may run them, and what their bits mean to that one.
+    /// Checks the same files for a new user: whether that user may run them, and what their set-id bits mean for that user.
     ///
-    /// Errors: as when they were opened.
+    /// Errors: those of opening the files.
     pub(crate) fn check_again(&self, opening: Opening<'_>) -> Result<(), Error> {
         let check = |file: &OpenFile| -> Result<(), Cause> {
             let status = fstat(&file.file)
@@ -134,7 +134,7 @@ impl Opened {
     }
 }
 
-/// Opens a program, follows its `#!` lines to an ELF file, and opens that one's interpreter.
+/// Opens a program, follows its `#!` lines to an ELF file, and opens the interpreter of that file.
 pub(crate) fn open_program(
     source: &Source<'_>,
     mut arguments: Arguments,
@@ -146,7 +146,7 @@ pub(crate) fn open_program(
     follow(source, file, arguments, space, opening, host)
 }
 
-/// The rest of that, for a program that is open already and whose strings are counted.
+/// The second part of [`open_program`], for a program that is already open and whose strings are counted.
 pub(crate) fn follow(
     source: &Source<'_>,
     mut file: File,
@@ -211,7 +211,7 @@ fn open_interpreter(path: &CStr, host: &Host, opening: Opening<'_>) -> Result<Op
         .map_err(|cause| Error::new(interpreter(path), cause))
 }
 
-/// Opens what a file names. There, unlike in a call, an empty path is the working directory.
+/// Opens the file that a script or program names. Here, unlike in a call, an empty path is the working directory.
 fn open_named(path: &CStr, opening: Opening<'_>) -> Result<File, Cause> {
     if path.is_empty() {
         return Err(OpenFault::NotRegular {
@@ -261,8 +261,8 @@ fn load(
     })
 }
 
-/// The last component of the path that was asked for; of a descriptor, the name of the file that is run in the end
-/// (Linux 6.14; before, the descriptor's number).
+/// The last component of the requested path. For a descriptor, the name of the file that finally runs (Linux 6.14; before,
+/// the descriptor's number).
 fn command_name(source: &Source<'_>, file: &File) -> Vec<u8> {
     if let Source::Path(path) | Source::At { path, .. } = source {
         return base_name(path).to_vec();

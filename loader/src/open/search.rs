@@ -1,13 +1,13 @@
-//! Finding a program by its name, as execvp(3) does.
+//! Finds a program by its name, as execvp(3) does.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
-/// What is searched when there is no `PATH` (glibc's `_CS_PATH`).
+/// The directories that are searched if there is no `PATH` (glibc's `_CS_PATH`).
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// The paths to try, in order: the name itself when it has a slash (or is empty), else one for each directory of `path`.
-/// An empty directory is the working directory.
+/// The paths to try, in order: the name itself if it has a slash or is empty, otherwise one for each directory of `path`. An
+/// empty directory is the working directory.
 pub fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<OsString> {
     if program.is_empty() || program.as_bytes().contains(&b'/') {
         return vec![program.to_owned()];
@@ -26,7 +26,7 @@ pub fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<OsString> {
         .collect()
 }
 
-/// Whether the search goes on after this errno: something is not there, or may not be executed.
+/// Whether the search continues after this errno: a file is missing, or may not be executed.
 pub fn goes_on(errno: i32) -> bool {
     [
         libc::ENOENT,
@@ -39,7 +39,7 @@ pub fn goes_on(errno: i32) -> bool {
     .contains(&errno)
 }
 
-/// As a C string; `None` with a NUL inside.
+/// The text as a C string; `None` if it contains a NUL.
 pub(crate) fn c_string(text: &OsStr) -> Option<CString> {
     CString::new(text.as_bytes()).ok()
 }

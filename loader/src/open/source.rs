@@ -1,4 +1,4 @@
-//! Where a program comes from, and the name that it then has.
+//! The source of a program, and the name that the program then has.
 //!
 //! Linux: `alloc_bprm` in fs/exec.c.
 
@@ -13,7 +13,7 @@ use crate::error::{Cause, OpenFault};
 use crate::now::sys;
 use crate::open::executable::{Name, Opening, open_executable};
 
-/// Where a program comes from.
+/// The source of a program.
 #[derive(Debug)]
 pub(crate) enum Source<'a> {
     Path(CString),
@@ -26,14 +26,14 @@ pub(crate) enum Source<'a> {
     },
     /// A descriptor of this process, by its number.
     Descriptor(RawFd),
-    /// One that the caller has given away.
+    /// A descriptor that the caller gave to the loader.
     Owned(&'a Arc<OwnedFd>),
     /// Bytes in a memory file of ours.
     Memory(&'a Arc<File>),
 }
 
 impl Source<'_> {
-    /// The name that stands for the program in `AT_EXECFN` and in a script's arguments.
+    /// The name of the program in `AT_EXECFN` and in a script's arguments.
     pub(crate) fn name(&self) -> CString {
         match self {
             Self::At {
@@ -70,7 +70,7 @@ impl Source<'_> {
         }
     }
 
-    /// Whether the interpreter of a script would find it closed.
+    /// Whether the descriptor would be closed for the interpreter of a script.
     pub(crate) fn closes_on_exec(&self) -> bool {
         match self {
             Self::Path(_) | Self::Memory(_) => false,

@@ -1,8 +1,8 @@
-//! The gate: where threads wait in a signal handler.
+//! The gate: a signal handler in which threads wait.
 //!
-//! The rules: everything here is static and never freed, since a handler may run late, even after its reason is gone. A
-//! thread in the handler makes system calls only by its own instruction: it may have no C library, be in the middle of
-//! malloc, or have its errno read next. Only the thread that has the [`Turn`] closes the gate.
+//! The rules: everything here is static and never freed, because a handler may run late, even after the reason for the
+//! signal is gone. In the handler, a thread makes system calls only with its own instruction: the thread may have no C
+//! library, be in the middle of malloc, or read its errno next. Only the thread that has the [`Turn`] closes the gate.
 #![allow(unsafe_code, reason = "a signal handler, and raw system calls in it")]
 
 use std::ptr;
@@ -20,7 +20,8 @@ use super::roll::Roll;
 use super::state::{Direction, State};
 use super::turn::Turn;
 
-/// The one that the GNU C library keeps for setuid(2) of all threads and lets nobody block; it tells its own from others.
+/// The signal that the GNU C library uses for setuid(2) of all threads and lets no program block. Its handler recognises its
+/// own signals.
 pub(super) const SIGNAL: i32 = 33;
 
 /// The gate of this process.
@@ -33,19 +34,19 @@ static SHARED: Shared = Shared {
     legacy: AtomicPtr::new(ptr::null_mut()),
 };
 
-/// What the one who closes the gate and the threads that come to it share.
+/// The data that the closer of the gate shares with the threads that come to it.
 struct Shared {
     /// See [`State`].
     state: AtomicU32,
-    /// Who came, and who was called.
+    /// The threads that came, and the threads that were called.
     roll: Roll,
-    /// The signal's action before, for signals of others.
+    /// The signal's previous handler, for signals that are not ours.
     old_handler: AtomicUsize,
-    /// Asked for before the gate is closed: getauxval(3) sets errno.
+    /// Read before the gate is closed: getauxval(3) sets errno.
     rseq_feature_size: AtomicU32,
-    /// What the first thread found out about itself.
+    /// The first thread's report about itself.
     report: ReportPlace,
-    /// What the first thread does at the end, if it is not the one that called exec.
+    /// The work of the first thread at the end, if another thread called exec.
     legacy: AtomicPtr<Legacy<'static>>,
 }
 
@@ -67,12 +68,12 @@ struct Legacy<'a> {
     work: &'a mut dyn LastWork,
 }
 
-/// Makes room for so many threads, and some more. Only for who has the [`Turn`], before closing the gate.
+/// Makes room for this many threads, and some more. Only the owner of the [`Turn`] calls this, before it closes the gate.
 pub(crate) fn reserve(threads: usize) {
     SHARED.roll.reserve(threads);
 }
 
-/// The action that the signal had before ours, where that is the one that was found.
+/// If `found` is our action of the signal, the action before it; otherwise `found`.
 pub(crate) fn original_action(signal: i32, found: SignalAction) -> SignalAction {
     if signal == SIGNAL && found.handler == own_handler() {
         let handler = SHARED.old_handler.load(Ordering::Acquire);
@@ -84,18 +85,19 @@ pub(crate) fn original_action(signal: i32, found: SignalAction) -> SignalAction 
 /// A closed gate. Dropping it opens it.
 #[derive(Debug)]
 pub(super) struct Gate {
-    /// As it was closed.
+    /// The state after closing.
     state: State,
-    /// `None` if the handler was there already: of another gate of this process, which failed to take it away.
+    /// `None` if the handler stays: it was installed before, for signals that have not arrived and may come at any time.
     old: Option<SignalAction>,
-    /// Threads that were sent the signal, as the last places that can be had: they share the room with those who came.
+    /// The threads that were sent the signal, in the last places of the roll. They share its room with the threads that
+    /// came.
     called: usize,
     _turn: Turn,
 }
 
 #[allow(
     clippy::unused_self,
-    reason = "what is asked here is known while a gate is closed"
+    reason = "these values are known while a gate is closed"
 )]
 impl Gate {
     pub(super) fn close(turn: Turn) -> Result<Self, ProcessFault> {
@@ -133,7 +135,8 @@ impl Gate {
         SHARED.roll.has_come(self.state.place(thread))
     }
 
-    /// Sends it the signal, unless it was sent that; says whether it can be sent now. An error where there is no more room.
+    /// Sends it the signal, unless that was done before. Returns whether it can be sent now. An error if there is no more
+    /// room.
     pub(super) fn call(&mut self, thread: i32) -> Result<bool, ()> {
         let here = self.state.place(thread);
         if SHARED.roll.called(self.called).any(|place| place == here) {
@@ -146,7 +149,7 @@ impl Gate {
         info[1] = u64::from(libc::SI_QUEUE as u32);
         info[2] = u64::from(std::process::id());
         info[3] = mark();
-        // Another error says that the thread is gone by now; it is not listed the next time.
+        // Another error means that the thread has ended; the next list of threads does not have it.
         if sys::queue_signal(thread, SIGNAL, &info) == Err(Errno::EAGAIN) {
             return Ok(false);
         }
@@ -155,17 +158,17 @@ impl Gate {
         Ok(true)
     }
 
-    /// Whether those who came and those who were called have met.
+    /// Whether the places of the threads that came and of those that were called have met.
     pub(super) fn is_full(&self) -> bool {
         SHARED.roll.is_full(self.called)
     }
 
-    /// How many have come.
+    /// The number of threads that have come.
     pub(super) fn arrived(&self) -> u32 {
         SHARED.roll.count()
     }
 
-    /// Until one more comes, or for a moment.
+    /// Waits until one more thread comes, or for a moment.
     pub(super) fn wait_for_arrivals(&self) {
         let arrived = SHARED.roll.count();
         sys::futex_wait(SHARED.roll.word(), arrived);
@@ -175,13 +178,14 @@ impl Gate {
         SHARED.report.get()
     }
 
-    /// Opens it towards the end.
+    /// Opens it so that the waiting threads end.
     pub(super) fn let_out(&self) {
         SHARED.open(Direction::Out);
     }
 
-    /// Opens it towards the end, leaves `work` to the first thread, for when all others are gone, and ends this one. Its
-    /// stack stays as it is, since nobody comes who would free it, and with it what `work` refers to.
+    /// Opens it so that the waiting threads end, leaves `work` to the first thread, which runs it when all others are gone,
+    /// and ends this thread. Its stack stays, with everything that `work` refers to, because no code that would free it runs
+    /// any more.
     pub(super) fn hand_over(&self, work: &mut dyn LastWork) -> ! {
         let caller = sys::thread_id();
         let mut legacy = Legacy { caller, work };
@@ -222,7 +226,7 @@ fn refused(errno: Errno) -> ProcessFault {
     ProcessFault::call("rt_sigaction", errno)
 }
 
-/// What comes with a signal of ours.
+/// The value that our signals carry.
 fn mark() -> u64 {
     (&raw const SHARED.state).addr() as u64
 }
@@ -246,7 +250,7 @@ extern "C" fn stop_here(signal: i32, info: *const libc::siginfo_t, context: usiz
     }
 }
 
-/// Until this gate opens. The next one may be closed by then; that is another one to come to.
+/// Waits until this gate opens. If the next one is closed by then, the thread comes to that one anew.
 fn wait_at(gate: State, thread: i32) {
     if thread == call(libc::SYS_getpid, [0; 6]) as i32 {
         let feature_size = SHARED.rseq_feature_size.load(Ordering::Acquire);
@@ -259,7 +263,7 @@ fn wait_at(gate: State, thread: i32) {
     }
 }
 
-/// A signal that is not ours goes to who handled it before.
+/// Passes a signal that is not ours to its previous handler.
 fn pass_on(signal: i32, info: *const libc::siginfo_t, context: usize) {
     let handler = SHARED.old_handler.load(Ordering::Acquire);
     if handler > libc::SIG_IGN {
@@ -270,7 +274,7 @@ fn pass_on(signal: i32, info: *const libc::siginfo_t, context: usize) {
     }
 }
 
-/// Ends this thread, or goes on in the caller's place.
+/// Ends this thread, or continues in the caller's place.
 fn go_out(thread: i32) {
     let legacy = SHARED.legacy.load(Ordering::Acquire);
     if !legacy.is_null() && thread == call(libc::SYS_getpid, [0; 6]) as i32 {
@@ -282,7 +286,7 @@ fn go_out(thread: i32) {
         }
         let legacy = std::ptr::from_mut(legacy);
         let _ = legacy.expose_provenance();
-        // SAFETY: below what the caller left behind its stack is free, and nobody else uses it any more.
+        // SAFETY: the stack below the caller's data is free, and no other code uses it any more.
         unsafe { go_on_at(legacy.addr() - BELOW, do_the_work, legacy.addr()) }
     }
     loop {
@@ -290,17 +294,17 @@ fn go_out(thread: i32) {
     }
 }
 
-/// Between what the caller left and the stack of who goes on.
+/// The distance between the caller's data and the stack of the thread that continues.
 const BELOW: usize = 256;
 
-/// On the caller's stack: the one of a handler may be small.
+/// Runs on the caller's stack: the stack of a signal handler may be small.
 extern "C" fn do_the_work(legacy: usize) -> ! {
     let legacy = std::ptr::with_exposed_provenance_mut::<Legacy<'static>>(legacy);
     // SAFETY: the caller left it there for this thread alone.
     unsafe { &mut *legacy }.work.run()
 }
 
-/// By then the kernel has written where the thread's end was to be told.
+/// Waits until the thread has ended. By then the kernel has written to the thread's clear_child_tid address.
 fn wait_for_the_end_of(thread: i32) {
     let process = call(libc::SYS_getpid, [0; 6]);
     if thread == 0 || i64::from(thread) == process {

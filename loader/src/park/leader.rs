@@ -1,8 +1,8 @@
-//! The first thread, whose id is the process's: the new program runs as it, whichever thread called exec.
+//! The first thread, whose id is the process id: the new program runs as it, whichever thread called exec.
 //!
-//! execve gives the caller the first thread's id. Here the first thread goes on in the caller's place, and what the kernel
-//! keeps for each thread has to be the same: some of it is carried over ([`Inheritance`]), the rest must not differ. A
-//! thread that has given up rights must not run a program with them.
+//! execve gives the caller the first thread's id. Here the first thread continues in the caller's place, so the attributes
+//! that the kernel keeps for each thread must be the same: some of them are carried over ([`Inheritance`]), and the rest
+//! must not differ. A thread that has given up rights must not run a program with them.
 
 use nix::errno::Errno;
 use nix::sys::stat::stat;
@@ -13,7 +13,7 @@ use crate::now::rseq;
 use crate::now::sys;
 use crate::process::{Inheritance, Rseq};
 
-/// What only a thread itself can say.
+/// Attributes that only the thread itself can read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
     pub(crate) rseq: Result<Option<Rseq>, Errno>,
@@ -21,7 +21,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Made in a signal handler: see `gate`. `feature_size` is `AT_RSEQ_FEATURE_SIZE`.
+    /// Runs in a signal handler: see `gate`. `feature_size` is `AT_RSEQ_FEATURE_SIZE`.
     pub(super) fn of_this_thread(feature_size: u32) -> Self {
         Self {
             rseq: rseq::registered(feature_size),
@@ -30,7 +30,7 @@ impl Report {
     }
 }
 
-/// What the calling thread has for itself.
+/// The attributes of the calling thread.
 pub(crate) fn inheritance() -> Inheritance {
     let slack = sys::prctl_get(libc::PR_GET_TIMERSLACK);
     Inheritance {
@@ -42,9 +42,9 @@ pub(crate) fn inheritance() -> Inheritance {
     }
 }
 
-/// Whether the calling thread may hand on to the first one what it is and may do.
+/// Checks whether the calling thread may hand over its attributes and rights to the first one.
 ///
-/// Errors: the first thread has ended, or differs in what cannot be handed on.
+/// Errors: the first thread has ended, or differs in something that cannot be handed over.
 pub(crate) fn check_leader(report: Option<Report>, buffer: &mut [u8]) -> Result<(), ProcessFault> {
     let differs = |what| Err(ProcessFault::Leader { what });
     let process = std::process::id() as i32;
@@ -89,7 +89,7 @@ pub(crate) fn has_ended(buffer: &mut [u8]) -> bool {
     read.is_err() || ended
 }
 
-/// Lines of /proc/PID/task/TID/status that have to be alike.
+/// Lines of /proc/PID/task/TID/status that must be equal.
 const LINES: [(&[u8], &str); 13] = [
     (b"Uid:", "other user ids"),
     (b"Gid:", "other group ids"),
@@ -106,7 +106,7 @@ const LINES: [(&[u8], &str); 13] = [
     (b"SpeculationIndirectBranch:", "another speculation control"),
 ];
 
-/// Files whose identity has to be alike.
+/// Files whose identity must be equal.
 const FILES: [(&str, &str); 9] = [
     ("cwd", "another working directory"),
     ("root", "another root directory"),
@@ -135,7 +135,7 @@ fn lines_of(thread: i32, buffer: &mut [u8]) -> [u64; LINES.len()] {
     digests
 }
 
-/// FNV-1a: it tells lines apart that nobody made to collide.
+/// FNV-1a: it distinguishes lines that were not made to collide.
 fn digest(bytes: &[u8]) -> u64 {
     const PRIME: u64 = 0x100_0000_01b3;
     let mix = |digest: u64, byte: &u8| (digest ^ u64::from(*byte)).wrapping_mul(PRIME);

@@ -1,13 +1,14 @@
-//! The other threads: parked before anything is lost, and let go to their end once nothing can be refused any more.
+//! The other threads: parked before anything is lost, and ended once nothing can be refused any more.
 //!
-//! Every other thread gets a signal whose handler waits at a gate (`gate`). When all wait there, nothing else in the process
-//! runs: what is looked at then stays as it is. The gate opens in one of two ways: back, and they go on as if nothing had
-//! been (some system calls answer `EINTR`); or out, and each ends at once, without destructors, as execve ends them.
+//! Every other thread gets a signal whose handler waits at a gate (`gate`). When all of them wait there, no other thread of
+//! the process runs, so the state that is read then does not change. The gate opens in one of two ways. Back: the threads
+//! continue as before (some system calls return `EINTR`). Out: each thread ends at once, without destructors, as execve ends
+//! it.
 //!
-//! A thread that blocks the signal is held by ptrace instead, from a process forked for that (`tracer`).
+//! A thread that blocks the signal is held by ptrace instead, from a process that is forked for this purpose (`tracer`).
 //!
-//! execve lets the new program run as the thread that has the process's id, whichever called it. Here that thread has to
-//! be there and to be allowed the same as the caller (`leader`); then it takes over at the gate.
+//! execve lets the new program run as the thread that has the process id, whichever thread called it. Here that thread must
+//! exist and have the same rights as the caller (`leader`); then it takes over at the gate.
 //!
 //! Linux: `de_thread` in fs/exec.c.
 
@@ -32,23 +33,23 @@ pub(crate) use turn::Turn;
 use gate::Gate;
 use tracer::Tracer;
 
-/// After this time a thread that blocks the signal is no longer waited for, but held.
+/// After this time a thread that blocks the signal is held by ptrace.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// After this time it is given up: a thread may sleep where nothing reaches it, as a parent does after vfork.
+/// After this time the attempt ends: a thread may sleep uninterruptibly, as a parent does after vfork.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// All other threads wait. Dropping this lets them go on.
+/// All other threads wait. Dropping this lets them continue.
 #[derive(Debug)]
 pub(crate) struct Parked {
-    // Dropped first: those that are held go on before the gate opens.
+    // Dropped first: the held threads continue before the gate opens.
     tracer: Option<Tracer>,
     gate: Gate,
 }
 
 impl Parked {
-    /// Stops all other threads, those that start meanwhile included.
+    /// Stops all other threads, including those that start meanwhile.
     ///
-    /// Errors: one does not stop in time; there are more than [`reserve`] was told of; they may not be listed.
+    /// Errors: a thread does not stop in time; there are more threads than [`reserve`] made room for; they cannot be listed.
     pub(crate) fn all(turn: Turn, buffer: &mut [u8]) -> Result<Self, CommitFault> {
         let started = Instant::now();
         let mut parked = Self {
@@ -58,7 +59,7 @@ impl Parked {
         loop {
             let before = parked.gate.arrived();
             let (waiting, unreachable) = parked.pass(buffer)?;
-            // One that came while they were listed may have started another one in between, that is not in the list.
+            // A thread that came while they were listed may have started another thread that is not in the list.
             let is_whole = parked.gate.arrived() == before;
             if waiting == 0 && unreachable == 0 && is_whole {
                 return Ok(parked);
@@ -72,8 +73,8 @@ impl Parked {
         }
     }
 
-    /// Sends the signal to each thread that has not got it. How many are on their way, and how many block it
-    /// or cannot be sent it.
+    /// Sends the signal to each thread that has not got it. Returns how many are on their way, and how many block it or
+    /// cannot be sent it.
     fn pass(&mut self, buffer: &mut [u8]) -> Result<(usize, usize), CommitFault> {
         let (mut waiting, mut unreachable, mut full) = (0, 0, false);
         let own = sys::thread_id();
@@ -101,7 +102,7 @@ impl Parked {
         Ok((waiting, unreachable))
     }
 
-    /// The first thread has to come by itself, where it is to go on in the caller's place.
+    /// The first thread must come by itself if it is to continue in the caller's place.
     fn hold_the_rest(&mut self, buffer: &mut [u8]) -> Result<(), CommitFault> {
         let (own, first) = (sys::thread_id(), sys::own_process_id());
         let mut tracer = Tracer::new()?;
@@ -121,17 +122,17 @@ impl Parked {
             return CommitFault::Process(ProcessFault::ThreadDoesNotStop);
         }
         CommitFault::Process(ProcessFault::Leader {
-            what: "all signals blocked, or sleeps where none reaches it",
+            what: "all signals blocked, or sleeps uninterruptibly",
         })
     }
 
-    /// What the first thread found out about itself, if it waits at the gate and is not the caller.
+    /// The first thread's report about itself, if it waits at the gate and is not the caller.
     pub(crate) fn report(&self) -> Option<Report> {
         self.gate.report()
     }
 
-    /// Lets the other threads end, and waits for it. Where the first thread is another one, that does `work`, and the
-    /// calling thread ends: this does not return then.
+    /// Lets the other threads end, and waits for that. If the caller is not the first thread, the first thread does `work`,
+    /// the calling thread ends, and this function does not return.
     pub(crate) fn end(mut self, buffer: &mut [u8], work: &mut dyn LastWork) {
         if let Some(tracer) = &mut self.tracer {
             tracer.end();
@@ -147,13 +148,12 @@ impl Parked {
     }
 }
 
-/// What is left to do for the thread that runs the new program.
+/// The remaining work of the thread that runs the new program.
 pub(crate) trait LastWork: Send {
-    /// Does it.
     fn run(&mut self) -> !;
 }
 
-/// Whether the thread takes the signal: it does not block it.
+/// Whether the thread can receive the signal: it does not block it.
 fn reaches(thread: i32) -> bool {
     let status = status::of(&ProcPath::of_thread(thread, "status"));
     status.is_ok_and(|status| status.blocked >> (gate::SIGNAL - 1) & 1 == 0)
@@ -166,7 +166,7 @@ fn list(buffer: &mut [u8], each: impl FnMut(i32)) -> Result<(), CommitFault> {
 
 fn count(buffer: &mut [u8]) -> usize {
     let mut count = 0;
-    // Unreadable is as good as alone: nobody else is left who could tell.
+    // If the list cannot be read, this thread counts as the only one, since no other thread can report itself.
     let _ = list(buffer, |_| count += 1);
     count
 }

@@ -1,18 +1,19 @@
-//! The roll of the gate: threads that came, from its start on, and threads that were called, from its end.
+//! The roll of the gate: the threads that came, from its start, and the threads that were called, from its end.
 //!
-//! The rules: its room is leaked and only grows, since a signal handler may look at it at any time, even after its reason is
-//! gone. What a handler does here makes no system call and takes no memory.
+//! The rules: its memory is leaked and only grows, because a signal handler may read it at any time, even after the reason
+//! for the signal is gone. The code that a handler runs here makes no system call and allocates no memory.
 #![allow(unsafe_code, reason = "a list that a signal handler reads")]
 
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// Places, each for a thread with the gate that it came to, or was called to; see [`State::place`](super::state::State::place).
+/// Places, each for a thread with the gate that it came to, or was called to; see
+/// [`State::place`](super::state::State::place).
 ///
-/// A thread that comes late to a gate that was opened may write into the list of the next one, and does not count there.
+/// A thread that comes late to a gate that was opened may write into the list of the next one, but does not count there.
 pub(super) struct Roll {
-    /// How many have come since the gate was closed.
+    /// The number of threads that have come since the gate was closed.
     came: AtomicU32,
     places: AtomicPtr<AtomicU64>,
     room: AtomicUsize,
@@ -27,14 +28,14 @@ impl Roll {
         }
     }
 
-    /// Makes room for so many threads, and some more; one alone needs none. Only while nobody can come.
+    /// Makes room for this many threads, and some more; a single thread needs none. Only while no thread can come.
     pub(super) fn reserve(&self, threads: usize) {
         const MORE: usize = 64;
         let wanted = 2 * threads + MORE;
         if threads > 1 && self.room.load(Ordering::Acquire) < wanted {
             let room = 2 * wanted;
             let places: Vec<_> = (0..room).map(|_| AtomicU64::new(0)).collect();
-            // Leaked: see the rules. It only grows, twofold.
+            // Leaked: see the rules. It only grows, at least to double its size.
             self.places
                 .store(places.leak().as_mut_ptr(), Ordering::Release);
             self.room.store(room, Ordering::Release);
@@ -59,21 +60,21 @@ impl Roll {
         }
     }
 
-    /// In the handler of a thread that comes.
+    /// Called in the handler of a thread that comes.
     pub(super) fn come(&self, thread: u64) {
         let index = self.came.fetch_add(1, Ordering::AcqRel) as usize;
-        // The place is filled after the count is raised: until then it holds 0, which is nobody.
+        // The place is filled after the count is raised: until then it holds 0, which is no thread.
         if let Some(place) = self.places().get(index) {
             place.store(thread, Ordering::Release);
         }
     }
 
-    /// How many have come.
+    /// The number of threads that have come.
     pub(super) fn count(&self) -> u32 {
         self.came.load(Ordering::Acquire)
     }
 
-    /// That number, for a futex.
+    /// The same number, for a futex.
     pub(super) fn word(&self) -> &AtomicU32 {
         &self.came
     }
@@ -83,23 +84,23 @@ impl Roll {
         came.any(|place| place.load(Ordering::Acquire) == thread)
     }
 
-    /// The `count` threads that were called, the first one first.
+    /// The `count` threads that were called, starting with the first.
     pub(super) fn called(&self, count: usize) -> impl Iterator<Item = u64> {
         let called = self.places().iter().rev().take(count);
         called.map(|place| place.load(Ordering::Acquire))
     }
 
-    /// Where the next one that is called goes, after `count` others.
+    /// The place for the next thread that is called, after `count` others.
     pub(super) fn next_called(&self, count: usize) -> Option<&'static AtomicU64> {
         self.places().iter().rev().nth(count)
     }
 
-    /// Whether those who came and the `called` ones have met.
+    /// Whether the places of the threads that came and of the `called` ones have met.
     pub(super) fn is_full(&self, called: usize) -> bool {
         self.count() as usize + called > self.places().len()
     }
 
-    /// All places; nobody's hold 0.
+    /// All places; free ones hold 0.
     pub(super) fn all(&self) -> impl Iterator<Item = u64> {
         let places = self.places().iter();
         places.map(|place| place.load(Ordering::Acquire))

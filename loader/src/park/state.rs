@@ -1,4 +1,4 @@
-//! The gate's state: which gate it is, and where threads that come to it go.
+//! The gate's state: its number, and what threads that come to it do.
 //!
 //! ```text
 //!                 close: the next gate
@@ -9,18 +9,18 @@
 //!   who comes returns                  who comes waits         who comes ends
 //! ```
 //!
-//! A thread comes when the signal reaches it, which may be long after it was sent: at another gate than the one that it was
-//! called to, or at none. It waits while the state is the one that it saw, so that the next gate, closed meanwhile, is not taken
-//! for the one that was opened: it comes to that one anew.
+//! A thread comes when the signal reaches it. This may be long after the signal was sent: at another gate than the one that
+//! it was called to, or at none. The thread waits while the state is the one that it saw, so that the next gate, if it is
+//! closed meanwhile, is not taken for the one that was opened: the thread comes to that one anew.
 
-/// All of it in one word, for a futex: the direction in the two lowest bits, the number of the gate above.
+/// The whole state in one word, for a futex: the direction in the two lowest bits, the number of the gate above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State(u32);
 
-/// Where threads that come go.
+/// What threads that come do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Direction {
-    /// They return from the handler, as if nothing had been.
+    /// They return from the handler and continue as before.
     Back,
     /// They wait.
     Closed,
@@ -32,7 +32,7 @@ const DIRECTION: u32 = 3;
 const NEXT: u32 = 4;
 
 impl State {
-    /// No gate was closed yet.
+    /// The state before any gate was closed.
     pub(super) const FIRST: Self = Self(Direction::Back as u32);
 
     pub(super) const fn from_bits(bits: u32) -> Self {
@@ -61,7 +61,7 @@ impl State {
         Self(self.0 & !DIRECTION | direction as u32)
     }
 
-    /// What stands in the list for a thread that came to this gate, open or not.
+    /// The entry in the roll for a thread that came to this gate, open or not.
     pub(super) fn place(self, thread: i32) -> u64 {
         u64::from(self.0 & !DIRECTION) << 32 | u64::from(thread as u32)
     }
@@ -69,7 +69,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    //! Every way in which the steps of one who closes gates and of the threads that come can follow one another.
+    //! The test tries every order of the steps of a thread that closes gates and of the threads that come.
 
     use std::collections::HashSet;
 
@@ -79,7 +79,7 @@ mod tests {
     const ROOM: usize = 3;
     const ROUNDS: u8 = 3;
 
-    /// Where a thread is: see `stop_here` and `wait_at`.
+    /// The step that a thread is at: see `stop_here` and `wait_at`.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     enum Thread {
         Runs,
@@ -90,7 +90,7 @@ mod tests {
         Ended,
     }
 
-    /// Where the one who closes is: see `Gate` and `Parked`.
+    /// The step that the closer is at: see `Gate` and `Parked`.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     enum Closer {
         Resets,
@@ -98,7 +98,7 @@ mod tests {
         Closes,
         Calls(usize),
         Looks,
-        /// All have been seen.
+        /// All threads have been seen.
         Holds,
         Done,
     }
@@ -109,7 +109,7 @@ mod tests {
         arrived: usize,
         places: [u64; ROOM],
         threads: [Thread; THREADS],
-        /// Signals that were sent and have not come.
+        /// Signals that were sent and have not arrived.
         pending: [u8; THREADS],
         closer: Closer,
         rounds: u8,
@@ -124,7 +124,7 @@ mod tests {
                 .any(|&found| found == place)
         }
 
-        /// All worlds that one step of one thread leads to.
+        /// All worlds that one step of one thread can lead to.
         fn next(&self) -> Vec<Self> {
             let mut next = Vec::new();
             for thread in 0..THREADS {
@@ -137,7 +137,7 @@ mod tests {
         fn step_of(&self, thread: usize) -> Option<Self> {
             let mut world = self.clone();
             world.threads[thread] = match self.threads[thread] {
-                // Signals are blocked in the handler, so one comes only here.
+                // Signals are blocked in the handler, so a signal arrives only here.
                 Thread::Runs if self.pending[thread] > 0 => {
                     world.pending[thread] -= 1;
                     Thread::Enters
@@ -201,7 +201,7 @@ mod tests {
                     }
                 }
                 Closer::Looks => {
-                    // It may give up at any time.
+                    // The closer may give up at any time.
                     next.push(open(Direction::Back));
                     if !(0..THREADS).all(|thread| self.has(thread)) {
                         return;
@@ -224,7 +224,7 @@ mod tests {
             }
         }
 
-        /// Where nothing goes on any more, everybody is where the last gate led.
+        /// When nothing happens any more, every thread is where the last gate led.
         fn check_end(&self) {
             let expected = match self.state.direction() {
                 Direction::Back => Thread::Runs,

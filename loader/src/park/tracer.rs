@@ -1,10 +1,10 @@
-//! Holding threads that block every signal: by ptrace, from a process that is forked for it.
+//! Holds threads that block every signal: by ptrace, from a process that is forked for this purpose.
 //!
-//! The helper is forked twice, so that it is nobody's child when the new program runs, and by the raw system call: the C
-//! library's fork would wait for locks that a parked thread may hold. It shares one page with this process, by which it is
-//! told what to do, and says what it did. It runs on a copy of the memory and makes system calls only.
+//! The helper is forked twice, so that the new program has no such child, and by the raw system call, because the C
+//! library's fork would wait for locks that a parked thread may hold. The helper shares one page with this process: it reads
+//! its orders there and writes its answers. It runs on a copy of the memory and makes system calls only.
 //!
-//! Yama lets a process be traced by others than its parents only if it says so: it does, for the helper.
+//! Yama lets other processes than its parents trace a process only if that process allows it. This one allows the helper.
 #![allow(unsafe_code, reason = "forks, and traces this process's threads")]
 
 use std::mem::ManuallyDrop;
@@ -23,12 +23,12 @@ use crate::now::procfs::number;
 use crate::now::sys;
 use crate::open::memory_file::empty_memory_file;
 
-/// How many threads can be held.
+/// The number of threads that can be held.
 const ROOM: usize = 256;
-/// How long the helper waits for them to stop.
+/// The time that the helper waits for them to stop.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// What the helper is to do, and what it did.
+/// The helper's orders and answers.
 const IDLE: u32 = 0;
 const HOLD: u32 = 1;
 const HELD: u32 = 2;
@@ -58,7 +58,7 @@ impl Shared {
         self.state.store(state, Ordering::Release);
     }
 
-    /// Waits as long as it is `state`, and whoever would change it lives.
+    /// Waits as long as it is `state`, and the process that would change it lives.
     fn wait_while(&self, state: u32, other: i32) -> u32 {
         loop {
             let now = self.state.load(Ordering::Acquire);
@@ -70,19 +70,19 @@ impl Shared {
     }
 }
 
-/// The threads that are held, and the helper. Dropping it lets them go on.
+/// The threads that are held, and the helper. Dropping it lets them continue.
 #[derive(Debug)]
 pub(super) struct Tracer {
-    /// Unmapped by hand: other threads are stopped then.
+    /// Unmapped by hand, because other threads are stopped then.
     page: ManuallyDrop<MmapMut>,
 }
 
 impl Tracer {
-    /// Shares a page; there is no helper yet.
+    /// Shares a page. There is no helper yet.
     pub(super) fn new() -> Result<Self, ProcessFault> {
         let file = empty_memory_file(c"supplant").map_err(refused)?;
         let sized = file.set_len(size_of::<Shared>() as u64);
-        // SAFETY: a file of our own that nobody else has, and nobody cuts short.
+        // SAFETY: a file of our own: no other code has it or truncates it.
         let page = sized.and_then(|()| unsafe { MmapMut::map_mut(&file) });
         let page = page
             .map_err(|error| refused(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))))?;
@@ -98,7 +98,7 @@ impl Tracer {
         unsafe { &*start }
     }
 
-    /// One more to hold. Those for whom there is no room stay where they are, and then somebody finds them missing.
+    /// Adds a thread to hold. If there is no room, the thread is not held, and the caller finds it missing.
     pub(super) fn add(&mut self, thread: i32) {
         let shared = self.shared();
         let index = shared.count.load(Ordering::Acquire);
@@ -112,9 +112,9 @@ impl Tracer {
         self.shared().threads().any(|held| held.as_raw() == thread)
     }
 
-    /// Stops them.
+    /// Stops the threads.
     ///
-    /// Errors: this process may not be traced, or is by somebody else; one does not stop in time.
+    /// Errors: this process may not be traced, or is traced already; a thread does not stop in time.
     pub(super) fn hold(&mut self) -> Result<(), ProcessFault> {
         const YAMA_RESTRICTED: u32 = 1;
         let shared = self.shared();
@@ -138,7 +138,7 @@ impl Tracer {
         }
     }
 
-    /// Lets them end, and waits for it.
+    /// Lets them end, and waits for that.
     pub(super) fn end(&mut self) {
         self.tell(END);
         let process = std::process::id() as i32;
@@ -174,7 +174,7 @@ fn refused(errno: Errno) -> ProcessFault {
     ProcessFault::call("ptrace of a thread that blocks all signals", errno)
 }
 
-/// Forks twice, and waits for the first child; the second one is then nobody's here.
+/// Forks twice, and waits for the first child. The second one is then no child of this process.
 fn fork_helper(shared: &Shared) -> Result<(), Errno> {
     let process = std::process::id() as i32;
     if sys::children_have_another_namespace() {
@@ -202,9 +202,9 @@ fn fork_helper(shared: &Shared) -> Result<(), Errno> {
     }
 }
 
-/// The helper's whole life.
+/// Runs the helper from its start to its end.
 fn help(shared: &Shared, process: i32) -> ! {
-    // It needs none, and somebody may wait for a pipe to close, if this process is killed meanwhile.
+    // It needs no descriptors, and if this process is killed meanwhile, another process may wait for a pipe to close.
     sys::close_all();
     shared
         .helper
@@ -218,7 +218,7 @@ fn help(shared: &Shared, process: i32) -> ! {
         Ok(()) => shared.set(HELD),
         Err(errno) => {
             shared.errno.store(errno as i32, Ordering::Release);
-            // Ending lets go of those that were stopped: they were seized, not attached.
+            // The end of the helper releases the threads that were stopped: they were seized, not attached.
             shared.set(REFUSED);
             sys::exit_now();
         }
@@ -234,7 +234,7 @@ fn help(shared: &Shared, process: i32) -> ! {
     sys::exit_now();
 }
 
-/// One that ends by itself need not be held; for a moment it is still listed, and may not be traced.
+/// A thread that is ending need not be held. For a moment it is still listed and cannot be traced.
 fn hold_if_there(process: i32, thread: Pid) -> Result<(), Errno> {
     const MOMENT: Duration = Duration::from_millis(100);
     let held = hold(thread);
@@ -255,7 +255,7 @@ fn hold(thread: Pid) -> Result<(), Errno> {
     while started.elapsed() < TIME_LIMIT {
         match waitpid(thread, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG))? {
             WaitStatus::StillAlive => sys::doze(),
-            // A signal that it does not block came first, and it is to have it.
+            // A signal that the thread does not block came first, so the thread gets it.
             WaitStatus::Stopped(_, signal) => ptrace::cont(thread, signal)?,
             WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Err(Errno::ESRCH),
             _ => return Ok(()),

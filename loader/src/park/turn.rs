@@ -1,20 +1,20 @@
-//! Whose turn it is to stop threads: one thread's at a time.
+//! The turn to stop threads: one thread has it at a time.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::now::sys;
 
-/// Whether somebody is stopping threads: its thread id, else 0.
+/// The id of the thread that stops the others, or 0.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 
-/// The right to stop threads. Of two threads that want it one waits, and goes on when the other was refused.
+/// The right to stop threads. If two threads want it, one waits, and continues when the other was refused.
 #[derive(Debug)]
 pub(crate) struct Turn(());
 
 impl Turn {
-    /// Signals must not be blocked: the one who waits may be stopped by the other.
+    /// Signals must not be blocked: the thread that waits may be stopped by the other.
     ///
-    /// The owner may be none of this process: it was forked meanwhile from the one that has it.
+    /// The owner may not be a thread of this process, if this process was forked meanwhile from the one that has it.
     pub(crate) fn take() -> Self {
         let (process, own) = (sys::own_process_id(), sys::thread_id());
         let mut expected = 0;

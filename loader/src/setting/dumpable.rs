@@ -1,23 +1,23 @@
-//! Whether this process may be dumped, kept over changes of ids.
+//! The dumpable attribute of this process, preserved over changes of ids.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::now::sys;
 
-/// While any lives, it may be otherwise than before: a change of effective ids makes it what fs.suid_dumpable says, for all
-/// threads. Dropping it puts back what was before the first one; what another thread says of it meanwhile is lost, and a child
-/// that another thread forks meanwhile has it as it is then.
+/// While one of these exists, the attribute may differ from its earlier value: a change of effective ids sets it to
+/// fs.suid_dumpable, for all threads. Dropping it restores the value from before the first one. A value that another thread
+/// sets meanwhile is lost, and a child that another thread forks meanwhile keeps the value of that moment.
 #[derive(Debug)]
 pub(super) struct Dumpable(());
 
-/// How many there are in which process, and what was before the first: a fork copies this, but not the threads that are
-/// going to drop theirs.
+/// The number of these, the process they belong to, and the value before the first one. A fork copies this word, but not the
+/// threads that will drop theirs.
 static KEPT: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kept {
     process: u32,
-    /// Grows with each change, so that none is taken for an earlier one.
+    /// Grows with each change, so that no value is mistaken for an earlier one.
     change: u16,
     count: u16,
     dumpable: bool,
@@ -43,9 +43,9 @@ impl Dumpable {
 
 impl Drop for Dumpable {
     fn drop(&mut self) {
-        // Before it is not counted any more, so that nobody takes what is between for what was.
+        // This is done while it is still counted, so that no thread takes the temporary value for the original one.
         if let Some(kept) = current(Kept::from_bits(KEPT.load(Ordering::SeqCst))) {
-            // Also 2, only root's, comes back as 0: prctl knows no other.
+            // The value 2 (dumpable only by root) also comes back as 0: prctl accepts no other.
             let _ = sys::prctl_set(libc::PR_SET_DUMPABLE, kept.dumpable.into());
         }
         update(|kept| Kept {
@@ -55,7 +55,7 @@ impl Drop for Dumpable {
     }
 }
 
-/// `None` where there are none in this process.
+/// `None` if there are none in this process.
 fn current(kept: Kept) -> Option<Kept> {
     (kept.count > 0 && kept.process == std::process::id()).then_some(kept)
 }

@@ -1,8 +1,9 @@
-//! What `std`'s Command sets before its exec: who the new program is, its working directory and its process group.
+//! The user, working directory and process group of the new program, which `std`'s Command sets before its exec.
 //!
-//! std changes the process and then calls execve, which opens the program as the process then is. Here the program is opened
-//! beforehand, by a thread that has the new user's rights for that moment, and by paths that lead from the new directory. The
-//! process itself changes by rows of the table, when nothing can be refused any more, or in a child that has hooks to run.
+//! std changes the process and then calls execve, which opens the program with the changed ids and directory. Here the
+//! program is opened before, by a thread that has the new user's rights for that moment, and relative paths start at the new
+//! directory. The process itself changes by rows of the table, when nothing can be refused any more, or in a child that has
+//! hooks to run.
 //!
 //! The order is std's: groups, group, user, directory, process group (`do_exec` in
 //! library/std/src/sys/process/unix/unix.rs).
@@ -36,12 +37,12 @@ use visit::Visit;
 
 const CAP_SETGID: u32 = 6;
 const CAP_SETUID: u32 = 7;
-/// How a directory is opened to be gone to later: no right to read it is needed.
+/// The flags to open a directory that is entered later. They need no read permission.
 const PLACE: OFlag = OFlag::O_PATH
     .union(OFlag::O_DIRECTORY)
     .union(OFlag::O_CLOEXEC);
 
-/// As the caller asked for it.
+/// The caller's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Setting {
     pub(crate) groups: Option<Box<[u32]>>,
@@ -51,11 +52,11 @@ pub(crate) struct Setting {
     pub(crate) process_group: Option<i32>,
 }
 
-/// What that comes to, once it is known to be allowed.
+/// The settings in the form in which they are applied, once it is known that they are allowed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settled {
     pub(crate) change: IdentityChange,
-    /// The directory whose descriptor the change names.
+    /// The directory that `change` refers to by its descriptor.
     directory: Option<Arc<OwnedFd>>,
 }
 
@@ -66,7 +67,7 @@ enum Groups {
 }
 
 impl Setting {
-    /// Finds out what can be had, and opens the directory as the new user.
+    /// Finds out what is allowed, and opens the directory as the new user.
     ///
     /// Errors: those of setgroups(2), setgid(2), setuid(2) and chdir(2).
     pub(crate) fn settle(&self) -> Result<Settled, Cause> {
@@ -82,7 +83,7 @@ impl Setting {
         Ok(settled)
     }
 
-    /// By the new user.
+    /// Opens the directory as the new user.
     fn open_directory(&self, settled: &Settled) -> Result<Option<Arc<OwnedFd>>, Cause> {
         let Some(path) = &self.directory else {
             return Ok(None);
@@ -133,7 +134,8 @@ impl Setting {
         Ok(settled)
     }
 
-    /// std: who becomes a user gives up all groups, unless some are named; who may not do so keeps them.
+    /// As in std, a process that sets a user gives up all groups, unless the caller set some. A process that may not set
+    /// groups keeps them.
     fn settle_groups(&self, status: &Status) -> Option<Box<[[u8; 4]]>> {
         let dropped = self.uid.is_some() && status.has_capability(CAP_SETGID);
         match &self.groups {
@@ -143,7 +145,8 @@ impl Setting {
     }
 }
 
-/// What setuid(2) and setgid(2) say to an id that is neither the real nor the saved one, of who may not set others.
+/// The errno of setuid(2) or setgid(2) for an id that is neither the real nor the saved one, without the right to set
+/// others.
 fn refused_id(
     call: &'static str,
     ask: fn([u32; 3]) -> Result<(), Errno>,
@@ -164,7 +167,7 @@ impl Settled {
         directory: None,
     };
 
-    /// This machine and process, as the new user finds them.
+    /// This machine and process, as the new user sees them.
     ///
     /// Errors: those of [`now::this_host`].
     pub(crate) fn host(&self) -> Result<Host, Cause> {
@@ -181,13 +184,13 @@ impl Settled {
         })
     }
 
-    /// Where relative paths lead from: a descriptor, or `AT_FDCWD` for the working directory as it is.
+    /// The start of relative paths: a descriptor, or `AT_FDCWD` for the current working directory.
     pub(crate) fn directory(&self) -> RawFd {
         self.change.directory.unwrap_or(libc::AT_FDCWD)
     }
 
-    /// What a child of a fork does at once, where `std` does it, and what is left to the table: everything that could be
-    /// taken back only by an end of the child is left, unless hooks are to find it done.
+    /// Splits the settings: a forked child applies the first part at once, where `std` does it, and leaves the second part
+    /// to the table. Without hooks, the table gets everything that only the end of the child could revert.
     pub(crate) fn for_child(self, has_hooks: bool) -> [Self; 2] {
         if has_hooks {
             return [self, Self::default()];
@@ -198,7 +201,7 @@ impl Settled {
         [now, later]
     }
 
-    /// Does at once what hooks are to find done: nothing of it is left to the table.
+    /// Applies at once what the hooks must find done. The table then does nothing of it.
     ///
     /// Errors: those of fchdir(2) and setpgid(2).
     pub(crate) fn go(&mut self) -> Result<(), CommitFault> {
@@ -212,7 +215,7 @@ impl Settled {
         Ok(())
     }
 
-    /// Keeps the signal at the parent's end, as a hook may have set it, over the change of ids.
+    /// Keeps the parent-death signal, which a hook may have set, over the change of ids.
     pub(crate) fn keep_death_signal(&mut self) {
         if self.changes_user() {
             self.change.death_signal = sys::death_signal();
@@ -224,16 +227,16 @@ impl Settled {
         change.groups.is_some() || change.group_ids.is_some() || change.user_ids.is_some()
     }
 
-    /// Does all of it to this process, as `std` does. Allocates nothing.
+    /// Applies all settings to this process, as `std` does. Allocates nothing.
     pub(crate) fn apply(&self) -> Result<(), CommitFault> {
         self.become_user()?;
         self.enter_directory()?;
         self.enter_group()
     }
 
-    /// Does something as the new user, whose effective ids and groups this thread has meanwhile.
+    /// Runs `work` as the new user: meanwhile this thread has the new effective ids and groups.
     ///
-    /// Errors: the user cannot be had.
+    /// Errors: this thread cannot become that user.
     pub(crate) fn as_user<T>(&self, work: impl FnOnce() -> T) -> Result<T, CommitFault> {
         if !self.changes_user() {
             return Ok(work());
@@ -243,7 +246,7 @@ impl Settled {
         Ok(work())
     }
 
-    /// Tries what the table is going to do: since it was settled the process may have lost its rights.
+    /// Tries what the table will do: the process may have lost rights since the settings were checked.
     ///
     /// Errors: as [`Setting::settle`], and those of setpgid(2).
     pub(crate) fn rehearse(&self) -> Result<(), CommitFault> {
@@ -261,7 +264,8 @@ impl Settled {
         self.check_group()
     }
 
-    /// Whether the process group can be joined. Nobody tells of one whose leader has ended whether it is of this session.
+    /// Whether the process group can be joined. If the group's leader has ended, there is no way to find the group's
+    /// session.
     fn check_group(&self) -> Result<(), CommitFault> {
         let Some(group) = self.change.process_group else {
             return Ok(());
@@ -274,7 +278,7 @@ impl Settled {
         if session == Ok(own) {
             return refused(Errno::EPERM);
         }
-        // One of its own anyone may have.
+        // Every process may have its own group.
         if group == 0 || group == own.as_raw() {
             return Ok(());
         }
@@ -286,7 +290,7 @@ impl Settled {
         Ok(())
     }
 
-    /// Makes this process that user, for good. Allocates nothing.
+    /// Makes this process that user, permanently. Allocates nothing.
     fn become_user(&self) -> Result<(), CommitFault> {
         if let Some(groups) = &self.change.groups {
             sys::set_groups(groups).map_err(refused("setgroups"))?;
@@ -300,7 +304,7 @@ impl Settled {
         Ok(())
     }
 
-    /// Goes to the directory. Allocates nothing.
+    /// Enters the directory. Allocates nothing.
     pub(crate) fn enter_directory(&self) -> Result<(), CommitFault> {
         let directory = self.directory.as_deref();
         let entered = directory.map_or(Ok(()), fchdir);

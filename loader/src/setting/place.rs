@@ -1,4 +1,4 @@
-//! What the caller's hooks find changed in this very process: it is put back where the program is then refused.
+//! The state of this process that changes for the caller's hooks, and is restored if the program is then refused.
 
 use std::os::fd::OwnedFd;
 
@@ -11,8 +11,8 @@ use crate::now::sys;
 
 use super::{PLACE, Settled, refused};
 
-/// Dropping it goes back, but not to a process group that has gone meanwhile, nor to one beyond the PID namespace, which has
-/// no number here.
+/// Dropping it restores the state. A process group that no longer exists is not restored, nor is one outside of the PID
+/// namespace, which has no number here.
 #[derive(Debug)]
 pub(crate) struct Place {
     directory: Option<OwnedFd>,
@@ -21,9 +21,9 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Remembers what `settled` leads away from, and the signal at the parent's end.
+    /// Stores what `settled` changes, and the parent-death signal.
     ///
-    /// Errors: the working directory is one that could not be gone back to (`EACCES`).
+    /// Errors: the working directory is one that this process could not enter again (`EACCES`).
     pub(crate) fn keep(settled: &Settled) -> Result<Self, CommitFault> {
         let here = || open(c".", PLACE, Mode::empty());
         let directory = settled.change.directory.map(|_| here()).transpose();

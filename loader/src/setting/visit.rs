@@ -1,15 +1,16 @@
-//! This thread as another user, for a moment: on Linux effective ids and groups are a thread's own.
+//! This thread as another user, for a moment: on Linux each thread has its own effective ids and groups.
 //!
-//! A child would do as well, but for what it leaves: it is the first of a new PID namespace, counts against RLIMIT_NPROC, and
-//! outlives a process that is killed while it waits. A thread would run signal handlers as that user, and the C library ends a
-//! process whose threads cannot all follow a change of ids. So it is this thread, and while it lasts:
+//! A child could do the same, but has side effects: it is the first process of a new PID namespace, counts against
+//! RLIMIT_NPROC, and outlives a process that is killed while it waits. A new thread would run signal handlers as that user,
+//! and the C library ends a process whose threads cannot all follow a change of ids. So this thread does it. While the visit
+//! lasts:
 //!
-//! - Real and saved ids stay, so that rights come back by them. Where the effective id would be lost, it is saved meanwhile. Where
-//!   there would be no way back, it is refused before anything changes.
-//! - Signals that have handlers wait, the C library's own among them. SIGSYS does not: a filter may send it for any call.
+//! - The real and saved ids stay, so that the rights can be restored from them. If the effective id would be lost, it is
+//!   stored as the saved id. If there is no way back, the change is refused before anything changes.
+//! - Signals with handlers are blocked, including those of the C library. SIGSYS is not: a filter may send it for any call.
 //! - Only the new user's capabilities are in effect.
-//! - What the kernel changes along with effective ids is put back: capabilities, ids for files, the signal at the parent's end,
-//!   whether the process may be dumped.
+//! - Afterwards, everything that the kernel changes along with effective ids is restored: capabilities, ids for files, the
+//!   parent-death signal, and the dumpable attribute.
 
 use std::cell::Cell;
 
@@ -34,11 +35,11 @@ pub(super) struct Visit {
     parent: Pid,
     changed: Cell<bool>,
     _dumpable: Dumpable,
-    // Last: until then nobody else acts on this thread.
+    // Dropped last: until then no signal handler runs on this thread.
     _waiting: Waiting,
 }
 
-/// While it lives, signals that have handlers wait.
+/// Signals with handlers are blocked while it exists.
 struct Waiting {
     mask: u64,
 }
@@ -57,10 +58,10 @@ impl Drop for Waiting {
 }
 
 impl Visit {
-    /// Nothing is changed yet, but signals wait.
+    /// Blocks signals, and changes nothing else yet.
     pub(super) fn begin() -> Result<Self, CommitFault> {
         let waiting = Waiting::begin()?;
-        // Only now: what another thread sets for all reaches this one by a signal.
+        // After blocking signals, because a change by another thread for all threads reaches this one by a signal.
         let groups = getgroups().map_err(refused("getgroups"))?;
         Ok(Self {
             status: status::current()?,
@@ -73,9 +74,9 @@ impl Visit {
         })
     }
 
-    /// As the new user. std: who may not give up groups that nobody named keeps them, though of all rights.
+    /// Becomes the new user. As in std, a process without the right to set groups keeps them, unless the caller set some.
     ///
-    /// Errors: those of setgroups(2), setgid(2) and setuid(2); `EPERM` where there would be no way back.
+    /// Errors: those of setgroups(2), setgid(2) and setuid(2); `EPERM` if there is no way back.
     pub(super) fn enter(
         &self,
         change: &IdentityChange,
@@ -112,7 +113,7 @@ impl Visit {
         answer.map(|()| Groups::Set).map_err(refused("setgroups"))
     }
 
-    /// The capabilities that are in effect for the new user: with effective ids alone some of the old user's would stay.
+    /// Sets the capabilities of the new user: a change of the effective ids alone would keep some of the old user's.
     fn set_rights(&self, change: &IdentityChange) -> Result<(), CommitFault> {
         let mut new = self.status.clone();
         new.settle(change, sys::securebits());
@@ -125,14 +126,14 @@ impl Visit {
             .map_err(refused("capset"))
     }
 
-    /// What the kernel has against an id that is not to be had: it is none (`EINVAL`), or not one's own. `old` is the effective
-    /// one, which could be set, and is not asked for.
+    /// The kernel's errno for an id that this process may not set: it is invalid (`EINVAL`), or not one of its own. `old` is
+    /// the effective id: it could be set, so the kernel is not asked about it.
     pub(super) fn ask(&self, call: fn([u32; 3]) -> Result<(), Errno>, id: u32, old: u32) -> Errno {
         if id == old {
             return Errno::EPERM;
         }
         let answer = call([SAME, id, SAME]);
-        // Somebody gave this thread the right meanwhile.
+        // Another process gave this thread the right meanwhile.
         self.changed.set(answer.is_ok());
         answer.err().unwrap_or(Errno::EPERM)
     }
@@ -161,8 +162,8 @@ impl Visit {
         }
     }
 
-    /// The order matters: rights come back by the user, the rest by these rights. What is refused was not changed: it was found
-    /// out before that it can be had again.
+    /// The order matters: the user id restores the rights, and these rights restore the rest. A call that is refused has
+    /// nothing to restore: it was checked before that the way back exists.
     fn go_back(&self) {
         let Status {
             effective,
@@ -194,7 +195,7 @@ impl Visit {
         };
         sys::set_death_signal(signal);
         if getppid() != self.parent {
-            // It ended meanwhile, and nobody said so.
+            // It ended meanwhile, and the kernel sent no signal.
             sys::signal_this_thread(signal as i32);
         }
     }
@@ -209,10 +210,10 @@ impl Drop for Visit {
     }
 }
 
-/// What to set so that `id` is the effective one and `old` (real, effective, saved) can be had again.
+/// The ids to set, so that `id` is the effective one and `old` (real, effective, saved) can be restored.
 ///
-/// Without the right to set any, only what is among the three can. Of users, 0 has to stay among them where it is: with the last
-/// one all capabilities go, and they would go with one that came and went.
+/// Without the right to set any id, only the three old ones can be set. If user 0 is among the three, it must stay among
+/// them: with the last 0 all capabilities go, and a 0 that is set only for the visit would take them along when it goes.
 fn effective(old: [u32; 3], id: u32, may: bool, has_fixup: bool) -> Result<[u32; 3], Errno> {
     let [real, effective, saved] = old;
     let has_root = old.contains(&0);
@@ -229,28 +230,28 @@ fn effective(old: [u32; 3], id: u32, may: bool, has_fixup: bool) -> Result<[u32;
     Err(Errno::EPERM)
 }
 
-/// Whether capabilities come and go with user 0, as they usually do.
+/// Whether capabilities come and go with user 0, which is the default.
 fn has_fixup() -> bool {
     const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
     sys::securebits() & SECBIT_NO_SETUID_FIXUP == 0
 }
 
-/// The user ids, or the group ids, that a thread has.
+/// The user ids, or the group ids, of a thread.
 struct Own {
-    /// The call that sets one.
+    /// The call that sets an id.
     call: &'static str,
     /// Real, effective, saved.
     ids: [u32; 3],
     for_files: u32,
     may_set_any: bool,
-    /// The file with the number of what has none in this user namespace.
+    /// The file with the overflow id, which replaces ids that have no number in this user namespace.
     overflow: &'static str,
-    /// The file that says which have one.
+    /// The file that lists the ids that have a number.
     map: &'static str,
 }
 
 impl Own {
-    /// Whether these can be had again: what has no number here cannot, nor can a foreign id for files.
+    /// Whether these ids can be restored. An id without a number here cannot, nor can a foreign id for files.
     fn check_way_back(&self, id: u32) -> Result<(), CommitFault> {
         let is_foreign = !self.may_set_any && !self.ids.contains(&self.for_files);
         if !is_foreign && !self.lack_numbers(&self.ids) && !self.lack_numbers(&[self.for_files]) {
@@ -274,7 +275,7 @@ impl Own {
         ids.and_then(set).map_err(refused(self.call))
     }
 
-    /// Whether one of these stands for what has no number.
+    /// Whether one of these is the overflow id and replaces an id without a number.
     fn lack_numbers(&self, ids: &[u32]) -> bool {
         const USUAL: u32 = 65534;
         let overflow = number(self.overflow).unwrap_or(USUAL);
@@ -283,7 +284,7 @@ impl Own {
     }
 }
 
-/// As a mask. The others do not run anything here.
+/// The signals with handlers, as a mask. The other signals run no code here.
 fn handled_signals() -> u64 {
     const HIGHEST: i32 = 64;
     let is_handled = |&signal: &i32| {

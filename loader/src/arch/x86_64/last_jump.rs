@@ -1,10 +1,10 @@
-//! The search, in the vDSO's code, for the instructions of the last jump.
+//! Searches the vDSO's code for the instructions of the last jump.
 
-/// The address, in `code` that starts at `base`, of a `syscall` after which only registers are cleared, among them all
-/// that a system call and its arguments leave dirty, before it returns. A munmap issued there can remove the page that
-/// jumped to it.
+/// The address of a suitable `syscall` instruction in `code`, which starts at `base`. After that `syscall`, the code only
+/// clears registers and then returns, and the cleared registers include all that a system call and its arguments leave
+/// dirty. A munmap made there can remove the page that jumped to it.
 ///
-/// Compilers emit such tails with `-fzero-call-used-regs`, as Linux has it from 5.15; nothing guarantees one.
+/// Compilers emit such code with `-fzero-call-used-regs`, which Linux uses since 5.15. Nothing guarantees that it exists.
 pub(crate) fn find_syscall_return(code: &[u8], base: u64) -> Option<u64> {
     const SYSCALL: [u8; 2] = [0x0f, 0x05];
     let starts = (0..code.len()).filter(|&start| code[start..].starts_with(&SYSCALL));
@@ -12,7 +12,7 @@ pub(crate) fn find_syscall_return(code: &[u8], base: u64) -> Option<u64> {
     usable.next().map(|start| base + start as u64)
 }
 
-/// `rcx` and `r11` are written by every system call, `rdi` and `rsi` hold munmap's arguments.
+/// Every system call writes `rcx` and `r11`; `rdi` and `rsi` hold munmap's arguments.
 fn clears_and_returns(mut code: &[u8]) -> bool {
     const DIRTY: u16 = 1 << 1 | 1 << 6 | 1 << 7 | 1 << 11;
     let mut cleared = 0_u16;
@@ -24,7 +24,7 @@ fn clears_and_returns(mut code: &[u8]) -> bool {
                 Some(register) => (cleared, code) = (cleared | 1 << register, rest),
                 None => return false,
             },
-            // REX with R and B alike: one of the upper or the lower eight registers, 32 or 64 bits wide.
+            // REX with equal R and B: one of the upper or the lower eight registers, 32 or 64 bits wide.
             [
                 rex @ (0x40 | 0x45 | 0x48 | 0x4d),
                 0x31 | 0x33,
@@ -39,7 +39,7 @@ fn clears_and_returns(mut code: &[u8]) -> bool {
     }
 }
 
-/// The register, if the operands are twice the same one; never the stack pointer.
+/// The register, if both operands are the same register; never the stack pointer.
 fn same_register(operands: u8, high: u8) -> Option<u8> {
     const RSP: u8 = 4;
     let (kind, first, second) = (operands >> 6, operands >> 3 & 7, operands & 7);

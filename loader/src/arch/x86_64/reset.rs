@@ -1,11 +1,11 @@
-//! What only this processor has and execve puts back, after a look at it.
+//! Resets the state that only this processor has and that execve resets, where it must be read first.
 #![allow(unsafe_code, reason = "system calls that no crate wraps")]
 
 use nix::errno::Errno;
 
 use super::pkru;
 
-/// What only this processor has and needs a look first: the local descriptor table, protection keys, whether CPUID faults.
+/// Resets what must be read first: the local descriptor table, protection keys, and CPUID faulting.
 pub(crate) fn reset_process(buffer: &mut [u8]) {
     const ARCH_GET_CPUID: i32 = 0x1011;
     const ARCH_SET_CPUID: i32 = 0x1012;
@@ -24,11 +24,11 @@ pub(crate) fn reset_process(buffer: &mut [u8]) {
         // SAFETY: the same.
         unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_CPUID, 1) };
     }
-    // SAFETY: the same; returning takes the ordinary stack alone from then on. A locked one stays.
+    // SAFETY: the same; from then on returning uses the ordinary stack alone. A locked shadow stack stays.
     unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SHSTK_DISABLE, SHADOW_STACK) };
 }
 
-/// For a call of this processor: arguments by which it changes nothing, and the errno by which the kernel refuses them. It may
+/// Arguments with which a call of this processor changes nothing, and the errno with which the kernel refuses them. The call may
 /// write a word to `place`.
 pub(crate) fn call_without_effect(number: i64, place: u64) -> Option<([u64; 6], Errno)> {
     const ARCH_GET_FS: u64 = 0x1003;
@@ -37,12 +37,12 @@ pub(crate) fn call_without_effect(number: i64, place: u64) -> Option<([u64; 6], 
     (number == libc::SYS_arch_prctl).then_some((tells, Errno::UnknownErrno))
 }
 
-/// Linux has no way to free the table; each of its entries is made empty.
+/// Linux cannot free the table, so each of its entries is made empty.
 fn empty_descriptor_table(buffer: &mut [u8]) {
     const READ: i32 = 0;
     const WRITE: i32 = 0x11;
     const ENTRY_SIZE: i64 = 8;
-    // Of `struct user_desc` the bits that make an entry empty: read_exec_only and seg_not_present.
+    // The bits of `struct user_desc` that make an entry empty: read_exec_only and seg_not_present.
     const EMPTY: u32 = 1 << 3 | 1 << 5;
     const ENTRIES: u32 = 8192;
     let number = libc::SYS_modify_ldt;

@@ -1,4 +1,4 @@
-//! Code for threads that may have no C library to call: a system call, the return from a signal handler, the end.
+//! Code for threads that may have no C library: a system call, the return from a signal handler, the end of a thread.
 #![allow(unsafe_code, reason = "assembly")]
 
 use std::arch::{asm, naked_asm};
@@ -9,13 +9,13 @@ use nix::unistd::Pid;
 
 use crate::process::SignalAction;
 
-/// A system call that leaves no trace in the C library: for signal handlers, and where there is none.
+/// A system call that changes no state of the C library: for signal handlers, and for threads without a C library.
 ///
-/// Returns what the kernel answers: errors are numbers from -4095 to -1.
+/// Returns the kernel's result: errors are numbers from -4095 to -1.
 ///
 /// # Safety
 ///
-/// As the call that it is.
+/// That of the call.
 #[inline]
 pub(crate) unsafe fn system_call(number: i64, arguments: [u64; 6]) -> i64 {
     let [first, second, third, fourth, fifth, sixth] = arguments;
@@ -39,25 +39,25 @@ pub(crate) unsafe fn system_call(number: i64, arguments: [u64; 6]) -> i64 {
     result
 }
 
-/// The same, made by a child that shares memory and descriptors with this process, and is gone when this returns. Where no
-/// child can be made the answer is that there is no such call (`ENOSYS`).
+/// The same, made by a child that shares memory and descriptors with this process, and is gone when this returns. If no
+/// child can be made, the result is that there is no such call (`ENOSYS`).
 ///
 /// # Safety
 ///
-/// As [`system_call`], and all signals are blocked: the child has the stack of its parent, which waits.
+/// As [`system_call`], and all signals are blocked: the child uses the stack of its parent, which waits.
 pub(crate) unsafe fn system_call_in_child(number: i64, arguments: [u64; 6]) -> i64 {
     let mut words = [number as u64; 7];
     words[1..].copy_from_slice(&arguments);
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES;
     let child: i64;
-    // SAFETY: the child runs the instructions up to its exit, which write to `words` only; the parent goes on when it is
-    // gone.
+    // SAFETY: the child runs the instructions up to its exit, which write to `words` only; the parent continues when the
+    // child is gone.
     unsafe {
         asm!(
             "syscall",
             "test rax, rax",
             "jnz 2f",
-            // The child: the call, its answer in the place of the number, and the end.
+            // The child: makes the call, stores the result in the place of the number, and exits.
             "mov rax, [r12]",
             "mov rdi, [r12 + 8]",
             "mov rsi, [r12 + 16]",
@@ -87,24 +87,24 @@ pub(crate) unsafe fn system_call_in_child(number: i64, arguments: [u64; 6]) -> i
     if child < 0 {
         return -i64::from(libc::ENOSYS);
     }
-    // SAFETY: waits for that child, which tells nobody else; no pointer is passed.
+    // SAFETY: waits for that child, which sends no signal when it ends; no pointer is passed.
     while unsafe { libc::waitpid(child as i32, std::ptr::null_mut(), libc::__WALL) } < 0
         && Errno::last() == Errno::EINTR
     {}
     words[0] as i64
 }
 
-/// Goes on in `function` with another stack, for good.
+/// Continues in `function` with another stack, and does not return.
 ///
 /// # Safety
 ///
-/// Below `stack` there is room that nobody else uses.
+/// No other code uses the memory below `stack`.
 pub(crate) unsafe fn go_on_at(
     stack: usize,
     function: extern "C" fn(usize) -> !,
     argument: usize,
 ) -> ! {
-    // SAFETY: the caller's promise; the stack is aligned as a call wants it, and nothing returns.
+    // SAFETY: the caller's promise; the stack is aligned as a call requires, and nothing returns.
     unsafe {
         asm!(
             "mov rsp, {stack}",
@@ -118,13 +118,13 @@ pub(crate) unsafe fn go_on_at(
     }
 }
 
-/// Ends a signal handler: the kernel has it return to here.
+/// Ends a signal handler: the handler returns to this address.
 #[unsafe(naked)]
 extern "C" fn restorer() -> ! {
     naked_asm!("mov eax, {rt_sigreturn}", "syscall", "hlt", rt_sigreturn = const libc::SYS_rt_sigreturn)
 }
 
-/// Ends the thread that gets here, with no stack to speak of.
+/// Ends the thread that gets here. It needs no stack.
 #[unsafe(naked)]
 extern "C" fn exit_thread() -> ! {
     naked_asm!(
@@ -136,7 +136,7 @@ extern "C" fn exit_thread() -> ! {
     )
 }
 
-/// The action with the return from the handler that the kernel wants here.
+/// The action with the restorer that the kernel requires here.
 pub(crate) fn with_restorer(action: SignalAction) -> SignalAction {
     const SA_RESTORER: u64 = 0x0400_0000;
     SignalAction {
@@ -146,11 +146,11 @@ pub(crate) fn with_restorer(action: SignalAction) -> SignalAction {
     }
 }
 
-/// Lets a stopped thread of a process with this program's memory end as soon as it goes on.
+/// Makes a stopped thread of a process with this program's memory end as soon as it continues.
 pub(crate) fn divert_to_exit(thread: Pid) -> Result<(), Errno> {
     let mut registers = ptrace::getregs(thread)?;
     registers.rip = exit_thread as *const () as u64;
-    // No system call is to be started again.
+    // No system call must be restarted.
     registers.orig_rax = u64::MAX;
     ptrace::setregs(thread, registers)
 }

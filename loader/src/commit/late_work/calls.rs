@@ -1,4 +1,4 @@
-//! The system calls of the farewell, with safe signatures. None touches memory but what is passed to it.
+//! The system calls of the late work, with safe signatures. They touch only the memory that is passed to them.
 #![allow(unsafe_code, reason = "raw system calls")]
 
 use std::ptr;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
 
-/// The head of this thread's list of robust futexes; 0 without one.
+/// The head of this thread's list of robust futexes; 0 if there is none.
 pub(super) fn robust_list() -> u64 {
     let (mut head, mut size) = (0_u64, 0_usize);
     // SAFETY: the kernel writes an address and a size.
@@ -15,7 +15,7 @@ pub(super) fn robust_list() -> u64 {
     if result == 0 { head } else { 0 }
 }
 
-/// Words of this process's own memory, from whatever address: `None` where there are none.
+/// Reads words of this process's own memory at any address: `None` if there is no memory.
 pub(super) fn peek<const N: usize>(address: u64) -> Option<[u64; N]> {
     let mut words = [0_u64; N];
     let size = size_of_val(&words);
@@ -34,14 +34,14 @@ pub(super) fn peek<const N: usize>(address: u64) -> Option<[u64; N]> {
     (count == size as isize).then_some(words)
 }
 
-/// Exchanges a futex word, if it is `old`; returns what it was.
+/// Exchanges a futex word if it is `old`; returns its value before.
 ///
 /// # Safety
 ///
 /// `address` is a multiple of 4, and there is memory that may be written.
 pub(super) unsafe fn exchange(address: u64, old: u32, new: u32) -> u32 {
     let word = ptr::with_exposed_provenance_mut::<u32>(address as usize);
-    // SAFETY: the caller's promise; whoever else uses the word does so atomically, as futexes are.
+    // SAFETY: the caller's promise; all other users of the word access it atomically, as is the rule for futexes.
     let word = unsafe { AtomicU32::from_ptr(word) };
     let (success, failure) = (Ordering::SeqCst, Ordering::SeqCst);
     match word.compare_exchange(old, new, success, failure) {
@@ -56,26 +56,26 @@ pub(super) fn futex(address: u64, operation: i32, count: u32) {
 }
 
 pub(super) fn timer_delete(timer: i32) {
-    // SAFETY: by the kernel's number, which the C library does not look at again.
+    // SAFETY: by the kernel's number; the C library does not use this timer again.
     unsafe { libc::syscall(libc::SYS_timer_delete, timer) };
 }
 
 pub(super) fn io_destroy(context: u64) {
-    // SAFETY: takes a number; the ring that it unmaps belongs to nobody who still runs.
+    // SAFETY: takes a number; no code that still runs uses the ring that it unmaps.
     unsafe { libc::syscall(libc::SYS_io_destroy, context) };
 }
 
-/// What a signal brings along: the bytes of the kernel's `siginfo_t`.
+/// The data of a signal: the bytes of the kernel's `siginfo_t`.
 pub(super) struct Info(pub(super) [u8; Info::SIZE]);
 
 impl Info {
     pub(super) const SIZE: usize = 128;
 
-    /// Takes one that is pending, the thread's own before the process's; `None` when there is none.
+    /// Takes a pending signal, the thread's own before the process's; `None` if there is none.
     pub(super) fn take(signal: i32) -> Option<Self> {
         let mut info = Self([0; Self::SIZE]);
         let (set, now) = (1_u64 << (signal - 1), [0_u64; 2]);
-        // SAFETY: a set of eight bytes, room for what comes with the signal, a time of zero.
+        // SAFETY: a set of eight bytes, room for the signal's data, a time of zero.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_rt_sigtimedwait,
@@ -88,7 +88,7 @@ impl Info {
         (result == i64::from(signal)).then_some(info)
     }
 
-    /// `si_code`, the third number, is `SI_TIMER`.
+    /// Whether `si_code`, the third number, is `SI_TIMER`.
     pub(super) fn is_of_timer(&self) -> bool {
         self.0[8..12] == libc::SI_TIMER.to_ne_bytes()
     }
@@ -109,10 +109,10 @@ impl Info {
     }
 }
 
-/// What was asked to last until the next exec (`PR_SPEC_DISABLE_NOEXEC`) ends.
+/// Ends the speculation controls that were set until the next exec (`PR_SPEC_DISABLE_NOEXEC`).
 pub(super) fn end_speculation_control() {
     const FEATURES: [u64; 3] = [0, 1, 2];
-    // libc has the two for glibc only.
+    // libc has these two only for glibc.
     const PR_GET_SPECULATION_CTRL: i32 = 52;
     const PR_SET_SPECULATION_CTRL: i32 = 53;
     const PR_SPEC_ENABLE: u64 = 1 << 1;

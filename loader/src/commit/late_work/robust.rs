@@ -1,7 +1,7 @@
-//! Robust futexes: those that this thread holds are marked as left by a dead owner, though the process lives on.
+//! Robust futexes: those that this thread holds are marked as left by a dead owner, although the process lives on.
 //!
-//! The list is the program's own and may hold anything. It is read by a system call that answers where there is no memory,
-//! and nothing is written but to a futex word that could be read and lies in a mapping that may be written.
+//! The list belongs to the program and may contain anything. It is read by a system call that returns an error where there
+//! is no memory. The only writes are to a futex word that could be read and is in a writable mapping.
 //!
 //! Linux: `exit_robust_list` and `handle_futex_death` in kernel/futex/core.c.
 #![allow(
@@ -14,13 +14,13 @@ use crate::now::procfs::lines;
 
 use super::calls::{exchange, futex, peek, robust_list};
 
-/// Linux gives up after so many entries: the list may be a circle.
+/// Linux gives up after this many entries: the list may be circular.
 const LIMIT: usize = 2048;
 const WAITERS: u32 = 1 << 31;
 const OWNER_DIED: u32 = 1 << 30;
 const OWNER: u32 = OWNER_DIED - 1;
 
-/// An entry's address, and whether its futex passes on the priority of those that wait.
+/// An entry's address, and whether its futex has priority inheritance.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Entry {
     address: u64,
@@ -48,7 +48,7 @@ pub(super) fn release(buffer: &mut [u8]) {
         if entry.address == head {
             break;
         }
-        // Whoever gets the futex may free the entry, so the next one is read before.
+        // The thread that gets the futex may free the entry, so the next one is read before.
         let next = peek(entry.address);
         let is_pending = pending.is_some_and(|pending| pending.address == entry.address);
         if !is_pending && !leave(entry, offset, false, buffer) {
@@ -62,7 +62,7 @@ pub(super) fn release(buffer: &mut [u8]) {
     }
 }
 
-/// Marks one futex, if this thread holds it. `false` where there is none.
+/// Marks one futex, if this thread holds it. `false` if there is no futex.
 fn leave(entry: Entry, offset: u64, is_pending: bool, buffer: &mut [u8]) -> bool {
     let address = entry.address.wrapping_add(offset);
     let Some(mut word) = word(address) else {
@@ -76,7 +76,7 @@ fn leave(entry: Entry, offset: u64, is_pending: bool, buffer: &mut [u8]) -> bool
         return true;
     }
     if entry.priority && word & WAITERS != 0 {
-        // Only the kernel can pass it on, and then does not say that its owner died.
+        // Only the kernel can pass it on. It then does not report that the owner died.
         futex(address, libc::FUTEX_UNLOCK_PI, 0);
         return true;
     }

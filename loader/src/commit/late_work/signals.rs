@@ -1,7 +1,7 @@
-//! POSIX timers, and pending signals: those of timers go, all others stay, in their order, with what they bring along.
+//! POSIX timers and pending signals: signals of timers are removed, all others stay, in their order and with their data.
 //!
-//! A queue can be looked at only by taking signals from it, so they are taken and put back. As long as one of a number waits
-//! for the thread, those that wait for the process are not to be had, so all are taken before any is put back.
+//! The only way to read a queue is to take signals from it, so they are taken and put back. While a signal of a number is
+//! pending for the thread, those of that number for the process cannot be taken. So all are taken before any is put back.
 
 use std::mem::ManuallyDrop;
 
@@ -14,7 +14,7 @@ use crate::status::Status;
 
 use super::calls::{self, Info};
 
-/// Deletes all timers. /proc lists them with `CONFIG_CHECKPOINT_RESTORE` only.
+/// Deletes all timers. /proc lists them only with `CONFIG_CHECKPOINT_RESTORE`.
 pub(super) fn delete_timers(buffer: &mut [u8]) {
     const SOME: usize = 32;
     loop {
@@ -36,13 +36,13 @@ pub(super) fn delete_timers(buffer: &mut [u8]) {
     }
 }
 
-/// Linux: `flush_itimer_signals` in kernel/signal.c. From 6.13 on the signals of a deleted timer vanish when they are looked
-/// for; here that is done.
+/// Linux: `flush_itimer_signals` in kernel/signal.c. Since 6.13 the signals of a deleted timer vanish when the kernel
+/// searches for them; taking them does that.
 pub(super) fn drop_those_of_timers() {
     take(|_, _| true, |info| !info.is_of_timer()).put_back();
 }
 
-/// Takes those that wait for the calling thread, and not for the process.
+/// Takes the signals that are pending for the calling thread, not those for the process.
 pub(super) fn take_own() -> Kept {
     let waits = |status: &Status, signal| bit(status.pending, signal);
     take(waits, |_| true)
@@ -51,7 +51,7 @@ pub(super) fn take_own() -> Kept {
 /// Takes pending signals as long as `waits` says so, and keeps some of them.
 fn take(waits: impl Fn(&Status, i32) -> bool, keep: impl Fn(&Info) -> bool) -> Kept {
     let mut kept = Kept::default();
-    // All signals are blocked; mostly none waits.
+    // All signals are blocked; usually none is pending.
     if sys::pending_signals() == 0 {
         return kept;
     }
@@ -82,19 +82,19 @@ fn bit(set: u64, signal: i32) -> bool {
     set >> (signal - 1) & 1 != 0
 }
 
-/// Signals that were taken. Their memory is left to go with everything else: musl's munmap waits for a lock, which a thread
-/// that has ended may hold.
+/// Signals that were taken. Their memory is not freed but goes with the old program: musl's munmap waits for a lock, which a
+/// thread that has ended may hold.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     room: Option<ManuallyDrop<MmapMut>>,
     count: usize,
 }
 
-/// The signal, whether it waited for the thread, and what it brings along.
+/// The signal, whether it was pending for the thread, and its data.
 const SIZE: usize = 2 + Info::SIZE;
 
 impl Kept {
-    /// Some are pending without being counted: one of each number for the thread, and one for the process.
+    /// Some pending signals are not counted: one of each number for the thread, and one for the process.
     fn reserve(&mut self, queued: usize) -> bool {
         const UNCOUNTED: usize = 128;
         self.room = MmapMut::map_anon((queued + UNCOUNTED) * SIZE)
@@ -106,7 +106,7 @@ impl Kept {
     fn push(&mut self, signal: i32, for_thread: bool, info: &Info) {
         let room = self.room.as_mut();
         let place = room.and_then(|room| room.chunks_exact_mut(SIZE).nth(self.count));
-        // There is always room: no more can wait than the kernel counts.
+        // There is always room: the number of pending signals is not higher than the kernel's count.
         if let Some([number, thread, rest @ ..]) = place {
             (*number, *thread) = (signal as u8, for_thread.into());
             rest.copy_from_slice(&info.0);
@@ -114,7 +114,7 @@ impl Kept {
         }
     }
 
-    /// Makes them pending again, for the calling thread those that waited for one.
+    /// Makes them pending again, each for the calling thread or for the process as before.
     pub(super) fn put_back(&self) {
         let places = self.room.iter().flat_map(|room| room.chunks_exact(SIZE));
         for place in places.take(self.count) {

@@ -1,4 +1,4 @@
-//! Whether a file may be used in some way, and its link in /proc.
+//! Checks the access to a file, and gives its link in /proc.
 #![allow(
     unsafe_code,
     reason = "a raw system call, which passes only a terminated path"
@@ -12,7 +12,7 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::fstat;
 use nix::unistd::{AccessFlags, Gid, faccessat, getegid, geteuid, getgid, getgroups, getuid};
 
-/// Whether this thread may use the file so: execute it, or for a directory go there.
+/// Whether this thread may execute the file, or for a directory enter it.
 pub(crate) fn check_access(place: BorrowedFd<'_>, access: AccessFlags) -> Result<(), Errno> {
     let flags = AtFlags::AT_EACCESS | AtFlags::AT_EMPTY_PATH;
     match faccessat(place, c"", access, flags) {
@@ -26,7 +26,7 @@ pub(crate) fn check_access(place: BorrowedFd<'_>, access: AccessFlags) -> Result
     }
 }
 
-/// faccessat(2) without flags: the C library makes its own of a newer call.
+/// faccessat(2) without flags: the C library would use the newer call.
 fn access_by_real_ids(path: &CStr, access: AccessFlags) -> Result<(), Errno> {
     // SAFETY: a terminated path.
     let result = unsafe {
@@ -47,7 +47,7 @@ pub(crate) fn access_by_mode(place: BorrowedFd<'_>, access: AccessFlags) -> Resu
     let is_group = |id: &Gid| id.as_raw() == status.st_gid;
     let wanted = access.bits() as u32 & 0o7;
     let allowed = if geteuid().is_root() {
-        // Root may read everything, and execute what anybody may.
+        // Root may read everything, and execute what any user may execute.
         0o6 | status.st_mode | status.st_mode >> 3 | status.st_mode >> 6
     } else if geteuid().as_raw() == status.st_uid {
         status.st_mode >> 6

@@ -1,4 +1,4 @@
-//! System calls that change who the calling thread is. By their numbers: the C library's functions change all threads.
+//! System calls that change the ids of the calling thread only. The C library's functions would change all threads.
 #![allow(
     unsafe_code,
     reason = "raw system calls; each passes only pointers to its own arguments"
@@ -19,14 +19,15 @@ pub(crate) fn set_groups(groups: &[[u8; 4]]) -> Result<(), Errno> {
         0,
         0,
     ];
-    // SAFETY: the kernel reads so many numbers of 32 bits.
+    // SAFETY: the kernel reads this many numbers of 32 bits.
     result(unsafe { system_call(libc::SYS_setgroups, arguments) })
 }
 
-/// Whether this thread may set its supplementary groups at all. Sets none: they are too many.
+/// Whether this thread may set its supplementary groups at all. The call sets none, because the number of groups is too
+/// large.
 pub(crate) fn may_set_groups() -> Result<(), Errno> {
     const TOO_MANY: u64 = 1 << 20;
-    // SAFETY: the number is looked at before the address.
+    // SAFETY: the kernel checks the number before the address.
     match result(unsafe { system_call(libc::SYS_setgroups, [TOO_MANY, 0, 0, 0, 0, 0]) }) {
         Err(Errno::EINVAL) => Ok(()),
         answer => answer,
@@ -43,7 +44,7 @@ pub(crate) fn set_user_ids(ids: [u32; 3]) -> Result<(), Errno> {
     set_ids(libc::SYS_setresuid, ids)
 }
 
-/// Sets user and group of this thread for files. They are the real, effective or saved ones, or who asks may set any.
+/// Sets this thread's user and group for files. They are the real, effective or saved ones, or the caller may set any.
 pub(crate) fn set_ids_for_files(user: u32, group: u32) {
     for (number, id) in [(libc::SYS_setfsgid, group), (libc::SYS_setfsuid, user)] {
         // SAFETY: takes a number.

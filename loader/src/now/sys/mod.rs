@@ -1,8 +1,8 @@
 //! System calls that no crate wraps, with safe signatures.
 //!
-//! The functions here ask, and leave the process as it was: what they map to find something out they unmap at once. The
-//! exceptions set the signal mask, which `quiesce` puts back, set who a thread is (`ids`), and end the process. What maps memory to stay, unmaps or
-//! replaces it is in `stage` and `commit`.
+//! The functions here read state and leave the process as it was: they unmap at once what they map for a test. The
+//! exceptions set the signal mask, which `quiesce` restores, set a thread's ids (`ids`), and end the process. `stage` and
+//! `commit` have the code that maps memory to stay, unmaps it or replaces it.
 #![allow(
     unsafe_code,
     reason = "raw system calls; each passes only pointers to its own locals"
@@ -35,15 +35,15 @@ pub(crate) const AT_EXECVE_CHECK: c_int = 0x1_0000;
 
 /// Fills `bytes` from the kernel's generator.
 pub(crate) fn getrandom(bytes: &mut [u8]) -> Result<(), Errno> {
-    // Not libc's function: `std` refers to it weakly, LTO merges that with any other reference to a weak one, and for a weak
-    // one nothing is taken out of a static musl: the call jumps to address 0.
+    // Not libc's function: `std` refers to it weakly, LTO merges that reference with every other one into a weak one, and
+    // for a weak reference the linker takes nothing out of a static musl: the call jumps to address 0.
     // SAFETY: the kernel writes at most `len` bytes to the slice.
     let count = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
     // Requests of up to 256 bytes are never cut short.
     Errno::result(count).map(drop)
 }
 
-/// munmap(2), not by libc's function: musl's first waits for a lock, which a thread that is stopped may hold.
+/// munmap(2), not by libc's function: musl's first waits for a lock, which a stopped thread may hold.
 ///
 /// # Safety
 ///
@@ -53,7 +53,7 @@ pub(crate) unsafe fn unmap(start: u64, size: u64) {
     unsafe { arch::system_call(libc::SYS_munmap, [start, size, 0, 0, 0, 0]) };
 }
 
-/// A prctl(2) that only reads and answers by its return value.
+/// A prctl(2) that only reads and returns the value.
 ///
 /// # Errors
 ///
@@ -63,7 +63,7 @@ pub fn prctl_get(option: c_int) -> Result<c_int, Errno> {
     Errno::result(unsafe { libc::prctl(option, 0, 0, 0, 0) })
 }
 
-/// This process's auxiliary vector (Linux 6.4): /proc/self/auxv belongs to root where the process is not dumpable.
+/// This process's auxiliary vector (Linux 6.4): /proc/self/auxv belongs to root if the process is not dumpable.
 pub(crate) fn auxv() -> Result<Vec<u8>, Errno> {
     let mut bytes = vec![0_u8; 1024];
     // SAFETY: the kernel writes at most the given size to the buffer.
@@ -72,8 +72,8 @@ pub(crate) fn auxv() -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
-/// Where user memory ends. A processor and kernel with five-level page tables have more of it, but use it only on
-/// request: a mapping just above the usual end tells.
+/// The end of user memory. A processor and kernel with five-level page tables have more user memory, but use it only on
+/// request: a mapping just above the usual end shows it.
 pub(crate) fn task_size(machine: Machine, page_size: PageSize) -> u64 {
     let (usual, large) = match machine {
         Machine::X86_64 => (1_u64 << 47, (1 << 56) - page_size.get()),
@@ -104,7 +104,7 @@ pub(crate) fn task_size(machine: Machine, page_size: PageSize) -> u64 {
     }
 }
 
-/// The address that the kernel makes of a wish for the second page, if it is free: the lowest it gives without force.
+/// The address that the kernel returns for a hint at the second page, if it is free: the lowest one without MAP_FIXED.
 pub(crate) fn lowest_hint(page_size: PageSize) -> Option<u64> {
     const PLAUSIBLE: u64 = 1 << 20;
     let size = page_size.get() as usize;
@@ -128,8 +128,8 @@ pub(crate) fn lowest_hint(page_size: PageSize) -> Option<u64> {
     Some(found.addr() as u64).filter(|&address| address < PLAUSIBLE)
 }
 
-/// Whether the mapping at this page is sealed: mremap refuses then before it looks at anything else. To any other one a
-/// remap to the size and place that it has does nothing.
+/// Whether the mapping at this page is sealed: mremap then refuses before any other check. For any other mapping, a remap to
+/// the size and place that it has does nothing.
 pub(crate) fn is_sealed(address: u64, page_size: PageSize) -> bool {
     let size = page_size.get() as usize;
     let at = ptr::without_provenance_mut(address as usize);
@@ -151,24 +151,24 @@ pub(crate) fn memory_and_swap() -> Option<u64> {
     })
 }
 
-/// openat(2) with whatever number stands for the directory: whether it is a descriptor at all is the kernel's to say.
+/// openat(2) with any number as the directory: the kernel checks whether it is a descriptor.
 pub(crate) fn open_at(directory: RawFd, path: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
     // SAFETY: the path is terminated; no file is created, so that no mode is read.
     let number = unsafe { libc::openat(directory, path.as_ptr(), flags.bits()) };
     let number = Errno::result(number)?;
-    // SAFETY: just opened, and nobody else's.
+    // SAFETY: just opened, and no other code has it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Asks the kernel whether it would execute this file, without doing so (Linux 6.14; `EINVAL` before). It says what
-/// nobody else can: whether the file is open for writing, and what a security module thinks.
+/// Asks the kernel whether it would execute this file, without doing so (Linux 6.14; `EINVAL` before). Only the kernel can
+/// say whether the file is open for writing, and what a security module decides.
 pub(crate) fn execute_check(file: BorrowedFd<'_>) -> Result<(), Errno> {
     let no_strings: [&CStr; 0] = [];
     let (directory, flags) = (file.as_raw_fd(), libc::AT_EMPTY_PATH);
     execute_check_at(directory, c"", &[c"supplant"], &no_strings, flags)
 }
 
-/// The same for a call as it stands, with the flags of execveat(2).
+/// The same for any call, with the flags of execveat(2).
 ///
 /// # Errors
 ///
@@ -193,11 +193,11 @@ pub fn execute_check_at(
     let ask =
         |call: unsafe fn(i64, [u64; 6]) -> i64| unsafe { call(libc::SYS_execveat, arguments) };
     let answer = if thread_count() > 1 {
-        // The first process of a new PID namespace ends it when it ends.
+        // If the first process of a new PID namespace ends, the namespace ends.
         if children_have_another_namespace() {
             return Err(Errno::ENOSYS);
         }
-        // While a process asks this, none of its threads can start another one (EAGAIN); a child that shares the memory
+        // While a process asks this, none of its threads can start another process (EAGAIN). A child that shares the memory
         // and the descriptors, but not the working directory, can ask instead.
         let mask = set_signal_mask(u64::MAX);
         let answer = ask(arch::system_call_in_child);
@@ -227,7 +227,7 @@ pub(crate) fn signal_action(signal: c_int) -> Result<SignalAction, Errno> {
     Errno::result(result).map(|_| action)
 }
 
-/// Sets the blocked signals, those that libc keeps for itself included; returns the old set.
+/// Sets the blocked signals, including those that libc keeps for itself; returns the old set.
 pub(crate) fn set_signal_mask(mask: u64) -> u64 {
     let mut old = 0_u64;
     // SAFETY: both sets are 8 bytes, as the kernel's are. With valid pointers the call cannot fail.
@@ -243,7 +243,7 @@ pub(crate) fn set_signal_mask(mask: u64) -> u64 {
     old
 }
 
-/// Blocks these signals too; returns the old set.
+/// Blocks these signals in addition; returns the old set.
 pub(crate) fn block_signals(mask: u64) -> Result<u64, Errno> {
     let mut old = 0_u64;
     // SAFETY: both sets are 8 bytes, as the kernel's are.
@@ -259,18 +259,18 @@ pub(crate) fn block_signals(mask: u64) -> Result<u64, Errno> {
     Errno::result(result).map(|_| old)
 }
 
-/// The same file at a number that is no standard stream's. Where one of these is closed, what is opened takes its number, and
-/// std would put the new stream there.
+/// A duplicate of the descriptor with a number above the standard streams. If one of these is closed, a newly opened file
+/// takes its number, and std would put the new stream there.
 pub(crate) fn beyond_streams(descriptor: OwnedFd) -> std::io::Result<OwnedFd> {
     const FIRST: i32 = 3;
     if descriptor.as_raw_fd() >= FIRST {
         return Ok(descriptor);
     }
-    // Looks from `FIRST` on.
+    // Searches from `FIRST` on.
     descriptor.try_clone()
 }
 
-/// The descriptor's close-on-exec flag; `None` when there is no such descriptor.
+/// The descriptor's close-on-exec flag; `None` if there is no such descriptor.
 pub(crate) fn close_on_exec(descriptor: c_int) -> Option<bool> {
     // SAFETY: only reads a flag, of whatever descriptor has this number.
     let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
@@ -291,7 +291,7 @@ pub(crate) fn open_for_writing(file: BorrowedFd<'_>) -> bool {
     false
 }
 
-/// Whether unprivileged `PR_SET_MM_MAP` exists (`CONFIG_CHECKPOINT_RESTORE`): its size can be asked for.
+/// Whether unprivileged `PR_SET_MM_MAP` exists (`CONFIG_CHECKPOINT_RESTORE`): the kernel then returns its size.
 pub(crate) fn has_set_mm_map() -> bool {
     let mut size = 0_u32;
     // SAFETY: the kernel writes one 32-bit number.
@@ -313,8 +313,8 @@ pub(crate) fn has_attribute(file: BorrowedFd<'_>, name: &CStr) -> bool {
     unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), ptr::null_mut(), 0) >= 0 }
 }
 
-/// Whether the file's file system puts large mappings where huge pages can be used: two of them, of sizes that would
-/// otherwise end up at different distances from such a place, tell.
+/// Whether the file's file system puts large mappings where huge pages can be used. This is tested with two mappings, of
+/// sizes that would otherwise end up at different distances from such a place.
 pub(crate) fn aligns_for_huge_pages(file: BorrowedFd<'_>) -> bool {
     const HUGE_PAGE: usize = 2 << 20;
     [HUGE_PAGE + 0x1_0000, HUGE_PAGE + 0x3_0000]
@@ -340,13 +340,13 @@ pub(crate) fn aligns_for_huge_pages(file: BorrowedFd<'_>) -> bool {
         })
 }
 
-/// The environment as it is, strings without a `=` and repeated names included, which `std` would not show.
+/// The unchanged environment, including strings without a `=` and repeated names, which `std` would not show.
 pub(crate) fn environment() -> Vec<CString> {
     unsafe extern "C" {
         static mut environ: *const *const libc::c_char;
     }
     let mut strings = Vec::new();
-    // SAFETY: the C library's variable; it may be null. Whoever changes the environment while another thread reads it
+    // SAFETY: the C library's variable; it may be null. A program that changes the environment while another thread reads it
     // breaks the rules of setenv(3), and those of std::env::set_var.
     let mut next = unsafe { environ };
     // SAFETY: a null-terminated array.
@@ -359,14 +359,15 @@ pub(crate) fn environment() -> Vec<CString> {
     strings
 }
 
-/// Ends this process by a signal, even one that it ignores or blocks: what execve does past its point of no return.
+/// Ends this process by a signal, even one that it ignores or blocks, as execve does after its point of no return. If the
+/// signal does not end the process, it exits with 128 + `signal`.
 pub fn die_by(signal: c_int) -> ! {
     // SAFETY: the default action needs no handler.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
     set_signal_mask(0);
     // SAFETY: no pointer is passed.
     unsafe { libc::raise(signal) };
-    // SAFETY: a signal whose default action does not end a process, or one that the init of a container does not feel.
+    // SAFETY: a signal whose default action does not end a process, or one that does not reach the init of a container.
     unsafe { libc::_exit(128 + signal) }
 }
 

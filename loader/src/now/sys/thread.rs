@@ -1,5 +1,4 @@
-//! System calls about threads and processes: who is there, what each is allowed and how it is scheduled, waiting, and
-//! forking without the C library.
+//! System calls about threads and processes: existence, ids, scheduling, waiting, and forking without the C library.
 #![allow(
     unsafe_code,
     reason = "raw system calls; each passes only pointers to its own locals"
@@ -23,13 +22,13 @@ pub(crate) fn thread_id() -> i32 {
     unsafe { system_call(libc::SYS_gettid, [0; 6]) as i32 }
 }
 
-/// The calling process's id, as the kernel knows it: in a child made without the C library too.
+/// The calling process's id, as the kernel knows it, also in a child made without the C library.
 pub(crate) fn own_process_id() -> i32 {
     // SAFETY: takes nothing.
     unsafe { system_call(libc::SYS_getpid, [0; 6]) as i32 }
 }
 
-/// How many threads the process has: their directory has two links more.
+/// The number of threads in the process: their directory has two more links.
 pub(crate) fn thread_count() -> usize {
     let directory = nix::sys::stat::stat(c"/proc/self/task");
     directory.map_or(1, |directory| {
@@ -37,7 +36,7 @@ pub(crate) fn thread_count() -> usize {
     })
 }
 
-/// Signals that are blocked and wait for the calling thread or the process, as a mask.
+/// Signals that are blocked and pending for the calling thread or the process, as a mask.
 pub(crate) fn pending_signals() -> u64 {
     let mut set = 0_u64;
     // SAFETY: the kernel writes a set of eight bytes.
@@ -45,33 +44,34 @@ pub(crate) fn pending_signals() -> u64 {
     set
 }
 
-/// Whether the process has such a thread, running or about to be gone.
+/// Whether the process has such a thread, running or about to end.
 pub(crate) fn thread_exists(process: i32, thread: i32) -> bool {
     // SAFETY: signal 0 is none.
     unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) == 0 }
 }
 
-/// Whether the process has no such thread any more; `false` also where a filter forbids the question.
+/// Whether the process has no such thread any more; also `false` if a filter forbids the question.
 pub(crate) fn thread_is_gone(process: i32, thread: i32) -> bool {
     // SAFETY: signal 0 is none.
     let result = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) };
     Errno::result(result) == Err(Errno::ESRCH)
 }
 
-/// Whether there is such a process, running or not waited for.
+/// Whether there is such a process, running or not yet waited for.
 pub(crate) fn process_exists(process: i32) -> bool {
     // SAFETY: signal 0 is none.
     unsafe { libc::kill(process, 0) == 0 || Errno::last() == Errno::EPERM }
 }
 
-/// Whether children of this process are in another PID namespace than itself: the first one that ends there ends it for all.
+/// Whether children of this process are in another PID namespace than the process: when the first child there ends, the
+/// namespace ends for all.
 pub(crate) fn children_have_another_namespace() -> bool {
     let identity = |path| {
         let file = nix::sys::stat::stat::<std::ffi::CStr>(path);
         file.map(|file| (file.st_dev, file.st_ino))
     };
     let own = identity(c"/proc/thread-self/ns/pid");
-    // Where /proc tells nothing there are no such namespaces.
+    // If /proc does not show them, there are no such namespaces.
     own.is_ok() && own != identity(c"/proc/thread-self/ns/pid_for_children")
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn doze() {
     unsafe { system_call(libc::SYS_nanosleep, [moment, 0, 0, 0, 0, 0]) };
 }
 
-/// Waits until somebody wakes the word, if it is `value`; a millisecond at the most.
+/// Waits until another thread wakes the word, if it is `value`; at most a millisecond.
 pub(crate) fn futex_wait(word: &AtomicU32, value: u32) {
     let limit = [0_u64, 1_000_000];
     let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
@@ -106,15 +106,15 @@ pub(crate) fn futex_wait(word: &AtomicU32, value: u32) {
     };
 }
 
-/// Wakes everybody who waits for the word.
+/// Wakes all threads that wait for the word.
 pub(crate) fn futex_wake(word: &AtomicU32) {
     let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: a word that lives on.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, i32::MAX) };
 }
 
-/// Sends a thread of this process a signal with what comes with it, the kernel's `siginfo_t`. `EAGAIN` where as many wait as
-/// the limit of the user allows.
+/// Sends a thread of this process a signal with its data, the kernel's `siginfo_t`. `EAGAIN` if the user's limit of pending
+/// signals is reached.
 pub(crate) fn queue_signal(thread: i32, signal: i32, info: &[u64; 16]) -> Result<(), Errno> {
     let (number, process) = (libc::SYS_rt_tgsigqueueinfo, std::process::id());
     // SAFETY: the kernel reads 128 bytes.
@@ -122,11 +122,11 @@ pub(crate) fn queue_signal(thread: i32, signal: i32, info: &[u64; 16]) -> Result
     Errno::result(result).map(drop)
 }
 
-/// Sets the disposition of a signal, also of one that libc keeps for itself.
+/// Sets the action of a signal, also of one that libc keeps for itself.
 ///
 /// # Safety
 ///
-/// The handler is one that may run at any time, in any thread.
+/// The handler may run at any time, in any thread.
 pub(crate) unsafe fn set_signal_action(signal: i32, action: SignalAction) -> Result<(), Errno> {
     let (number, old) = (libc::SYS_rt_sigaction, ptr::null_mut::<SignalAction>());
     // SAFETY: the kernel's own layout, and the caller's promise.
@@ -134,7 +134,7 @@ pub(crate) unsafe fn set_signal_action(signal: i32, action: SignalAction) -> Res
     Errno::result(result).map(drop)
 }
 
-/// The calling thread's secure bits, none where they may not be asked for; callable in a signal handler.
+/// The calling thread's secure bits, 0 if a filter forbids the question; callable in a signal handler.
 pub(crate) fn securebits() -> u32 {
     let option = libc::PR_GET_SECUREBITS as u64;
     // SAFETY: takes no pointer.
@@ -142,13 +142,13 @@ pub(crate) fn securebits() -> u32 {
     bits.max(0) as u32
 }
 
-/// The features of rseq(2) that the kernel writes, in bytes; 0 where it does not say.
+/// The features of rseq(2) that the kernel writes, in bytes; 0 if the kernel does not report it.
 pub(crate) fn rseq_feature_size() -> u32 {
     // SAFETY: reads what the process got at its start.
     unsafe { libc::getauxval(AT_RSEQ_FEATURE_SIZE) as u32 }
 }
 
-/// How the calling thread is scheduled: `struct sched_attr`, as sched_setattr(2) takes it.
+/// The scheduling of the calling thread: `struct sched_attr`, as sched_setattr(2) takes it.
 pub(crate) fn scheduling() -> Option<[u64; 7]> {
     let mut attributes = [0_u64; 7];
     let (number, size) = (libc::SYS_sched_getattr, size_of_val(&attributes));
@@ -174,7 +174,7 @@ pub(crate) fn io_priority() -> Option<u64> {
     u64::try_from(priority).ok()
 }
 
-/// The signal that the calling thread gets when its parent ends.
+/// The parent-death signal of the calling thread.
 pub(crate) fn death_signal() -> Option<u64> {
     let mut signal = 0_i32;
     // SAFETY: the kernel writes one number.
@@ -182,9 +182,9 @@ pub(crate) fn death_signal() -> Option<u64> {
     u64::try_from(signal).ok().filter(|_| result == 0)
 }
 
-/// Sets that signal; 0 is none.
+/// Sets the parent-death signal; 0 is none.
 pub(crate) fn set_death_signal(signal: u64) {
-    // No number that the kernel gave is refused.
+    // The kernel accepts every number that it returned.
     let _ = prctl_set(libc::PR_SET_PDEATHSIG, signal);
 }
 
@@ -194,11 +194,11 @@ pub(crate) fn prctl_set(option: i32, value: u64) -> Result<(), Errno> {
     Errno::result(unsafe { libc::prctl(option, value, 0, 0, 0) }).map(drop)
 }
 
-/// Whether another process has this process's memory: asked by `unshare(CLONE_VM)`, which changes nothing. If there are other
-/// threads, it always says so.
+/// Whether another process shares this process's memory. The kernel is asked by `unshare(CLONE_VM)`, which changes nothing. If
+/// there are other threads, the answer is always that the memory is shared.
 ///
-/// A process that just got memory of its own, by exec or by ending, is still counted for a moment: `limit` is how long this
-/// waits for it.
+/// A process that just got its own memory, by exec, or that just ended, is still counted for a moment. This waits up to
+/// `limit`.
 ///
 /// Errors: a filter forbids the question.
 pub(crate) fn memory_is_shared(limit: Duration) -> Result<bool, Errno> {
@@ -218,13 +218,13 @@ pub(crate) fn may_unshare() -> bool {
     unshare(CloneFlags::empty()).is_ok()
 }
 
-/// Whether that thread has the same table of descriptors as the calling one.
+/// Whether that thread shares its table of descriptors with the calling one.
 pub(crate) fn shares_descriptors(thread: i32) -> Result<bool, Errno> {
     const KCMP_FILES: i32 = 2;
     kcmp(thread_id(), thread, KCMP_FILES)
 }
 
-/// Whether the two processes have one memory.
+/// Whether the two processes share their memory.
 pub(crate) fn shares_memory(other: i32) -> Result<bool, Errno> {
     const KCMP_VM: i32 = 1;
     kcmp(own_process_id(), other, KCMP_VM)
@@ -236,7 +236,7 @@ fn kcmp(one: i32, other: i32, kind: i32) -> Result<bool, Errno> {
     Errno::result(order).map(|order| order == 0)
 }
 
-/// Forks, and the child tells nobody when it ends. The C library knows nothing of it: the child makes system calls only.
+/// Forks a child that sends no signal when it ends. The C library does not know of it: the child makes system calls only.
 pub(crate) fn fork_without_signal() -> Result<i32, Errno> {
     // SAFETY: a copy of this process with this thread alone; no pointer is passed.
     let child = unsafe { system_call(libc::SYS_clone, [0; 6]) };
@@ -246,7 +246,7 @@ pub(crate) fn fork_without_signal() -> Result<i32, Errno> {
     Ok(child as i32)
 }
 
-/// Closes all descriptors of this process (Linux 5.9; before, they stay).
+/// Closes all descriptors of this process (since Linux 5.9; before, they stay open).
 pub(crate) fn close_all() {
     // SAFETY: for a process that uses none any more.
     unsafe { libc::syscall(libc::SYS_close_range, 0_u32, u32::MAX, 0_u32) };
