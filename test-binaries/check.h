@@ -1,5 +1,5 @@
-// Shared by the programs that have a libc: the exit code that means "all is well", and checks that end the program
-// with one line that says what was wrong.
+// Shared by the programs with a libc: the exit code for success, and checks that end the program with one line about
+// the failure.
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -36,7 +36,7 @@ static inline void check_equal(const char *file, int line, const char *name, uin
         fail(file, line, "%s is %#lx, not %#lx", name, (unsigned long)value, (unsigned long)wanted);
 }
 
-// The address of an object, as a number of which the compiler knows nothing: no check is decided at compile time.
+// The address of an object, as a number that the compiler knows nothing about: no check is decided at compile time.
 static inline uintptr_t address_of(const volatile void *object)
 {
     uintptr_t address = (uintptr_t)object;

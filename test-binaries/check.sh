@@ -1,7 +1,7 @@
 #!/bin/sh
-# Shows that the test programs are right before they are used to judge anything else: each runs under the kernel's own
-# execve, with and without address space randomisation, as this user and (for root) as nobody, and must exit with 42;
-# and each flavour must be the kind of ELF file that its name says.
+# Checks the test programs before they are used to check anything else: each runs under the kernel's own execve, with
+# and without address space randomisation, as this user and (for root) as nobody, and must exit with 42; and each
+# flavour must be the kind of ELF file that its name says.
 # Usage: check.sh DIRECTORY
 failures=0
 

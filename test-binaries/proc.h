@@ -1,4 +1,4 @@
-// What /proc says of this process, read without malloc: reading must not make a heap appear.
+// Reads what /proc says of this process, without malloc: reading must not create a heap.
 #ifndef PROC_H
 #define PROC_H
 
@@ -17,7 +17,7 @@ struct mapping {
     int path_size;
 };
 
-// The whole file, with a NUL after it. Returns the size without the NUL.
+// The whole file, followed by a NUL. Returns the size without the NUL.
 static inline size_t read_file(const char *path, char *buffer, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);

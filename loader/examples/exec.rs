@@ -1,11 +1,11 @@
-//! exec: from here on this process runs another program. No second process is made, and the process id stays.
+//! exec: this process becomes another program. No second process is made, and the process id stays.
 //!
 //! ```text
 //! cargo run --package supplant-loader --example exec
 //! cargo run --package supplant-loader --example exec -- sh -c 'echo "process $$"; exit 3'
 //! ```
 //!
-//! The exit status is the new program's: this one has no end of its own, unless the other cannot be run.
+//! The exit status is the new program's. This program exits by itself only if the other one cannot be run.
 
 use std::env;
 use std::ffi::OsString;
@@ -21,20 +21,20 @@ fn main() -> ExitCode {
             .map(OsString::from)
             .into();
     }
-    // An exec flushes no buffer and runs no destructor. std writes at each line feed, so this one is out.
+    // An exec flushes no buffer and runs no destructor. std writes at each line feed, so this line is already written.
     let _ = writeln!(io::stdout(), "process {} is exec", process::id());
     become_program(&words)
 }
 
-/// Returns only where the program is refused, and then this process is as it was.
+/// Returns only if the program is refused. Then this process is as it was.
 fn become_program(words: &[OsString]) -> ExitCode {
     let error = Command::new(&words[0]).args(&words[1..]).exec();
     eprintln!("exec: {error:#}");
-    // execve has a point of no return. What it finds wrong after that it cannot answer: it kills.
+    // execve has a point of no return. After that it cannot return an error: it kills the process.
     if let Some(signal) = error.signal() {
         die_by(signal);
     }
-    // As a shell tells it: not found, or found and not to be run.
+    // As a shell reports it: not found, or found but not executable.
     ExitCode::from(match error.kind() {
         io::ErrorKind::NotFound => 127,
         _ => 126,

@@ -1,12 +1,13 @@
-//! A program from memory: 120 bytes of headers and a few instructions, made here and never a file.
+//! A program from memory: 120 bytes of headers and a few instructions, made here without a file.
 //!
 //! ```text
 //! cargo run --package supplant-loader --example from_memory; echo $?
 //! cargo run --package supplant-loader --example from_memory -- /tmp/hello && /tmp/hello; readelf -hl /tmp/hello
 //! ```
 //!
-//! What an exec needs of an executable fits on a page: where the bytes are in the file, how many, where they go in memory,
-//! and the address of the first instruction. The second line writes the same bytes to a file, and the kernel runs them.
+//! The information that an exec needs fits on a page: the place of the bytes in the file, their number, their place in
+//! memory, and the address of the first instruction. The second command writes the same bytes to a file, and the kernel runs
+//! them.
 
 use std::env;
 use std::ffi::OsStr;
@@ -19,7 +20,7 @@ use supplant_loader::Command;
 
 /// The size of the two headers; the code follows.
 const HEADERS: u64 = 64 + 56;
-/// Where the file goes in memory. Machine code names memory by address, so somebody has to say which.
+/// The address of the file in memory. Machine code refers to memory by address, so the header must name one.
 const ADDRESS: u64 = 0x40_0000;
 /// write(1, text, 6), then exit(42), for x86-64.
 const CODE: &[u8] = b"\xb8\x01\0\0\0\xbf\x01\0\0\0\x48\x8d\x35\x13\0\0\0\xba\x06\0\0\0\x0f\x05\
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     ExitCode::from(126)
 }
 
-/// An executable with this code: values, and how many bytes each has in the file.
+/// An executable with this code: a list of values, each with its number of bytes in the file.
 fn elf(code: &[u8]) -> Vec<u8> {
     let size = HEADERS + code.len() as u64;
     let fields: [(u64, usize); 23] = [
@@ -56,17 +57,17 @@ fn elf(code: &[u8]) -> Vec<u8> {
         (0, 4),                 // e_flags
         (64, 2),                // e_ehsize
         (56, 2),                // e_phentsize: the size of a program header
-        (1, 2),                 // e_phnum: how many there are
+        (1, 2),                 // e_phnum: the number of program headers
         (0, 2),                 // e_shentsize
         (0, 2),                 // e_shnum
         (0, 2),                 // e_shstrndx
-        (1, 4),                 // p_type: PT_LOAD, to be mapped
+        (1, 4),                 // p_type: PT_LOAD, a segment to map
         (0b101, 4),             // p_flags: readable and executable
-        (0, 8),                 // p_offset: from here in the file
-        (ADDRESS, 8),           // p_vaddr: to here in memory
+        (0, 8),                 // p_offset: where it starts in the file
+        (ADDRESS, 8),           // p_vaddr: its address in memory
         (ADDRESS, 8),           // p_paddr
-        (size, 8),              // p_filesz: so many bytes
-        (size, 8),              // p_memsz: what is more than p_filesz is zero
+        (size, 8),              // p_filesz: its size in the file
+        (size, 8),              // p_memsz: bytes after p_filesz are zero
         (4096, 8),              // p_align
     ];
     let bytes = |(value, size): (u64, usize)| value.to_le_bytes().into_iter().take(size);

@@ -1,12 +1,12 @@
-//! A hundred children of one preparation: the program is opened, read and checked once, and started again and again.
+//! A hundred children of one preparation: the program is opened, read and checked once, and started many times.
 //!
 //! ```text
 //! cargo run --package supplant-loader --example hundred
 //! cargo run --package supplant-loader --example hundred -- 'test $0 -lt 50'
 //! ```
 //!
-//! Each child has its own arguments, and its own addresses: chance is drawn anew. A child that has ended stays in the kernel's
-//! table with its exit status until its parent waits for it, so that none is lost.
+//! Each child has its own arguments and its own random addresses. A child that has ended stays in the kernel's table with
+//! its exit status until its parent waits for it, so no status is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;

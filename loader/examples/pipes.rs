@@ -1,11 +1,11 @@
-//! Spawn with pipes: what a shell does for `sort | uniq -c`, with this program at both ends.
+//! Spawn with pipes: does what a shell does for `sort | uniq -c`, with this program at both ends.
 //!
 //! ```text
 //! cargo run --package supplant-loader --example pipes
 //! cargo run --package supplant-loader --example pipes -- to be or not to be
 //! ```
 //!
-//! `Stdio`, `Child` and `ExitStatus` are those of std. Only the child's way into its program is ours.
+//! `Stdio`, `Child` and `ExitStatus` are std's own types. Only the child's exec is different.
 
 use std::env;
 use std::error::Error;
@@ -28,14 +28,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints how often each word is there.
+/// Prints how often each word occurs.
 fn count(words: &[String]) -> Result<(), Box<dyn Error>> {
     let mut sort = Command::new("sort")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| format!("sort: {error}"))?;
-    // The reading end of the first pipe becomes the second child's standard input. Nobody else keeps it.
+    // The reading end of the first pipe becomes the second child's standard input. No other process keeps it.
     let sorted = sort.stdout.take().ok_or("sort has no output")?;
     let uniq = Command::new("uniq")
         .arg("-c")
@@ -54,7 +54,7 @@ fn count(words: &[String]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Takes the pipe, and closes it at the end: until then `sort` waits for more.
+/// Writes to the pipe, and closes it at the end: until then `sort` waits for more input.
 fn write(words: &[String], mut input: ChildStdin) -> io::Result<()> {
     words.iter().try_for_each(|word| writeln!(input, "{word}"))
 }

@@ -1,4 +1,4 @@
-//! A tiny shell: fork, exec, wait. Every program that was ever started by a shell was started like this.
+//! A tiny shell: fork, exec, wait. Every shell starts its programs like this.
 //!
 //! ```text
 //! cargo run --package supplant-loader --example tiny_shell
@@ -8,9 +8,9 @@
 //! [1000] wait: 1001 exited, status 3
 //! ```
 //!
-//! fork makes a second process, which is the first one's copy: both return from the same call, and what it returns sends each
-//! its own way. exec makes none: the copy becomes another program and keeps its process id. The parent waits for its end.
-//! Words are what blanks separate; `cd` and `exit` are done here, since a child would do them to itself only.
+//! fork makes a second process, a copy of the first one. Both return from the same call, and its return value tells them
+//! apart. exec makes no process: the copy becomes another program and keeps its process id. The parent waits until it ends.
+//! Blanks separate words. The shell itself does `cd` and `exit`, since in a child they would only affect the child.
 #![allow(unsafe_code, reason = "fork")]
 
 use std::env;
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The exit status is the last command's.
+/// Returns the exit status of the last command.
 fn shell() -> io::Result<u8> {
     let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut status = 0;
@@ -55,7 +55,7 @@ fn shell() -> io::Result<u8> {
     Ok(status)
 }
 
-/// Byte by byte: what is read too early is lost to the programs, which go on reading from the same descriptor.
+/// Reads byte by byte: input that is read too early is lost to the programs, which read from the same descriptor.
 fn read_line(input: &mut File) -> io::Result<Option<Vec<u8>>> {
     if input.is_terminal() {
         eprint!("$ ");
@@ -70,15 +70,15 @@ fn read_line(input: &mut File) -> io::Result<Option<Vec<u8>>> {
     Ok((!line.is_empty()).then_some(line))
 }
 
-/// Who says what. In one write: parent and child speak at the same time.
+/// Prints a line with the process id, in one write: parent and child print at the same time.
 fn tell(what: &str) {
     let line = format!("[{}] {what}\n", process::id());
-    // Where nobody listens there is nobody to tell that to.
+    // If standard error is closed, an error cannot be reported.
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
 fn run(words: &[&OsStr]) -> io::Result<u8> {
-    // SAFETY: this process has one thread, so that its copy is in no lock's middle.
+    // SAFETY: this process has one thread, so its copy cannot be in the middle of a lock.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
             tell(&format!("fork returned {child}"));
@@ -91,7 +91,7 @@ fn run(words: &[&OsStr]) -> io::Result<u8> {
     }
 }
 
-/// In the child. Returns only where there is no such program, or it cannot be run: there must not be two shells.
+/// Runs in the child. Returns only if there is no such program, or it cannot be run: there must not be two shells.
 fn become_program(words: &[&OsStr]) -> i32 {
     let error = Command::new(words[0]).args(&words[1..]).exec();
     tell(&format!("{}: {error}", words[0].display()));
@@ -105,7 +105,7 @@ fn become_program(words: &[&OsStr]) -> i32 {
     }
 }
 
-/// The kernel keeps how a child ended until its parent asks: a status, or the signal that killed it.
+/// The kernel keeps a child's status until its parent asks: an exit status, or the signal that killed it.
 fn ended(how: WaitStatus) -> u8 {
     let (text, status) = match how {
         WaitStatus::Exited(pid, status) => (format!("{pid} exited, status {status}"), status),
@@ -127,7 +127,7 @@ fn change_directory(to: Option<&&OsStr>) -> u8 {
     1
 }
 
-/// Only the low eight bits ever reach the parent.
+/// The parent gets only the low eight bits.
 fn exit_status(number: &OsStr) -> u8 {
     let number = number.to_str().and_then(|number| number.parse().ok());
     number.map_or(2, |number: i32| number as u8)

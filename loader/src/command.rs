@@ -101,8 +101,8 @@ impl Command {
     }
 
     /// Creates a command for a program that is read from `reader`, such as a pipe, to its end. Otherwise it is like
-    /// [`from_bytes`](Self::from_bytes). A read error is
-    /// reported by [`prepare`](Self::prepare) and by every method that starts the program.
+    /// [`from_bytes`](Self::from_bytes). [`prepare`](Self::prepare) and every method that starts the program report a read
+    /// error.
     pub fn from_reader(name: impl AsRef<OsStr>, reader: &mut impl io::Read) -> Self {
         let name = name.as_ref();
         let file = memory_file(name.as_bytes(), reader).map(Arc::new);

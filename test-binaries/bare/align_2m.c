@@ -1,4 +1,4 @@
-// A static PIE with segments aligned to 2 MiB (p_align): its load address is a multiple of that.
+// A static PIE with segments aligned to 2 MiB (p_align): its load address is a multiple of 2 MiB.
 #include "bare.h"
 
 enum { ALIGNMENT = 2 << 20 };

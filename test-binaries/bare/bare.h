@@ -1,4 +1,4 @@
-// Shared by the programs without a libc: the entry, three system calls and a check that says what was wrong.
+// Shared by the programs without a libc: the entry, three system calls and a check that prints what is wrong.
 #ifndef BARE_H
 #define BARE_H
 
@@ -12,7 +12,7 @@ enum { PASS = 42, PAGE = 4096 };
 extern char __ehdr_start[], _start[];
 #pragma GCC visibility pop
 
-// Makes `function(stack pointer at the entry)` the program; what it returns is the exit code.
+// Makes `function(stack pointer at the entry)` the program; its result is the exit code.
 #define PROGRAM(function)                                                                                              \
     __asm__(".globl _start\n"                                                                                          \
             "_start:\n"                                                                                                \

@@ -1,4 +1,4 @@
-// The local descriptor table is empty at a program's start, whatever the old program had written to it.
+// The local descriptor table is empty at a program's start, even if the old program had written to it.
 #include "bare.h"
 
 enum { SYS_MODIFY_LDT = 154, READ = 0 };

@@ -1,5 +1,5 @@
-// The state of the processor and of the stack at the very first instruction: all as the kernel's execve leaves it, with
-// nothing of the program before. Allowed to differ: ZF and PF, and the word below the stack pointer, which may hold the
+// The state of the processor and of the stack at the first instruction: it is as the kernel's execve leaves it,
+// without traces of the old program. ZF, PF and the word below the stack pointer may differ; that word may hold the
 // entry address (a `ret` got us here).
 // Exit codes: 1 a general register, 2 rflags, 3 alignment of rsp, 4 mxcsr, 5 x87 control word, 6 x87 status or tags,
 // 7 fs base, 8 gs base, 9 a data segment selector, 10 a vector or mask register, 11 the stack below rsp, 12 the word
@@ -11,7 +11,7 @@
 enum { ZF_AND_PF = 0x44, BELOW = 256, GET_FS = 0x1003, GET_GS = 0x1004 };
 enum { XCR0_AVX = 0x6, XCR0_AVX512 = 0xe6 };
 
-// Filled by the entry code, which must not touch the stack or the flags before they are saved.
+// Filled by the entry code, which must not change the stack or the flags before they are saved.
 __attribute__((visibility("hidden"))) uint64_t registers[15], flags, stack_pointer, own_stack[1024];
 
 __asm__(".globl _start\n"
@@ -25,7 +25,7 @@ __asm__(".globl _start\n"
         "    lea 8192+own_stack(%rip), %rsp\n"
         "    pushfq\n"
         "    popq flags(%rip)\n"
-        "    cld\n" // the ABI's promise to the code below
+        "    cld\n" // the ABI requires this for the code below
         "    call check\n");
 
 #define CHECK_CODE(condition, what, value, code)                                                                       \

@@ -1,6 +1,7 @@
-// A program at a fixed address (ET_EXEC): very low, very high, or where another program of the same kind was just now,
-// with other text, other data and a bss of another size. Its data and bss must be its own, not the other one's.
-// The Makefile gives NAME, ADDRESS and BSS for each program.
+// A program at a fixed address (ET_EXEC): very low, very high, or at the address of a similar program that ran just
+// before, with another text, other data and a bss of another size. Its data and bss must be its own, not the other
+// one's.
+// The Makefile sets NAME, ADDRESS and BSS for each program.
 #include "bare.h"
 
 static volatile char name[] = NAME "\n";
@@ -18,7 +19,7 @@ __attribute__((used)) static int run(void)
     for (size_t i = 0; i < BSS; i++)
         CHECK(bss[i] == 0, NAME ": a byte of the bss is not zero", bss[i]);
     print(1, (const char *)name);
-    fill((volatile unsigned char *)name, sizeof name); // so that what is left behind is noticed by the next program
+    fill((volatile unsigned char *)name, sizeof name); // so that the next program notices leftovers
     fill(bss, BSS);
     return PASS;
 }

@@ -1,6 +1,7 @@
-// A minimal ELF interpreter (PT_INTERP): a static PIE (tiny_interp) and one linked at 0x10000000 (exec_interp). It says
-// so and jumps to the program's entry with the stack as received. AT_BASE must be its bias: 0 for the second.
-// The Makefile gives LINKED_AT.
+// A minimal ELF interpreter (PT_INTERP): a static PIE (tiny_interp) and one linked at 0x10000000 (exec_interp). It
+// prints a line and jumps to the program's entry with the stack as received. AT_BASE must be its bias: 0 for
+// exec_interp.
+// The Makefile sets LINKED_AT.
 #include "bare.h"
 
 __asm__(".globl _start\n"
@@ -11,7 +12,7 @@ __asm__(".globl _start\n"
         "    call entry_of_program\n"
         "    mov %rbx, %rsp\n"
         "    xor %ebx, %ebx\n"
-        "    xor %edx, %edx\n" // a function to call at exit, by the ABI: none
+        "    xor %edx, %edx\n" // by the ABI, a function to call at exit: none
         "    jmp *%rax\n");
 
 __attribute__((used)) static uint64_t entry_of_program(const uint64_t *stack)

@@ -1,5 +1,5 @@
-// The initial stack, without a libc: it ends where the path string ends, every page below the stack pointer reads as
-// zero, it grows on writes to within 1 MiB of its limit (64 MiB at most), and not beyond the limit.
+// The initial stack, without a libc: it ends at the end of the path string, every page below the stack pointer reads
+// as zero, writes make it grow to within 1 MiB of its limit (64 MiB at most), and it does not grow beyond the limit.
 #include "bare.h"
 
 enum { MIB = 1 << 20, RLIMIT_STACK = 3, BAD_ADDRESS = -14 /* EFAULT */ };
@@ -33,7 +33,7 @@ __attribute__((used)) static int run(const uint64_t *stack)
     probe(below_frames, top - depth);
 
     uint64_t beyond = top - page_down(limit[0]) - 16 * PAGE;
-    if (limit[0] <= 65 * MIB) { // the kernel would write there, and says it cannot
+    if (limit[0] <= 65 * MIB) { // the kernel cannot write there and returns an error
         long result = system_call(SYS_GETRLIMIT, RLIMIT_STACK, beyond, 0);
         CHECK(result == BAD_ADDRESS, "the stack grows beyond its limit: getrlimit returned", result);
     }

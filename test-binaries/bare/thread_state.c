@@ -1,5 +1,5 @@
-// What the kernel writes to, or acts on, for a thread: after an exec nothing of the old program's is registered. Without
-// a libc, since each libc registers its own at once.
+// The thread state that the kernel writes to or acts on: after an exec nothing of the old program is registered. This
+// program has no libc, since each libc registers its own state at once.
 #include "bare.h"
 
 enum { SYS_PRCTL = 157, SYS_GET_ROBUST_LIST = 274, SYS_RSEQ = 334, PR_GET_TID_ADDRESS = 40 };
@@ -11,7 +11,7 @@ __attribute__((used)) static int run(const uint64_t *stack)
     uint64_t head = 1, size = 0, address = 0;
     CHECK(system_call(SYS_GET_ROBUST_LIST, 0, (uint64_t)&head, (uint64_t)&size) == 0, "get_robust_list", 0);
     CHECK(head == 0, "the robust list is at", head);
-    // Only where the kernel can tell (CONFIG_CHECKPOINT_RESTORE).
+    // Only if the kernel can report it (CONFIG_CHECKPOINT_RESTORE).
     system_call(SYS_PRCTL, PR_GET_TID_ADDRESS, (uint64_t)&address, 0);
     CHECK(address == 0, "the thread id address is", address);
 

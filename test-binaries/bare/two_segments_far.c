@@ -1,4 +1,4 @@
-// Two PT_LOADs with a hole of 1 GiB: both parts are where the program expects them, and the hole is not mapped.
+// Two PT_LOADs with a hole of 1 GiB: both parts are at the expected addresses, and the hole is not mapped.
 #include "bare.h"
 
 __attribute__((section(".far"))) static volatile uint64_t far = 0x1234;

@@ -1,8 +1,8 @@
-// A program with a PT_INTERP of ours: it is mapped together with its interpreter and entered by it, and what the
-// auxiliary vector says of both is right. The Makefile gives INTERPRETER, an absolute path.
+// A program with our own PT_INTERP: it is mapped together with its interpreter, which enters it, and the auxiliary
+// vector is right about both. The Makefile sets INTERPRETER, an absolute path.
 #include "bare.h"
 
-// By hand, because ld heeds --dynamic-linker only when it links something dynamic.
+// Written by hand, because ld uses --dynamic-linker only for dynamic linking.
 __attribute__((used, section(".interp"))) static const char interpreter[] = INTERPRETER;
 
 static volatile uint64_t data = 7, bss;

@@ -1,5 +1,5 @@
-// Where the program lies, as numbers, for `tell`; and for `crash` a fault that depends on them, as the hard ones to find
-// do: it writes to a bad address in about one of four layouts.
+// With `tell`, prints the addresses of the program's parts. With `crash`, causes a fault that depends on them, like
+// bugs that are hard to find: it writes to a bad address in about one of four layouts.
 #include "check.h"
 
 #include <string.h>
@@ -12,7 +12,7 @@ static int global;
 static int telling;
 static uint64_t mixed;
 
-// Each bit of each address counts, the low ones too.
+// Mixes in every bit of each address, including the low ones.
 static void tell(const char *name, uint64_t value)
 {
     if (telling)
@@ -28,8 +28,8 @@ int main(int argc, char **argv)
     uint64_t random;
     void *mapped = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(mapped != MAP_FAILED, "mmap");
-    // The heap has to be in use for a core file to show it. Its end is told, not what malloc gives: a static glibc first
-    // allocates the path of /proc/self/exe, which may be another one for us.
+    // The heap must be in use to appear in a core file. This prints its end instead of malloc's result: a static glibc
+    // first allocates the path of /proc/self/exe, which may differ under an emulated execve.
     CHECK(malloc(1), "malloc");
     void *heap = sbrk(0);
     memcpy(&random, (const void *)getauxval(AT_RANDOM), sizeof random);

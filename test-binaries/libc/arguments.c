@@ -1,5 +1,5 @@
-// The argument and environment vectors: NULL ends argv, envp follows it, and all strings lie one after the other,
-// arguments first. Programs that overwrite their title (setproctitle) rely on the last.
+// The argument and environment vectors: NULL ends argv, envp follows it, and all strings are contiguous, arguments
+// first. Programs that overwrite their title (setproctitle) rely on contiguous strings.
 #include "check.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
-// What a process keeps over an exec, or loses, besides what `tell` tells: timers, locks, ids of session and group,
-// priorities, securebits, the descriptors' flags and offsets... One "key value" a line, the same in both programs.
+// Attributes that a process keeps or loses over an exec, besides those that `tell` prints: timers, locks, ids of
+// session and group, priorities, securebits, the descriptors' flags and offsets... One "key value" per line, the same
+// in both programs.
 #include "proc.h"
 
 #include <sched.h>

@@ -1,5 +1,5 @@
-// The auxiliary vector: every value that a libc or a dynamic loader builds on is compared with where it comes from.
-// AT_EXECFN and not /proc/self/exe is opened: without privilege an exec emulator cannot change the latter.
+// The auxiliary vector: every value that a libc or a dynamic loader uses is compared with its source. The program
+// opens AT_EXECFN and not /proc/self/exe: without privilege an exec emulator cannot change the latter.
 #include "proc.h"
 
 #include <elf.h>

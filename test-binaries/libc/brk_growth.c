@@ -1,5 +1,5 @@
-// The program break: it starts at the new program's own start_brk, grows, shrinks and comes back as zeros, and never
-// goes below its start. Raw system calls, because malloc moves it too and musl's sbrk only reads it.
+// The program break: it starts at the new program's own start_brk, grows, shrinks and grows again with zeros, and
+// never goes below its start. Raw system calls, because malloc also moves it and musl's sbrk only reads it.
 #include "proc.h"
 
 #include <sys/syscall.h>
@@ -31,7 +31,8 @@ static void check_grows_and_shrinks(uintptr_t start)
     check_all(low, high, 0);
 }
 
-// From the first mapping of that name to the end of the last: musl's loader puts a guard page into its own heap.
+// From the start of the first mapping with that name to the end of the last: musl's loader puts a guard page into its
+// heap.
 static struct mapping find_heap(void)
 {
     static char maps[1 << 18];

@@ -1,5 +1,5 @@
-// The end of the data segment: what follows the initialised data in its last page comes from the file and has to be
-// zeroed; whole pages of bss after it have to be there, zero and writable.
+// The end of the data segment: the bytes after the initialised data in its last page come from the file and must be
+// zeroed; the whole pages of bss after it must be mapped, zero and writable.
 #include "check.h"
 
 enum { TAIL = 5 * PAGE };
@@ -22,7 +22,7 @@ int main(void)
     CHECK(data[0] == 1 && data[98] == 0 && data[99] == 99, "data is %d..%d, %d", data[0], data[98], data[99]);
 
     uintptr_t start = address_of(tail);
-    CHECK_EQUAL(start / PAGE, (address_of(_edata) - 1) / PAGE); // or this program tests nothing
+    CHECK_EQUAL(start / PAGE, (address_of(_edata) - 1) / PAGE); // otherwise this program tests nothing
     check_all(start, start + TAIL, 0);
 #ifdef __GLIBC__ // musl's loader gives the rest of the last page to malloc
     check_all(address_of(_end), page_up(address_of(_end)), 0);

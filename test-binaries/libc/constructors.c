@@ -1,5 +1,5 @@
-// Constructors and destructors by priority, and atexit functions between them: the dynamic loader runs them, or the
-// static start code. A wrong rdx at the entry would be called at exit. Only the last destructor makes the code 42.
+// Constructors and destructors by priority, and atexit functions between them: the dynamic loader or the static start
+// code runs them. A wrong rdx at the entry would be called at exit. Only the last destructor sets the code 42.
 #include "check.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-// Recursion down to 1 MiB above the stack limit (64 MiB at most): the stack has to grow by faults, as the kernel's own
+// Recursion down to 1 MiB above the stack limit (64 MiB at most): the stack must grow by faults, as the kernel's own
 // does, with room below it, and stay one mapping labelled [stack].
 #include "proc.h"
 

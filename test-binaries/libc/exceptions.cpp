@@ -1,5 +1,5 @@
-// C++ exceptions across frames with destructors, and run-time types: the unwinder finds its tables through
-// dl_iterate_phdr, that is through AT_PHDR and the headers in memory.
+// C++ exceptions across frames with destructors, and run-time types: the unwinder finds its tables with
+// dl_iterate_phdr, which uses AT_PHDR and the headers in memory.
 #include "check.h"
 
 #include <stdexcept>

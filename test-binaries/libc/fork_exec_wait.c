@@ -1,5 +1,5 @@
-// A child that calls the real execve, with its output in a pipe, and a parent that waits for it: the process that was
-// replaced is still an ordinary parent.
+// A child calls the real execve, with its output in a pipe, and the parent waits for it: a replaced process is still
+// an ordinary parent.
 #include "proc.h"
 
 #include <sys/wait.h>

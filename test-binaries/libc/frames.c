@@ -1,5 +1,5 @@
-// A call of `inner` by `middle` by `outer` by `main`, for debuggers and profilers to find: each has a frame and a symbol
-// of its own. With `spin` it takes a while, with `loop` for ever, with `crash` it faults there.
+// `main` calls `outer`, which calls `middle`, which calls `inner`, for debuggers and profilers: each has its own frame
+// and symbol. With `spin` this takes a while, with `loop` it never ends, with `crash` it faults in `inner`.
 #include "check.h"
 
 #include <string.h>
@@ -20,7 +20,7 @@ CALLED int inner(const char *what)
     return sum | 1;
 }
 
-// What is done with the result keeps the compiler from jumping instead of calling.
+// The use of the result keeps the compiler from jumping instead of calling.
 CALLED int middle(const char *what)
 {
     return inner(what) + 1;

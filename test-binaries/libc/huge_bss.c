@@ -1,5 +1,5 @@
-// A bss of 1 GiB: it must cost address space only. An emulator that fills it with zeros, or that places the image
-// where there is no such room, fails here.
+// A bss of 1 GiB: it must cost only address space. An emulator fails here if it fills the bss with zeros, or if it
+// places the image where there is not enough room.
 #include "check.h"
 
 enum { SIZE = 1 << 30, STEP = 64 << 20 };

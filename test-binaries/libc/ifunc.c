@@ -1,5 +1,6 @@
-// A function chosen at start by its resolver (STT_GNU_IFUNC, R_X86_64_IRELATIVE): the first code of the program that
-// runs, before its relocations are done, and in static programs found by symbols that lie beside the image's end.
+// A function chosen at start by its resolver (STT_GNU_IFUNC, R_X86_64_IRELATIVE). The resolver is the first code of
+// the program that runs, before its relocations are done. Static programs find its relocation by symbols next to the
+// image's end.
 #include "check.h"
 
 static int right(int value)

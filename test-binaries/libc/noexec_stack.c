@@ -1,4 +1,4 @@
-// Linked as usual (PT_GNU_STACK without PF_X): the stack is not executable, also when the program before had one.
+// Linked as usual (PT_GNU_STACK without PF_X): the stack is not executable, even if the old program had such a stack.
 #include "proc.h"
 
 int main(void)

@@ -1,5 +1,6 @@
 // Restartable sequences: exec ends the registration of the old program. A stale one kills the process at a preemption
-// (so be preempted for 200 ms) and makes that of the new libc fail (so look for it, or where there is none, register).
+// (so this program is preempted for 200 ms) and makes the new libc's registration fail (so this program looks for it,
+// or registers itself if there is none).
 #include "check.h"
 
 #include <errno.h>

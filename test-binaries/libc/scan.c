@@ -1,11 +1,11 @@
-// Looks in all of its memory for a 16-byte mark that the program before it held: nothing of the old image may remain.
-// Also nothing of the emulator: no anonymous executable mapping and no memfd of its own.
+// Searches all of its memory for a 16-byte mark of the old program: nothing of the old image may remain. Nothing of
+// the emulator may remain either: no anonymous executable mapping and no memfd of its own.
 // Usage: scan MARK, 32 hex digits, each byte XORed with 0x5a so that the argument is not itself the mark.
 #include "proc.h"
 
 enum { MARK = 16, KEY = 0x5a, CHUNK = 1 << 20 };
 
-static unsigned char masked[MARK]; // the mark is nowhere in the clear, and memory is unmasked byte by byte
+static unsigned char masked[MARK]; // memory never holds the plain mark; each byte is unmasked for itself
 static unsigned char chunk[CHUNK + MARK - 1];
 static int memory, findings;
 
@@ -30,7 +30,7 @@ static void report(const struct mapping *m, const char *what)
     findings++;
 }
 
-// Read by the kernel, so that pages past the end of a file are an error and not SIGBUS. Chunks overlap by MARK - 1.
+// Read by the kernel, so that pages past the end of a file cause an error and not SIGBUS. Chunks overlap by MARK - 1.
 static void scan(const struct mapping *m)
 {
     for (unsigned long at = m->start; at < m->end;) {

@@ -1,5 +1,5 @@
-// Signals: at the start nothing is caught, no flag, mask or restorer is left in any of the 64 actions, and there is no
-// alternate stack; handlers, nested ones and ones on an alternate stack then work. The inherited sets are printed.
+// Signals: at the start no signal is caught, none of the 64 actions has a flag, mask or restorer, and there is no
+// alternate stack. Handlers, nested ones and ones on an alternate stack then work. The inherited sets are printed.
 #include "check.h"
 
 #include <signal.h>

@@ -12,7 +12,7 @@ static void on_fpe(int number, siginfo_t *info, void *context)
 {
     (void)number;
     code = info->si_code;
-    ((ucontext_t *)context)->uc_mcontext.fpregs->mxcsr |= _MM_MASK_DIV_ZERO; // the division is done again on return
+    ((ucontext_t *)context)->uc_mcontext.fpregs->mxcsr |= _MM_MASK_DIV_ZERO; // the division is repeated on return
 }
 
 static void check_initial_words(void)

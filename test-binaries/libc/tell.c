@@ -1,5 +1,5 @@
-// Tells what the process sees of itself, one "key value" a line in a stable order, so that a process started by the
-// kernel and one started by an emulator can be compared. Uses no malloc and reads maps first: no heap appears by it.
+// Prints what the process sees of itself, one "key value" per line in a stable order, to compare a process started by
+// the kernel with one started by an emulator. Uses no malloc and reads maps first, so that it creates no heap.
 #include "proc.h"
 
 #include <elf.h>
@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-static char text[1 << 23];   // the file being told; arguments and environment may have 6 MiB
-static char output[1 << 16]; // what has been told and not yet written
+static char text[1 << 23];   // the file being printed; arguments and environment may have 6 MiB
+static char output[1 << 16]; // output that is not yet written
 static size_t output_size;
 
 static void flush(void)
@@ -43,7 +43,7 @@ __attribute__((format(printf, 1, 2))) static void tell(const char *format, ...)
     put(line, size);
 }
 
-// The lines of a text, each with the key before it.
+// The lines of a text, each after the key.
 static void tell_lines(const char *key, const char *lines)
 {
     for (const char *end; (end = strchr(lines, '\n')); lines = end + 1) {
@@ -77,7 +77,7 @@ static void tell_comm(void)
     tell_lines("comm", text);
 }
 
-// A file of NUL-terminated strings: printable bytes as they are, others and \ as \xNN.
+// A file of NUL-terminated strings: printable bytes are unchanged, others and \ become \xNN.
 static void tell_escaped(const char *key, const char *path)
 {
     size_t size = read_file(path, text, sizeof text);

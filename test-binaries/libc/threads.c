@@ -1,5 +1,5 @@
-// Eight threads that meet at a condition variable and add up under a mutex: clone, futex, thread pointers and the
-// tid address all work in a process whose threads and robust list were somebody else's before.
+// Eight threads meet at a condition variable and add numbers under a mutex: clone, futex, thread pointers and the tid
+// address must work in a process whose threads and robust list belonged to another program before.
 #include "check.h"
 
 #include <pthread.h>

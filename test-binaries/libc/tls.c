@@ -1,5 +1,5 @@
-// Thread-local storage: the libc copies the PT_TLS image, found by AT_PHDR, for the first thread and for every other;
-// its alignment is a promise of the program header.
+// Thread-local storage: the libc finds the PT_TLS image by AT_PHDR and copies it for the first thread and every other
+// one; the program header specifies its alignment.
 #include "check.h"
 
 #include <pthread.h>

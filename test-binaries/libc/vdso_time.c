@@ -1,5 +1,5 @@
 // Time and cpu number through the vDSO, which the libc finds by AT_SYSINFO_EHDR: its code and its data pages must both
-// be where the new program is told they are.
+// be at the addresses that the new program gets.
 #include "check.h"
 
 #include <sched.h>

@@ -21,7 +21,7 @@ int main(int argc, char **argv)
     printf("process %d is about to become %s\n", (int)getpid(), argv[1]);
     fflush(stdout);
     supplant_execve(argv[1], argv + 1, environ);
-    /* Only reached when it was refused. */
+    /* Only reached if the program was refused. */
     fprintf(stderr, "become: %s: %s\n", argv[1], strerror(errno));
     return errno == ENOENT ? 127 : 126;
 }

@@ -1,6 +1,6 @@
 """Becomes another program:  python3 become.py /bin/ls -l
 
-SUPPLANT_LIBRARY may name the library's file, where it is not where libraries are.
+SUPPLANT_LIBRARY may name the library's file, if it is not in a library directory.
 """
 
 import ctypes

@@ -1,6 +1,6 @@
-//! The functions for C programs: include/supplant.h.
+//! The functions for C programs, declared in include/supplant.h.
 //!
-//! They do what the system calls do and never call them: what a loader in userspace cannot start is refused.
+//! They do what the system calls do and never call them: a program that a loader in userspace cannot start is refused.
 #![allow(unsafe_code, reason = "symbols that C programs link with")]
 
 use std::ffi::{c_char, c_int};
@@ -35,7 +35,7 @@ extern "C" fn supplant_execveat(
     }))
 }
 
-/// As C functions return it.
+/// The result as C functions return it.
 pub(crate) fn answer(result: Result<(), Errno>) -> c_int {
     match result {
         Ok(()) => 0,

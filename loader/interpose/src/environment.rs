@@ -1,7 +1,7 @@
-//! The environment of the new program: as it was given, or where the tree is followed with this library in it.
+//! The environment of the new program: unchanged, or with this library added so that the whole process tree is followed.
 //!
-//! `LD_PRELOAD` is all that makes a program load this library (T-3). A program that gives its children an environment of
-//! their own leaves it out. A program of another C library cannot load it, and would not start with it.
+//! A program loads this library only because of `LD_PRELOAD` (T-3). A program that builds its own environment for its
+//! children leaves the variable out. A program of another C library cannot load this library, and would not start with it.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,10 +12,10 @@ use supplant_loader::{BadAddress, Strings};
 use crate::settings::{FOLLOW, LOG, STRICT, Settings};
 
 const PRELOAD: &[u8] = b"LD_PRELOAD=";
-/// What is read of a variable to find out which one it is.
+/// The bytes of a variable that are read to find its name.
 const NAME_LIMIT: u64 = 4096;
 
-/// What becomes of this library in the environment.
+/// The change of this library's entry in the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Library {
     AsGiven,
@@ -23,18 +23,18 @@ enum Library {
     Removed,
 }
 
-/// `envp`, changed where a tree is followed, or where the program could not load this library.
+/// `envp`, changed if the tree is followed, or if the program could not load this library.
 #[derive(Debug)]
 pub(crate) struct Environment<'a, S> {
     given: S,
     settings: &'a Settings,
     change: Library,
-    /// How many entries were given.
+    /// The number of given entries.
     count: usize,
-    /// The given `LD_PRELOAD` that counts, by its place, and what stands in its place.
+    /// The index of the effective `LD_PRELOAD` among the given entries, and its replacement.
     replacement: Option<(usize, CString)>,
     added: Vec<CString>,
-    /// Whether what was copied names this library.
+    /// Whether the copied environment names this library.
     pub(crate) has_library: bool,
 }
 
@@ -55,13 +55,13 @@ impl<'a, S: Strings> Environment<'a, S> {
         }
     }
 
-    /// From now on without the library.
+    /// Removes the library from the environment.
     pub(crate) fn remove_library(&mut self) {
         self.change = Library::Removed;
         self.has_library = false;
     }
 
-    /// Finds out what to change. Variables that cannot be read are no obstacle here: they will be one later.
+    /// Finds out what to change. Variables that cannot be read are ignored here: they cause an error later.
     fn change(&mut self) {
         self.added.clear();
         self.replacement = None;
@@ -137,7 +137,7 @@ impl<S: Strings> Strings for Environment<'_, S> {
     }
 }
 
-/// Whether the variable is `LD_PRELOAD` and holds the library's name, in whichever directory.
+/// Whether the variable is `LD_PRELOAD` and contains the library's name, in any directory.
 fn names_library(variable: &CStr, library: &Path) -> bool {
     let Some(value) = variable.to_bytes().strip_prefix(PRELOAD) else {
         return false;
@@ -145,7 +145,7 @@ fn names_library(variable: &CStr, library: &Path) -> bool {
     names(value).any(|name| is_library(name, library))
 }
 
-/// The libraries that the variable's value names.
+/// The libraries in the variable's value.
 fn names(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| b": ".contains(byte))
 }
@@ -154,7 +154,7 @@ fn is_library(name: &[u8], library: &Path) -> bool {
     Path::new(OsStr::from_bytes(name)).file_name() == library.file_name()
 }
 
-/// The variable with what else it names.
+/// The variable without the library, but with its other libraries.
 fn without(library: &Path, variable: &CStr) -> CString {
     let value = &variable.to_bytes()[PRELOAD.len()..];
     let others = names(value).filter(|name| !is_library(name, library));

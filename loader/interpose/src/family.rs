@@ -1,7 +1,7 @@
-//! The exec family, but for the variadic ones, which are in `variadic`.
+//! The exec family without the variadic functions, which are in `variadic`.
 #![allow(
     unsafe_code,
-    reason = "symbols that stand in for those of the C library; reads its environment"
+    reason = "symbols that replace those of the C library; reads its environment"
 )]
 
 use std::ffi::{CStr, OsString, c_char, c_int};
@@ -40,7 +40,7 @@ extern "C" fn execveat(
     }))
 }
 
-/// glibc's checks its arguments before the system call.
+/// glibc's function checks its arguments before the system call.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn fexecve(
     descriptor: c_int,
@@ -72,21 +72,21 @@ extern "C" fn execvp(file: *const c_char, argv: *const *const c_char) -> c_int {
     execvpe(file, argv, environment())
 }
 
-/// The caller's `environ`, as it is now.
+/// The caller's current `environ`.
 pub(crate) fn environment() -> *const *const c_char {
-    // SAFETY: the C library's variable; who changes it while another thread execs breaks the rules of setenv(3).
+    // SAFETY: the C library's variable; a program that changes it while another thread execs breaks the rules of setenv(3).
     let environ = unsafe { libc::environ };
     environ.cast_const().cast()
 }
 
-/// A variable of the caller's environment. No lock of ours is taken: this may run in a forked child.
+/// A variable of the caller's environment. This takes no lock of ours: it may run in a forked child.
 pub(crate) fn variable(name: &CStr) -> Option<OsString> {
     // SAFETY: a terminated string.
     let value = unsafe { libc::getenv(name.as_ptr()) };
     if value.is_null() {
         return None;
     }
-    // SAFETY: the C library's answer is a terminated string.
+    // SAFETY: the C library returns a terminated string.
     let value = unsafe { CStr::from_ptr(value) };
     Some(OsString::from_vec(value.to_bytes().to_vec()))
 }

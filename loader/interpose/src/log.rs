@@ -1,8 +1,8 @@
-//! The log: one line for each program that was replaced, for each that escaped, and for each that was refused.
+//! The log: one line for each program that was replaced, that escaped, or that was refused.
 //!
-//! A line is `PID WORD PATH`, and where there is more to say `: REASON`. The words: `replaced`, by us; `kernel`, by the
-//! kernel's own execve, which is an escape; `escape`, where a program that was replaced loads this library no more;
-//! `refused`, with the errno.
+//! A line is `PID WORD PATH`, and `: REASON` if there is one. The words: `replaced`, by us; `kernel`, by the kernel's own
+//! execve, which is an escape; `escape`, a program that was replaced but does not load this library; `refused`, with the
+//! errno.
 
 use std::ffi::CStr;
 use std::fmt::Display;
@@ -12,7 +12,7 @@ use std::process;
 
 use crate::settings::settings;
 
-/// What became of a call.
+/// The result of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
     Replaced,
@@ -21,8 +21,8 @@ pub(crate) enum Event {
     Refused,
 }
 
-/// Writes a line, at once and at the end, so that lines of several processes do not mix. Where that fails the program goes
-/// on: it must not notice.
+/// Appends a line with one write, so that lines of several processes do not mix. If that fails, the program continues: it
+/// must not notice the log.
 pub(crate) fn log(event: Event, path: &CStr, reason: Option<&dyn Display>) {
     let Some(file) = &settings().log else {
         return;
@@ -38,7 +38,7 @@ pub(crate) fn log(event: Event, path: &CStr, reason: Option<&dyn Display>) {
         Some(reason) => format!("{pid} {word} {path}: {reason}"),
         None => format!("{pid} {word} {path}"),
     };
-    // One line, whatever the name.
+    // A single line for any name.
     let mut line = line.replace('\n', "\\n");
     line.push('\n');
     if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(file) {

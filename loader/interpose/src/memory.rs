@@ -1,7 +1,7 @@
-//! Reading what a caller's pointers lead to without trusting them: execve answers bad ones with `EFAULT`.
+//! Reads memory through a caller's pointers without trusting them: for bad pointers, execve returns `EFAULT`.
 //!
-//! process_vm_readv(2) on this process itself reads what is there and fails where nothing is. Arguments and environment lie
-//! close together, so that a few calls fetch them all: memory is read in blocks, which are kept until the call ends.
+//! process_vm_readv(2) on this process itself reads existing memory and fails for missing memory. Arguments and environment
+//! are close together, so a few calls read them all: memory is read in blocks, which are kept until the call ends.
 #![allow(
     unsafe_code,
     reason = "system calls that read from any address into memory of our own"
@@ -16,16 +16,16 @@ use std::rc::Rc;
 use nix::errno::Errno;
 use supplant_loader::{BadAddress, Strings};
 
-/// No page is smaller, so that a block from here can always be read whole or not at all.
+/// No page is smaller, so a block that starts here can always be read completely or not at all.
 const PAGE: usize = 4096;
 const BLOCK: usize = 4 * PAGE;
-/// How many blocks are kept, 1 MiB of them.
+/// The number of blocks that are kept: 1 MiB.
 const KEPT: usize = 64;
 const WORD: usize = size_of::<usize>();
-/// Entries that can fit (6 MiB of pointers) and some; the others are counted only.
+/// More entries than can fit (6 MiB of pointers); further ones are only counted.
 const ENTRIES_KEPT: usize = 1 << 20;
 
-/// The memory of this process, as far as it was read.
+/// The part of this process's memory that was read.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     blocks: RefCell<Vec<(usize, Vec<u8>)>>,
@@ -36,7 +36,7 @@ pub(crate) struct Memory {
 pub(crate) struct Fault;
 
 impl Memory {
-    /// The string at an address. Of one that is longer than `limit` with its NUL, the first `limit` bytes.
+    /// The string at an address. If it is longer than `limit` with its NUL, its first `limit` bytes.
     pub(crate) fn string(&self, address: usize, limit: usize) -> Result<CString, Fault> {
         let mut bytes = Vec::new();
         let mut next = address;
@@ -52,11 +52,11 @@ impl Memory {
             }
         }
         bytes.truncate(limit);
-        // Without the NUL that it was cut at there is none inside.
+        // It was cut at the NUL, so it contains none.
         Ok(CString::new(bytes).unwrap_or_default())
     }
 
-    /// The pointers of a null-terminated array; none of a null pointer.
+    /// The pointers of a null-terminated array; none for a null pointer.
     pub(crate) fn pointers(&self, address: usize) -> Result<Vec<usize>, Fault> {
         let mut pointers = Vec::new();
         while address != 0 && pointers.len() < ENTRIES_KEPT {
@@ -73,7 +73,7 @@ impl Memory {
         if let Some(word) = self.at(address, |part| part.first_chunk().copied())? {
             return Ok(usize::from_ne_bytes(word));
         }
-        // It lies across the end of a block.
+        // The word crosses the end of a block.
         let mut word = [0; WORD];
         for (index, byte) in word.iter_mut().enumerate() {
             let address = address.checked_add(index).ok_or(Fault)?;
@@ -82,7 +82,7 @@ impl Memory {
         Ok(usize::from_ne_bytes(word))
     }
 
-    /// Calls `look` with what is readable from an address on, at least one byte.
+    /// Calls `look` with the readable bytes from an address on, at least one byte.
     fn at<T>(&self, address: usize, look: impl FnOnce(&[u8]) -> T) -> Result<T, Fault> {
         let mut blocks = self.blocks.borrow_mut();
         let holds =
@@ -106,7 +106,7 @@ fn read_block(address: usize) -> Result<(usize, Vec<u8>), Fault> {
     let mut bytes = vec![0; BLOCK];
     let count = match read_by_call(start, &mut bytes) {
         Err(Errno::EFAULT) => return Err(Fault),
-        // A filter, or a kernel without the call.
+        // A filter forbids the call, or the kernel does not have it.
         Err(_) => read_by_file(start, &mut bytes)?,
         Ok(count) => count,
     };
@@ -122,13 +122,13 @@ fn read_by_call(start: usize, into: &mut [u8]) -> Result<usize, Errno> {
         iov_base: into.as_mut_ptr().cast(),
         iov_len: into.len(),
     };
-    // Page by page: of one piece that is not there as a whole the kernel would read nothing.
+    // Page by page: if one large piece is not completely readable, the kernel reads nothing of it.
     let remote: [libc::iovec; BLOCK / PAGE] = std::array::from_fn(|index| libc::iovec {
         iov_base: std::ptr::without_provenance_mut(start.wrapping_add(index * PAGE)),
         iov_len: PAGE,
     });
     let own = nix::unistd::getpid().as_raw();
-    // SAFETY: the kernel writes to the slice only, and reads only what is there.
+    // SAFETY: the kernel writes to the slice only, and reads only existing memory.
     let count = unsafe {
         libc::process_vm_readv(
             own,
@@ -172,7 +172,7 @@ impl From<Fault> for BadAddress {
 }
 
 impl Strings for Vector {
-    /// A million of them is what the system call refuses in any case, however many more there are.
+    /// The system call refuses a million entries in any case, so further ones are not counted.
     fn count(&mut self) -> Result<usize, BadAddress> {
         self.entries = self.memory.pointers(self.address)?;
         Ok(self.entries.len())
@@ -180,7 +180,7 @@ impl Strings for Vector {
 
     fn string(&mut self, index: usize, limit: u64) -> Result<CString, BadAddress> {
         let entry = self.entries.get(index).copied().ok_or(Fault)?;
-        // One byte more tells that it is too long.
+        // One more byte shows that it is too long.
         Ok(self.memory.string(entry, limit as usize)?)
     }
 }
@@ -203,11 +203,11 @@ mod tests {
         let result = unsafe { libc::mprotect(last.cast(), PAGE, libc::PROT_NONE) };
         assert_eq!(result, 0);
         test(start);
-        // SAFETY: the mapping just made, which nobody uses any more.
+        // SAFETY: the mapping just made, which no code uses any more.
         unsafe { libc::munmap(start.cast(), 3 * PAGE) };
     }
 
-    /// Writes bytes so that they end where the readable pages end.
+    /// Writes bytes so that they end at the end of the readable pages.
     fn put_at_end(start: *mut u8, bytes: &[u8]) -> usize {
         let address = start.addr() + 2 * PAGE - bytes.len();
         let at = start.with_addr(address);

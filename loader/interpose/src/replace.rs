@@ -1,4 +1,4 @@
-//! The call as the caller made it, with pointers that may be wrong, and what the functions for C programs do with it.
+//! The call with the caller's pointers, which may be wrong, and its replacement for C programs.
 
 use std::ffi::{c_char, c_int};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::memory::{Fault, Memory, Vector};
 
 const PATH_SIZE: usize = 4096;
 
-/// The arguments of execveat(2), none of which has been looked at.
+/// The arguments of execveat(2), not yet checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     pub(crate) directory: c_int,
@@ -20,7 +20,7 @@ pub(crate) struct Request {
     pub(crate) flags: c_int,
 }
 
-/// The same with the path read, and the others ready to be.
+/// The same with the path read. The other arguments are ready to be read.
 #[derive(Debug)]
 pub(crate) struct Reading {
     pub(crate) call: Call,
@@ -54,8 +54,7 @@ impl Request {
     }
 }
 
-/// Replaces the program, never by the kernel. `Ok` only for a call that asks (`AT_EXECVE_CHECK`), which leaves errno as it
-/// was.
+/// Replaces the program, never through the kernel. Returns `Ok` only for `AT_EXECVE_CHECK`, and then leaves errno unchanged.
 pub(crate) fn replace_here(request: &Request) -> Result<(), Errno> {
     let before = Errno::last_raw();
     let reading = request.read().map_err(|_| Errno::EFAULT)?;
@@ -64,7 +63,7 @@ pub(crate) fn replace_here(request: &Request) -> Result<(), Errno> {
     result.map_err(|error| refusal(&error))
 }
 
-/// What execve answers. Where it kills the process, it dies.
+/// The errno that execve returns. If execve would kill the process, this kills it.
 pub(crate) fn refusal(error: &Error) -> Errno {
     if let Some(signal) = error.signal() {
         die_by(signal);

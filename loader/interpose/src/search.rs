@@ -1,4 +1,4 @@
-//! execvp: a name that is searched in `PATH`, and files without a format that are given to the shell.
+//! execvp: searches a name in `PATH`, and passes files without a known format to the shell.
 
 use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt as _;
@@ -15,15 +15,15 @@ const SHELL: &CStr = c"/bin/sh";
 const NAME_SIZE: usize = 255;
 const PATH_SIZE: usize = 4096;
 
-/// Whether a file that is no program is run by the shell.
+/// Whether the shell runs a file that is not a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Formless {
     ByShell,
     Refused,
 }
 
-/// Tries the places in turn. As in glibc, what is not there or may not be executed is passed over, but that there was
-/// something that may not be executed is remembered.
+/// Tries the places in order. As in glibc, a file that is missing or may not be executed is skipped, but a file that may not
+/// be executed is remembered.
 pub(crate) fn execvpe(
     file: *const c_char,
     argv: *const *const c_char,
@@ -76,7 +76,7 @@ fn attempt(
     }
 }
 
-/// The shell, the file, and all arguments but the first.
+/// The shell, the file, and all arguments except the first.
 fn shell_arguments(path: &CStr, argv: *const *const c_char) -> Result<Vec<*const c_char>, Fault> {
     let given = Memory::default().pointers(argv.addr())?;
     let given = given
@@ -91,7 +91,7 @@ fn shell_arguments(path: &CStr, argv: *const *const c_char) -> Result<Vec<*const
         .collect())
 }
 
-/// Only a call that asks succeeds, and this one does not ask.
+/// Only a call with `AT_EXECVE_CHECK` succeeds, and this one is none.
 fn error(request: &Request) -> Errno {
     replace(request).err().unwrap_or(Errno::UnknownErrno)
 }

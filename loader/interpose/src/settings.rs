@@ -1,8 +1,8 @@
-//! What the environment said when the library was loaded. A program may change its environment afterwards, and what was
-//! asked for still holds.
+//! The settings from the environment at the time when the library was loaded. They stay in force if the program changes its
+//! environment afterwards.
 #![allow(
     unsafe_code,
-    reason = "an entry of .init_array; asks the dynamic linker where this library lies"
+    reason = "an entry of .init_array; asks the dynamic linker for the address of this library"
 )]
 
 use std::env;
@@ -23,12 +23,12 @@ pub(crate) const LOG: &str = "SUPPLANT_INTERPOSE_LOG";
 /// A file's device and inode.
 pub(crate) type FileIdentity = (u64, u64);
 
-/// See the module.
+/// The settings: see the module.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// Programs get the library again, whatever environment they are given.
+    /// Programs get the library again, with any environment.
     pub(crate) follow: bool,
-    /// Nothing is left to the kernel.
+    /// The kernel starts no program.
     pub(crate) strict: bool,
     pub(crate) log: Option<PathBuf>,
     /// This library's file.
@@ -55,7 +55,7 @@ pub(crate) fn settings() -> &'static Settings {
 
 impl Settings {
     fn read() -> Self {
-        // A user must not have a set-id program write to files.
+        // A user must not be able to make a set-id program write to files.
         let variable = |name| env::var_os(name).filter(|_| !is_secure());
         let is_set = |name| variable(name).is_some_and(|value| !value.is_empty() && value != "0");
         let log = variable(LOG).filter(|path| !path.is_empty());
@@ -69,7 +69,7 @@ impl Settings {
     }
 }
 
-/// Programs further down may have another working directory.
+/// Descendants may have another working directory.
 fn absolute(path: OsString) -> PathBuf {
     std::path::absolute(&path).unwrap_or_else(|_| path.into())
 }
@@ -79,7 +79,7 @@ fn is_secure() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// The file that an address of this library's belongs to.
+/// The file of this library, found by one of its addresses.
 fn own_path() -> Option<PathBuf> {
     let address: *const libc::c_void = ptr::from_ref(&START).cast();
     let mut info = libc::Dl_info {
@@ -98,7 +98,7 @@ fn own_path() -> Option<PathBuf> {
     fs::canonicalize(&name).ok().or(Some(name.into()))
 }
 
-/// The file that is mapped where `AT_BASE` says.
+/// The file that is mapped at `AT_BASE`.
 fn linker() -> Option<FileIdentity> {
     // SAFETY: takes no pointer.
     let base = unsafe { libc::getauxval(libc::AT_BASE) };

@@ -1,5 +1,4 @@
-//! What stands in for execve in a program that knows nothing of it: replaced here where that is possible, by the kernel
-//! where it is not, and logged.
+//! The replacement of execve in an unmodified program: done here if possible, otherwise by the kernel, and logged.
 
 use std::ffi::{CStr, OsStr, c_int};
 use std::fs;
@@ -17,9 +16,9 @@ use crate::settings::{Settings, file_identity, settings};
 /// The flag of a call that executes nothing.
 pub(crate) const EXECVE_CHECK: c_int = 0x1_0000;
 
-/// Replaces the program. `Ok` only for a call that asks (`AT_EXECVE_CHECK`).
+/// Replaces the program. Returns `Ok` only for `AT_EXECVE_CHECK`.
 ///
-/// Where execve would kill the process, it dies.
+/// If execve would kill the process, this kills it.
 pub(crate) fn replace(request: &Request) -> Result<(), Errno> {
     if request.flags & EXECVE_CHECK != 0 {
         return replace_here(request);
@@ -33,7 +32,7 @@ pub(crate) fn replace(request: &Request) -> Result<(), Errno> {
         return Err(arch::kernel_execveat(request));
     }
     let errno = error.raw_os_error();
-    // A name that is searched in PATH is not found in most of its directories.
+    // A name that is searched in PATH is missing in most of its directories.
     if errno != libc::ENOENT {
         let errno = Errno::from_raw(errno);
         log(
@@ -45,7 +44,7 @@ pub(crate) fn replace(request: &Request) -> Result<(), Errno> {
     Err(refusal(&error))
 }
 
-/// Whether the kernel may start what is refused here. It may know more formats, by binfmt_misc.
+/// Whether the kernel may start a program that is refused here. The kernel may know more formats, by binfmt_misc.
 fn may_start_by_kernel(error: &Error) -> bool {
     error.is_limit_of_userspace() || error.raw_os_error() == libc::ENOEXEC && has_other_formats()
 }
@@ -85,7 +84,7 @@ fn attempt(reading: Reading, settings: &Settings) -> Error {
     }
 }
 
-/// Why the new program will not load this library.
+/// The reason why the new program will not load this library.
 fn escape(prepared: &Prepared, has_library: bool, other_linker: bool) -> Option<&'static str> {
     if prepared.interpreter().is_none() {
         Some("a static program, which loads no library")

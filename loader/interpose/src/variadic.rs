@@ -1,7 +1,7 @@
-//! execl, execle, execlp and syscall, which take as many arguments as they are given.
+//! execl, execle, execlp and syscall, which take any number of arguments.
 //!
-//! Stable Rust can call such functions and cannot define them. A few instructions in `arch` put the registers in which
-//! arguments come into memory, and hand over where they and the caller's stack are; from there on it is Rust.
+//! Stable Rust can call such functions but cannot define them. A few instructions in `arch` store the argument registers in
+//! memory and pass their address and the caller's stack on; the rest is Rust.
 #![allow(
     unsafe_code,
     reason = "reads the arguments of variadic functions; called from assembly"
@@ -54,7 +54,7 @@ impl Words {
         std::ptr::with_exposed_provenance(self.take())
     }
 
-    /// Arguments up to the null that ends them, with it.
+    /// The arguments up to and including the null that ends them.
     fn list(&mut self) -> Vec<*const c_char> {
         let mut list = Vec::new();
         loop {
@@ -111,7 +111,7 @@ pub(crate) extern "C" fn system_call_execve(
     answer(replace(&Request::execve(path, argv, envp))).into()
 }
 
-/// `syscall(SYS_execveat, …)`. What only asks is the kernel's to answer; the library asks it by this function.
+/// `syscall(SYS_execveat, …)`. The kernel answers `AT_EXECVE_CHECK`; the library itself asks it through this function.
 pub(crate) extern "C" fn system_call_execveat(
     directory: c_int,
     path: *const c_char,
@@ -138,7 +138,7 @@ pub(crate) extern "C" fn system_call_execveat(
     answer(replace(&request)).into()
 }
 
-/// What `syscall` returns where the kernel answered with this errno.
+/// The return value of `syscall` after the kernel returned this errno.
 pub(crate) extern "C" fn system_call_failed(errno: c_int) -> c_long {
     Errno::set_raw(errno);
     -1

@@ -1,5 +1,5 @@
-//! What depends on the processor: the system calls that must not go by the C library's names, and the entries of variadic
-//! functions. One file for each processor, all with the same items.
+//! The code that depends on the processor: the system calls that must not use the C library's functions, and the entries of
+//! variadic functions. One file for each processor, all with the same items.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

@@ -1,6 +1,6 @@
 //! x86-64: entries of variadic functions, and the kernel's own execveat.
 //!
-//! System V ABI: integer arguments come in rdi, rsi, rdx, rcx, r8, r9, then on the stack above the return address.
+//! System V ABI: integer arguments are in rdi, rsi, rdx, rcx, r8, r9, then on the stack above the return address.
 #![allow(unsafe_code, reason = "assembly")]
 
 use std::arch::{asm, naked_asm};
@@ -11,11 +11,11 @@ use nix::errno::Errno;
 use crate::replace::Request;
 use crate::variadic;
 
-/// How many arguments come in registers.
+/// The number of arguments in registers.
 pub(crate) const ARGUMENT_REGISTERS: usize = 6;
 
-/// The kernel's execveat; execve where that is what was called, so that tracers and filters see the same call. Returns
-/// only where it was refused, or asked with `AT_EXECVE_CHECK` and the answer is 0.
+/// The kernel's execveat, or execve if that was called, so that tracers and filters see the same call. Returns only if the
+/// program was refused, or with 0 for a successful `AT_EXECVE_CHECK`.
 pub(crate) fn kernel_execveat(request: &Request) -> Errno {
     let Request {
         directory,
@@ -36,7 +36,7 @@ pub(crate) fn kernel_execveat(request: &Request) -> Errno {
         libc::SYS_execveat
     };
     let result: isize;
-    // SAFETY: the kernel takes any pointer. It writes nothing to this program's memory, or replaces all of it.
+    // SAFETY: the kernel accepts any pointer. It writes nothing to this program's memory, or replaces all of it.
     unsafe {
         asm!(
             "syscall",
@@ -49,7 +49,7 @@ pub(crate) fn kernel_execveat(request: &Request) -> Errno {
     Errno::from_raw(-result as i32)
 }
 
-/// Puts the six registers into memory, below what the caller pushed, and calls `$function(registers, stack)`.
+/// Stores the six registers in memory, below the caller's stack, and calls `$function(registers, stack)`.
 macro_rules! variadic_entry {
     ($name:ident, $function:path) => {
         #[cfg_attr(not(test), unsafe(no_mangle))]
@@ -80,9 +80,10 @@ variadic_entry!(execl, variadic::execl);
 variadic_entry!(execle, variadic::execle);
 variadic_entry!(execlp, variadic::execlp);
 
-/// glibc's `syscall`, but for those system calls that start programs; vfork becomes fork.
+/// glibc's `syscall`, except for the system calls that start programs. vfork becomes fork.
 ///
-/// No Rust may stand between the caller and the kernel: clone and vfork return twice, on a stack of another.
+/// There must be no Rust code between the caller and the kernel: clone and vfork return twice, the second time on another
+/// stack.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 #[unsafe(naked)]
 extern "C" fn syscall(_number: c_long) -> c_long {

@@ -17,7 +17,7 @@ use crate::stand_in::replace;
 
 pub(crate) const SHELL: &CStr = c"/bin/sh";
 
-/// Becomes the shell that runs a command, as system and popen call it; returns what went wrong.
+/// Becomes the shell that runs a command, as system and popen start it; returns the error.
 pub(crate) fn run_command(command: *const c_char) -> Errno {
     let mut arguments = vec![c"sh", c"-c"];
     if separates_command() {
@@ -26,7 +26,7 @@ pub(crate) fn run_command(command: *const c_char) -> Errno {
     become_shell(&arguments, command, environment())
 }
 
-/// Becomes the shell, with these arguments and the command for the last.
+/// Becomes the shell, with these arguments and then the command.
 pub(crate) fn become_shell(
     arguments: &[&CStr],
     command: *const c_char,
@@ -38,7 +38,7 @@ pub(crate) fn become_shell(
     replace(&request).err().unwrap_or(Errno::UnknownErrno)
 }
 
-/// In the child: a pipe's end becomes standard input or output.
+/// Runs in the child: makes a pipe's end its standard input or output.
 pub(crate) fn connect(report: &mut Report, end: &OwnedFd, number: RawFd) -> Result<(), Errno> {
     report.leave(number)?;
     let result = if end.as_raw_fd() == number {
@@ -51,11 +51,11 @@ pub(crate) fn connect(report: &mut Report, end: &OwnedFd, number: RawFd) -> Resu
     Errno::result(result).map(drop)
 }
 
-/// Since 2.38 glibc says where the options end.
+/// Since 2.38 glibc marks the end of the options.
 fn separates_command() -> bool {
     // SAFETY: takes nothing.
     let version = unsafe { libc::gnu_get_libc_version() };
-    // SAFETY: a terminated string that lives for ever.
+    // SAFETY: a terminated string that is never freed.
     let version = unsafe { CStr::from_ptr(version) }.to_string_lossy();
     let minor = version.strip_prefix("2.").and_then(|rest| {
         let digits = rest.split(|c: char| !c.is_ascii_digit()).next();

@@ -1,4 +1,4 @@
-//! The C library's functions that run commands by the shell.
+//! The functions of the C library that run commands with the shell.
 
 mod command;
 mod popen;

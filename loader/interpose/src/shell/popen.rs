@@ -1,9 +1,9 @@
 //! popen(3) and pclose(3).
 //!
-//! glibc: libio/iopopen.c. Its streams close themselves; ours are known by a list, and pclose is asked for each.
+//! glibc: libio/iopopen.c. Its streams close themselves. Ours are in a list, which pclose searches.
 #![allow(
     unsafe_code,
-    reason = "symbols that stand in for those of the C library; streams are its own"
+    reason = "symbols that replace those of the C library; streams are its own"
 )]
 
 use std::ffi::{CStr, c_char, c_int};
@@ -20,7 +20,7 @@ use super::command::{connect, run_command};
 use crate::next::next;
 use crate::spawn::{Guarded, default_signals, set_mask, start, wait};
 
-/// A stream that is open to a command.
+/// A stream that is connected to a command.
 struct Stream {
     /// Its address.
     file: usize,
@@ -30,7 +30,7 @@ struct Stream {
 
 static STREAMS: Guarded<Vec<Stream>> = Guarded::new(Vec::new());
 
-/// What the stream is for.
+/// The mode of a stream.
 #[derive(Clone, Copy)]
 struct Mode {
     reads: bool,
@@ -38,7 +38,7 @@ struct Mode {
 }
 
 impl Mode {
-    /// One `r` or `w`, and any `e`.
+    /// Accepts one `r` or `w`, and any number of `e`.
     fn parse(text: &CStr) -> Option<Self> {
         let mut mode = Self {
             reads: false,
@@ -60,7 +60,7 @@ impl Mode {
         if self.reads { c"r" } else { c"w" }
     }
 
-    /// The command's descriptor that the pipe becomes.
+    /// The number of the pipe's descriptor in the command.
     fn in_command(self) -> RawFd {
         if self.reads {
             libc::STDOUT_FILENO
@@ -106,13 +106,14 @@ fn open(command: *const c_char, mode: Mode) -> Result<*mut FILE, Errno> {
     });
     match started {
         Ok(pid) => remember(file, descriptor, pid, mode),
-        // SAFETY: opened above, and nobody has seen it.
+        // SAFETY: opened above, and no other code has it.
         Err(_) => drop(unsafe { libc::fclose(file) }),
     }
     started.map(|_| file)
 }
 
-/// Puts a stream into the list, and only then lets other programs inherit it: their children close what is in the list.
+/// Adds a stream to the list, and only then makes it inheritable: the children of this library close the streams in the
+/// list.
 fn remember(file: *mut FILE, descriptor: RawFd, pid: libc::pid_t, mode: Mode) {
     let file = file.addr();
     STREAMS.with(|streams| {
@@ -135,12 +136,12 @@ fn stream(descriptor: OwnedFd, mode: Mode) -> Result<*mut FILE, Errno> {
     if file.is_null() {
         return Err(Errno::last());
     }
-    // The stream's from here on.
+    // From here on it belongs to the stream.
     let _ = descriptor.into_raw_fd();
     Ok(file)
 }
 
-/// In the child: the streams of earlier calls are closed, as POSIX has it.
+/// Runs in the child: closes the streams of earlier calls, as POSIX requires.
 fn close_streams(kept: RawFd) {
     STREAMS.with(|streams| {
         let others = streams.iter().filter(|stream| stream.descriptor != kept);
@@ -172,10 +173,10 @@ unsafe extern "C" fn pclose(file: *mut FILE) -> c_int {
     }
 }
 
-/// Takes a stream out of the list.
+/// Removes a stream from the list.
 fn forget(file: *mut FILE) -> Option<libc::pid_t> {
     STREAMS.with(|streams| {
-        // The last one, should a program have closed an earlier one at this address by fclose.
+        // The last one, because a program may have closed an earlier stream at this address with fclose.
         let index = streams
             .iter()
             .rposition(|stream| stream.file == file.addr())?;

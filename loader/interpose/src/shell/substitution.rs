@@ -1,23 +1,23 @@
-//! Command substitutions in the words of wordexp(3): where they are, and what stands in their place once they have run.
+//! Command substitutions in the words of wordexp(3): finds them, and replaces them with the output of the commands.
 //!
-//! glibc: posix/wordexp.c. Its parser is followed to the letter, also where a shell's is another. What a command wrote is put
-//! back as quoted text, so that the C library sees words without commands.
+//! glibc: posix/wordexp.c. This follows glibc's parser exactly, also where it differs from a shell's. The output of a
+//! command is inserted as quoted text, so that the C library sees words without commands.
 
 /// A part of the words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
-    /// To be left as it is.
+    /// Text that stays unchanged.
     Text(Vec<u8>),
     /// A command for the shell.
     Command {
         command: Vec<u8>,
-        /// Between double quotes: its output is one word.
+        /// Between double quotes: the output is one word.
         quoted: bool,
     },
 }
 
-/// Takes the words apart. `None` where that needs an understanding of what is around a command: inside of `${…}` and of
-/// arithmetic, in a word with a pattern or a tilde, and where something does not end.
+/// Splits the words into pieces. `None` if the context of a command would have to be understood: in `${…}` and in
+/// arithmetic, in a word with a pattern or a tilde, and if something is not terminated.
 pub(crate) fn parse(words: &[u8]) -> Option<Vec<Piece>> {
     let mut parser = Parser {
         words,
@@ -44,14 +44,14 @@ impl Parser<'_> {
         self.words.get(self.at + ahead).copied()
     }
 
-    /// The next byte, which is skipped.
+    /// Skips the next byte and returns it.
     fn skip(&mut self) -> Option<u8> {
         let byte = self.peek(0)?;
         self.at += 1;
         Some(byte)
     }
 
-    /// The next byte, which is text.
+    /// Copies the next byte as text and returns it.
     fn copy(&mut self) -> Option<u8> {
         let byte = self.skip()?;
         self.text.push(byte);
@@ -137,7 +137,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Whether `$((` ends with `))`, and is no subshell in a command.
+    /// Whether `$((` ends with `))` and is not a subshell in a command.
     fn is_arithmetic(&self) -> bool {
         if self.peek(2) != Some(b'(') {
             return false;
@@ -156,7 +156,7 @@ impl Parser<'_> {
         false
     }
 
-    /// Something in brackets, in which there must be no command.
+    /// Copies an expression in brackets, which must not contain a command.
     fn expression(&mut self, open: u8, close: u8) -> Option<()> {
         self.copy();
         let mut depth = 0;
@@ -174,7 +174,7 @@ impl Parser<'_> {
         }
     }
 
-    /// What is in parentheses, without the last one. `parse_comm` knows quotes and no backslashes.
+    /// The text in parentheses, without the last one. `parse_comm` knows quotes and no backslashes.
     fn parentheses(&mut self) -> Option<Vec<u8>> {
         let mut command = Vec::new();
         let (mut depth, mut quote) = (1, None);
@@ -194,7 +194,8 @@ impl Parser<'_> {
         }
     }
 
-    /// What is between backticks (`parse_backtick`): a backslash goes, but between single quotes only before some.
+    /// The text between backticks (`parse_backtick`): a backslash is removed, but between single quotes only before some
+    /// bytes.
     fn backticks(&mut self, quoted: bool) -> Option<()> {
         self.at += 1;
         let mut command = Vec::new();
@@ -216,7 +217,7 @@ impl Parser<'_> {
     }
 }
 
-/// Output as text for between double quotes: without the newlines at its end.
+/// Output as text for use between double quotes, without the newlines at its end.
 pub(crate) fn quoted(output: &[u8]) -> Vec<u8> {
     let end = output
         .iter()
@@ -232,19 +233,19 @@ pub(crate) fn quoted(output: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Where the splitting stands (`exec_comm`).
+/// The state of the splitting (`exec_comm`).
 #[derive(Clone, Copy, PartialEq)]
 enum State {
-    /// Before a field: blanks are passed over.
+    /// Before a field: blanks are skipped.
     Before,
     Field,
-    /// After blanks: one separator that is none belongs to them.
+    /// After blanks: one separator that is not a blank belongs to them.
     AfterBlank,
-    /// After newlines, which may be the last.
+    /// After newlines, which may be the last bytes.
     AfterNewline,
 }
 
-/// Output as words: split at the bytes of `separators` (`IFS`), and each field quoted.
+/// Output as words: it is split at the bytes of `separators` (`IFS`), and each field is quoted.
 pub(crate) fn split(output: &[u8], separators: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
     let mut field = Vec::new();
@@ -274,7 +275,7 @@ pub(crate) fn split(output: &[u8], separators: &[u8]) -> Vec<u8> {
         }
         state = next;
     }
-    // Those that are no separators.
+    // Newlines that are not separators.
     while field.last() == Some(&b'\n') {
         field.pop();
     }
@@ -282,7 +283,7 @@ pub(crate) fn split(output: &[u8], separators: &[u8]) -> Vec<u8> {
     text
 }
 
-/// An empty one is empty quotes, which glibc takes for a word only where nothing stands before them.
+/// Ends a field. An empty field becomes empty quotes, which glibc accepts as a word only if nothing is before them.
 fn end_field(text: &mut Vec<u8>, field: &mut Vec<u8>) {
     if field.is_empty() {
         text.extend(b"''");
@@ -292,7 +293,7 @@ fn end_field(text: &mut Vec<u8>, field: &mut Vec<u8>) {
     field.clear();
 }
 
-/// Single quotes around everything but single quotes.
+/// Puts single quotes around everything except single quotes.
 fn quote(text: &mut Vec<u8>, field: &[u8]) {
     for (index, part) in field.split(|&byte| byte == b'\'').enumerate() {
         if index > 0 {

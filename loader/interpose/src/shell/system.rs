@@ -1,9 +1,10 @@
 //! system(3).
 //!
-//! glibc: sysdeps/posix/system.c. SIGINT and SIGQUIT are ignored while any thread is in it, SIGCHLD is blocked in this one.
+//! glibc: sysdeps/posix/system.c. SIGINT and SIGQUIT are ignored while any thread is in it. SIGCHLD is blocked in this
+//! thread.
 #![allow(
     unsafe_code,
-    reason = "a symbol that stands in for one of the C library; signal dispositions"
+    reason = "a symbol that replaces one of the C library; signal dispositions"
 )]
 
 use std::ffi::{c_char, c_int};
@@ -13,11 +14,11 @@ use std::ptr;
 use super::command::run_command;
 use crate::spawn::{Guarded, bit, block, default_signals, set_mask, start, wait};
 
-/// What it says of a shell that cannot be started.
+/// Its result if the shell cannot be started.
 const NOT_STARTED: c_int = 127 << 8;
 const SIGNALS: [c_int; 2] = [libc::SIGINT, libc::SIGQUIT];
 
-/// How many threads are in it, and the dispositions from before the first.
+/// The number of threads in it, and the actions from before the first.
 struct Running {
     count: usize,
     actions: Option<[libc::sigaction; 2]>,
@@ -34,7 +35,7 @@ static RUNNING: Guarded<Running> = Guarded::new(Running {
 #[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn system(command: *const c_char) -> c_int {
     if command.is_null() {
-        // Whether there is a shell.
+        // Asks whether there is a shell.
         return (run(c"exit 0".as_ptr()) == 0).into();
     }
     run(command)
@@ -60,7 +61,8 @@ fn run(command: *const c_char) -> c_int {
     })
 }
 
-/// Ignores the two signals. Returns which of them the command gets the default of: those that were not ignored before.
+/// Ignores the two signals. Returns those that get their default action in the command: the ones that were not ignored
+/// before.
 fn enter() -> u64 {
     let actions = RUNNING.with(|running| {
         running.count += 1;
@@ -71,7 +73,7 @@ fn enter() -> u64 {
     not_ignored.fold(0, |set, (signal, _)| set | bit(signal))
 }
 
-/// The last one puts the dispositions back.
+/// The last thread restores the actions.
 fn leave() {
     RUNNING.with(|running| {
         running.count -= 1;
@@ -80,13 +82,13 @@ fn leave() {
         }
         let actions = running.actions.take().into_iter().flatten();
         for (signal, action) in SIGNALS.into_iter().zip(actions) {
-            // SAFETY: the disposition that the program had chosen.
+            // SAFETY: the action that the program had chosen.
             unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
         }
     });
 }
 
-/// Returns the disposition from before.
+/// Ignores a signal; returns the earlier action.
 fn ignore(signal: c_int) -> libc::sigaction {
     let mut new = MaybeUninit::<libc::sigaction>::zeroed();
     let mut old = new;
@@ -94,6 +96,6 @@ fn ignore(signal: c_int) -> libc::sigaction {
     unsafe { (*new.as_mut_ptr()).sa_sigaction = libc::SIG_IGN };
     // SAFETY: a valid disposition; the old one is written.
     unsafe { libc::sigaction(signal, new.as_ptr(), old.as_mut_ptr()) };
-    // SAFETY: all zeros are a valid disposition, should nothing have been written.
+    // SAFETY: all zeros are a valid action, in case nothing was written.
     unsafe { old.assume_init() }
 }

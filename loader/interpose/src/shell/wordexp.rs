@@ -1,7 +1,7 @@
-//! wordexp(3): the commands in the words are run here, and the C library gets words without commands.
+//! wordexp(3): runs the commands in the words, and passes words without commands to the C library.
 #![allow(
     unsafe_code,
-    reason = "a symbol that stands in for one of the C library, which it calls"
+    reason = "a symbol that replaces one of the C library and calls it"
 )]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -26,7 +26,7 @@ use crate::spawn::{default_signals, set_mask, start, wait};
 
 const NO_COMMANDS: c_int = 1 << 2;
 const SHOW_ERRORS: c_int = 1 << 4;
-/// What it answers: no memory, a command where none is allowed, a syntax error.
+/// Its results: no memory, a command that is not allowed, a syntax error.
 const NO_SPACE: c_int = 1;
 const COMMAND_FORBIDDEN: c_int = 4;
 const SYNTAX: c_int = 5;
@@ -47,7 +47,7 @@ unsafe extern "C" fn wordexp(words: *const c_char, result: *mut c_void, flags: c
         if settings().strict {
             return COMMAND_FORBIDDEN;
         }
-        let reason = "words that this library does not take apart";
+        let reason = "words that this library does not parse";
         log(Event::Kernel, c"wordexp", Some(&reason));
         // SAFETY: as above.
         return unsafe { by_c_library(words, result, flags) };
@@ -59,7 +59,7 @@ unsafe extern "C" fn wordexp(words: *const c_char, result: *mut c_void, flags: c
     }
 }
 
-/// The words with what the commands wrote in their place.
+/// The words, with commands replaced by their output.
 fn without_commands(pieces: Vec<Piece>, show_errors: bool) -> Result<CString, c_int> {
     let separators = variable(c"IFS").map_or_else(|| b" \t\n".to_vec(), OsStringExt::into_vec);
     let mut words = Vec::new();
@@ -86,7 +86,8 @@ fn without_commands(pieces: Vec<Piece>, show_errors: bool) -> Result<CString, c_
     CString::new(words).map_err(|_| SYNTAX)
 }
 
-/// What a command writes. One that fails may be a syntax error: the shell is asked, without running it.
+/// The output of a command. If it fails, this may be a syntax error: the shell checks the syntax without running the
+/// command.
 fn output(command: &CStr, show_errors: bool) -> Result<Vec<u8>, c_int> {
     let (output, status) = run(c"-c", command, show_errors).map_err(|_| NO_SPACE)?;
     if status != 0 {
@@ -112,12 +113,12 @@ fn run(option: &CStr, command: &CStr, show_errors: bool) -> Result<(Vec<u8>, c_i
     })?;
     drop(writer);
     let mut output = Vec::new();
-    // What was read before an error counts.
+    // The bytes that were read before an error count.
     let _ = File::from(reader).read_to_end(&mut output);
     Ok((output, wait(pid)?))
 }
 
-/// glibc does not look where its caller's standard error goes.
+/// glibc does not check what its caller's standard error is.
 fn hide_errors(yes: bool) -> Result<(), Errno> {
     if !yes {
         return Ok(());

@@ -1,11 +1,11 @@
-//! posix_spawn's file actions: the objects, and doing what they say.
+//! posix_spawn's file actions: the objects, and their effects.
 //!
-//! What an object holds is glibc's secret, and no function tells it. So all functions that fill one are defined here, and
-//! what it holds is ours: its size is all of the C library's that counts. One that was filled by the C library's own
-//! functions, as after dlmopen(3), is known by its lack of a mark.
+//! The content of an object is private to glibc, and no function returns it. So this library defines all functions that fill
+//! an object, and chooses the content itself: only the object's size is the C library's. An object that was filled by the C
+//! library's own functions, as after dlmopen(3), is recognised because it has no mark.
 #![allow(
     unsafe_code,
-    reason = "symbols that stand in for those of the C library; objects in the caller's memory"
+    reason = "symbols that replace those of the C library; objects in the caller's memory"
 )]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -17,12 +17,12 @@ use crate::next::next;
 
 const MARK: u64 = 0x7375_7070_6c61_6e74;
 
-/// An object as we use it. All zeros is an empty one, as in glibc.
+/// An object with our content. All zeros is an empty object, as in glibc.
 #[repr(C)]
 struct Object {
     /// A `Vec` behind a pointer, or null.
     list: *mut Vec<Action>,
-    /// Ours, if it is [`MARK`].
+    /// The content is ours if this is [`MARK`].
     mark: u64,
 }
 
@@ -31,7 +31,7 @@ type Opaque = libc::posix_spawn_file_actions_t;
 const _: () = assert!(size_of::<Object>() <= size_of::<Opaque>());
 const _: () = assert!(align_of::<Object>() <= align_of::<Opaque>());
 
-/// What is in an object: `None` if it was not filled here.
+/// The actions of an object: `None` if it was not filled here.
 ///
 /// # Safety
 ///
@@ -45,12 +45,12 @@ pub(crate) unsafe fn list<'a>(object: *const Opaque) -> Option<&'a [Action]> {
         // SAFETY: a list that `add` made and `destroy` has not taken back.
         (MARK, false) => Some(unsafe { (*object.list).as_slice() }),
         (MARK, true) => Some(&[]),
-        // SAFETY: an initialised object, whoever made it, is at least as large as this.
+        // SAFETY: an initialised object of any origin is at least as large as this.
         _ => unsafe { is_empty_elsewhere(object) }.then_some(&[]),
     }
 }
 
-/// glibc's objects begin with how many actions there is room for, and how many there are (<spawn.h>).
+/// glibc's objects begin with the number of actions that there is room for, and the number of actions (<spawn.h>).
 ///
 /// # Safety
 ///
@@ -63,7 +63,7 @@ unsafe fn is_empty_elsewhere(object: &Object) -> bool {
 
 /// # Safety
 ///
-/// `object` is an initialised object, which nobody else uses now.
+/// `object` is an initialised object, which no other code uses now.
 unsafe fn add(object: *mut Opaque, action: Result<Action, Errno>) -> c_int {
     let action = match action {
         Ok(action) => action,
@@ -71,7 +71,7 @@ unsafe fn add(object: *mut Opaque, action: Result<Action, Errno>) -> c_int {
     };
     // SAFETY: the caller's promise.
     if unsafe { list(object) }.is_none() {
-        // What it holds cannot be taken over.
+        // The content of that object cannot be read.
         return Errno::EINVAL as c_int;
     }
     // SAFETY: the caller's promise.
@@ -98,7 +98,7 @@ unsafe extern "C" fn posix_spawn_file_actions_init(object: *mut Opaque) -> c_int
 unsafe extern "C" fn posix_spawn_file_actions_destroy(object: *mut Opaque) -> c_int {
     // SAFETY: an initialised object.
     if unsafe { list(object) }.is_none() {
-        // SAFETY: one that the C library filled.
+        // SAFETY: an object that the C library filled.
         return unsafe { destroy_by_c_library(object) };
     }
     // SAFETY: an initialised object.
@@ -215,7 +215,7 @@ unsafe fn copied(string: *const c_char) -> CString {
     unsafe { CStr::from_ptr(string) }.to_owned()
 }
 
-/// A number that a descriptor can have now (`__spawn_valid_fd`).
+/// Checks that a descriptor can have this number now (`__spawn_valid_fd`).
 fn valid(fd: c_int) -> Result<c_int, Errno> {
     // SAFETY: takes no pointer.
     let limit = unsafe { libc::sysconf(libc::_SC_OPEN_MAX) };

@@ -1,6 +1,6 @@
 //! posix_spawn's attributes, read by the C library's own functions.
 //!
-//! glibc: `__spawni_child` in sysdeps/unix/sysv/linux/spawni.c, whose order this is.
+//! glibc: `__spawni_child` in sysdeps/unix/sysv/linux/spawni.c, with the same order.
 #![allow(
     unsafe_code,
     reason = "asks the C library; system calls that take plain numbers"
@@ -22,10 +22,10 @@ const SET_SIGNAL_MASK: c_int = 0x08;
 const SET_SCHEDULING_PARAMETERS: c_int = 0x10;
 const SET_SCHEDULER: c_int = 0x20;
 const SET_SESSION: c_int = 0x80;
-/// glibc 2.39.
+/// Since glibc 2.39.
 const SET_CGROUP: c_int = 0x100;
 
-/// What an attributes object asks for.
+/// The content of an attributes object.
 #[derive(Debug, Default)]
 pub(crate) struct Attributes {
     flags: c_int,
@@ -56,7 +56,7 @@ impl Attributes {
         // SAFETY: as above.
         unsafe { libc::posix_spawnattr_getschedparam(object, &raw mut parameters) };
         Self {
-            // There are more than 15 flags nowhere, but the type is signed.
+            // No version has more than 15 flags, but the type is signed.
             flags: c_int::from(flags as u16),
             process_group,
             // SAFETY: a valid object, and the function for it.
@@ -74,7 +74,7 @@ impl Attributes {
         self.flags & flag != 0
     }
 
-    /// Before the file actions.
+    /// Applies the attributes, before the file actions.
     pub(crate) fn apply(&self) -> Result<(), Errno> {
         let defaults = self
             .asks(SET_SIGNAL_DEFAULTS)
@@ -95,7 +95,7 @@ impl Attributes {
         Ok(())
     }
 
-    /// After them.
+    /// Sets the mask after the file actions.
     pub(crate) fn set_signal_mask(&self, caller: SignalState) {
         set_mask(if self.asks(SET_SIGNAL_MASK) {
             self.signal_mask
@@ -121,7 +121,7 @@ impl Attributes {
         Errno::result(result).map(drop)
     }
 
-    /// glibc has the kernel make the child there (`CLONE_INTO_CGROUP`); it may as well move.
+    /// glibc makes the kernel create the child in the cgroup (`CLONE_INTO_CGROUP`). Here the child moves there.
     fn enter_cgroup(&self) -> Result<(), Errno> {
         let Some(directory) = self.cgroup.filter(|_| self.asks(SET_CGROUP)) else {
             return Ok(());
@@ -141,7 +141,7 @@ unsafe fn set(object: *const libc::posix_spawnattr_t, get: GetSet) -> SignalStat
     let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: the caller's promise; the function writes the set.
     unsafe { get(object, set.as_mut_ptr()) };
-    // SAFETY: all zeros are a valid set, should nothing have been written.
+    // SAFETY: all zeros are a valid set, in case nothing was written.
     from_sigset(&unsafe { set.assume_init() })
 }
 

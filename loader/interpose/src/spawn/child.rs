@@ -1,4 +1,4 @@
-//! Forking a child that starts another program, and what becomes of signals on the way.
+//! Forks a child that starts another program, and sets its signals.
 //!
 //! glibc: sysdeps/unix/sysv/linux/spawni.c.
 #![allow(
@@ -16,9 +16,9 @@ use super::fork::{Forked, fork};
 use super::report::Report;
 
 const SIGNALS: c_int = 64;
-/// Those that glibc keeps for itself.
+/// The signals that glibc keeps for itself.
 const INTERNAL: [c_int; 2] = [32, 33];
-/// What a child exits with that could not start.
+/// The exit status of a child that could not start.
 pub(crate) const NOT_STARTED: c_int = 127;
 
 /// A set of signals in the kernel's form, bit by bit from signal 1.
@@ -34,8 +34,8 @@ struct Action {
     mask: u64,
 }
 
-/// Forks, and runs `child` there, which returns only what went wrong. It gets the signal mask that the caller had, and runs
-/// with all signals blocked, so that no handler of the caller's runs twice.
+/// Forks, and runs `child` there, which returns only an error. The child gets the caller's signal mask as its argument, and
+/// runs with all signals blocked, so that no handler of the caller runs twice.
 ///
 /// Returns the process id, once the child has started.
 pub(crate) fn start(
@@ -50,7 +50,7 @@ pub(crate) fn start(
         Ok(Forked::Child(mut report)) => {
             let errno = child(&mut report, mask);
             report.refuse(errno);
-            // SAFETY: ends the child, with nothing of the parent's flushed or run.
+            // SAFETY: ends the child without flushing the parent's buffers or running its handlers.
             unsafe { libc::_exit(NOT_STARTED) };
         }
         Err(errno) => {
@@ -66,7 +66,7 @@ pub(crate) fn start(
     refused.map(|()| pid)
 }
 
-/// Waits for a child's end; returns its status.
+/// Waits until a child ends; returns its status.
 pub(crate) fn wait(pid: libc::pid_t) -> Result<c_int, Errno> {
     let _uncancelled = Uncancelled::new();
     let mut status = 0;
@@ -81,8 +81,8 @@ pub(crate) fn wait(pid: libc::pid_t) -> Result<c_int, Errno> {
     }
 }
 
-/// The default disposition for the signals of `set`, and for all that have a handler. glibc ignores its own two, and the
-/// new program inherits that.
+/// Sets the default action for the signals of `set`, and for all signals with a handler. glibc ignores its own two signals,
+/// and the new program inherits that.
 pub(crate) fn default_signals(set: SignalState) {
     for signal in 1..=SIGNALS {
         let in_set = set & bit(signal) != 0;
@@ -118,7 +118,7 @@ fn set_handler(signal: c_int, handler: usize) {
         handler,
         ..Action::default()
     };
-    // SAFETY: no handler of ours is set. Two signals cannot be changed, which is no harm.
+    // SAFETY: no handler of ours is set. Two signals cannot be changed; this does no harm.
     unsafe {
         libc::syscall(
             libc::SYS_rt_sigaction,
@@ -130,7 +130,7 @@ fn set_handler(signal: c_int, handler: usize) {
     };
 }
 
-/// Sets the mask, glibc's own signals included; returns the old one.
+/// Sets the mask, including glibc's own signals; returns the old one.
 pub(crate) fn set_mask(mask: SignalState) -> SignalState {
     change_mask(libc::SIG_SETMASK, mask)
 }
@@ -155,13 +155,13 @@ fn change_mask(how: c_int, mask: SignalState) -> SignalState {
     old
 }
 
-/// The kernel's part of a set of the C library's.
+/// The kernel's part of a signal set of the C library.
 pub(crate) fn from_sigset(set: &libc::sigset_t) -> SignalState {
     // SAFETY: a set begins with the kernel's 64 bits.
     unsafe { ptr::from_ref(set).cast::<SignalState>().read() }
 }
 
-/// While this lives the thread cannot be cancelled: there are Rust frames on its stack.
+/// While this exists the thread cannot be cancelled, because there are Rust frames on its stack.
 pub(crate) struct Uncancelled(c_int);
 
 unsafe extern "C" {
@@ -180,7 +180,7 @@ impl Uncancelled {
 
 impl Drop for Uncancelled {
     fn drop(&mut self) {
-        // SAFETY: the state that there was; a null pointer is allowed.
+        // SAFETY: restores the earlier state; a null pointer is allowed.
         unsafe { pthread_setcancelstate(self.0, ptr::null_mut()) };
     }
 }

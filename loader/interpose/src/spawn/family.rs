@@ -1,7 +1,7 @@
 //! posix_spawn, posix_spawnp, pidfd_spawn, pidfd_spawnp, and vfork.
 #![allow(
     unsafe_code,
-    reason = "symbols that stand in for those of the C library; objects in the caller's memory"
+    reason = "symbols that replace those of the C library; objects in the caller's memory"
 )]
 
 use std::ffi::{CStr, c_char, c_int};
@@ -21,7 +21,7 @@ use crate::settings::settings;
 use crate::spawn::report::Report;
 use crate::stand_in::replace;
 
-/// The arguments that all of them take.
+/// The arguments of all these functions.
 #[derive(Clone, Copy)]
 struct Spawn {
     file: *const c_char,
@@ -46,7 +46,7 @@ impl Spawn {
         let attributes = unsafe { Attributes::read(self.attributes) };
         match start(|report, mask| self.child(report, mask, actions, &attributes)) {
             Ok(started) => {
-                // SAFETY: null, or where the caller wants the id.
+                // SAFETY: null, or the address for the id.
                 if let Some(pid) = unsafe { pid.as_mut() } {
                     *pid = started;
                 }
@@ -126,12 +126,12 @@ impl Spawn {
         if result != 0 {
             return result;
         }
-        // The child is not waited for yet, so that the number is still its.
+        // The child is not waited for yet, so the number is still the child's.
         // SAFETY: takes no pointer.
         let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
         match Errno::result(descriptor) {
             Ok(descriptor) => {
-                // SAFETY: where the caller wants the descriptor.
+                // SAFETY: the address for the descriptor.
                 unsafe { pidfd.write(descriptor as c_int) };
                 0
             }
@@ -157,7 +157,7 @@ unsafe extern "C" fn posix_spawn(
         envp,
         searched: false,
     };
-    // SAFETY: posix_spawn(3) demands it of its caller.
+    // SAFETY: posix_spawn(3) requires it of its caller.
     unsafe { spawn.start(pid) }
 }
 
@@ -178,11 +178,11 @@ unsafe extern "C" fn posix_spawnp(
         envp,
         searched: true,
     };
-    // SAFETY: posix_spawn(3) demands it of its caller.
+    // SAFETY: posix_spawn(3) requires it of its caller.
     unsafe { spawn.start(pid) }
 }
 
-/// glibc has it since 2.39.
+/// Exists in glibc since 2.39.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn pidfd_spawn(
     pidfd: *mut c_int,
@@ -200,7 +200,7 @@ unsafe extern "C" fn pidfd_spawn(
         envp,
         searched: false,
     };
-    // SAFETY: pidfd_spawn(3) demands it of its caller.
+    // SAFETY: pidfd_spawn(3) requires it of its caller.
     unsafe { spawn.start_with_pidfd(pidfd) }
 }
 
@@ -221,14 +221,14 @@ unsafe extern "C" fn pidfd_spawnp(
         envp,
         searched: true,
     };
-    // SAFETY: pidfd_spawn(3) demands it of its caller.
+    // SAFETY: pidfd_spawn(3) requires it of its caller.
     unsafe { spawn.start_with_pidfd(pidfd) }
 }
 
-/// A child that shares its parent's memory cannot replace its own; one that has a copy can.
+/// A child that shares its parent's memory cannot replace its program; a child with a copy can.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn vfork() -> libc::pid_t {
-    // SAFETY: the child goes on in the caller, who expects it to.
+    // SAFETY: the child continues in the caller, as the caller expects.
     unsafe { libc::fork() }
 }
 

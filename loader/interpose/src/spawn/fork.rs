@@ -1,9 +1,9 @@
-//! fork(2) together with a pipe from the child to the parent, which no other child has.
+//! fork(2) with a pipe from the child to the parent that no other child inherits.
 //!
-//! A child that another thread forks while the pipe is open would have it too; if that one goes on without an exec, the
-//! parent would wait for its end. So the pipe is made by a handler of pthread_atfork(3) just before the fork, and the
-//! parent's copy of the child's end closed by one just after it, under a lock that every fork of this process takes there.
-//! Not by a lock around the fork: a thread that waits for it in a handler may hold the locks of other handlers.
+//! A child that another thread forks while the pipe is open would inherit it; if that child continues without an exec, the
+//! parent would wait until it ends. So a handler of pthread_atfork(3) makes the pipe just before the fork, and another one
+//! closes the parent's copy of the child's end just after it, under a lock that every fork of this process takes there. A
+//! lock around the fork would not work: a thread that waits for it in a handler may hold the locks of other handlers.
 #![allow(unsafe_code, reason = "forks, with handlers")]
 
 use std::cell::Cell;
@@ -22,10 +22,10 @@ pub(crate) enum Forked {
     Parent(libc::pid_t, Outcome),
 }
 
-/// What this thread's fork has to do with a pipe.
+/// The pipe of this thread's fork.
 #[derive(Clone, Copy)]
 enum Pipe {
-    /// Nothing: the caller's own fork.
+    /// No pipe: the caller's own fork.
     None,
     Wanted,
     Open {
@@ -39,9 +39,9 @@ thread_local! {
     static PIPE: Cell<Pipe> = const { Cell::new(Pipe::None) };
 }
 
-/// Has every fork of this process run the handlers. Called once, before the program starts.
+/// Makes every fork of this process run the handlers. Called once, before the program starts.
 pub(crate) fn watch_forks() {
-    // SAFETY: the handlers take and give back a lock, and open and close descriptors of this library.
+    // SAFETY: the handlers take and release a lock, and open and close descriptors of this library.
     unsafe { libc::pthread_atfork(Some(before), Some(after_in_parent), Some(after_in_child)) };
 }
 
@@ -88,7 +88,7 @@ pub(crate) unsafe fn fork() -> Result<Forked, Errno> {
         return Err(without_pipe(pid, pipe));
     };
     if pid == 0 {
-        // SAFETY: opened by `before`, and nobody else's.
+        // SAFETY: opened by `before`, and no other code has it.
         return Ok(Forked::Child(
             unsafe { OwnedFd::from_raw_fd(writer) }.into(),
         ));
@@ -98,7 +98,7 @@ pub(crate) unsafe fn fork() -> Result<Forked, Errno> {
     Ok(Forked::Parent(Errno::result(pid)?, outcome))
 }
 
-/// No pipe, and so no child: one that is there already ends.
+/// There is no pipe, so there must be no child: a child that exists ends.
 fn without_pipe(pid: libc::pid_t, pipe: Pipe) -> Errno {
     match pid {
         // SAFETY: ends the child.

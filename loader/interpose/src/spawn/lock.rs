@@ -1,12 +1,12 @@
-//! The one lock of this library. It is held from before to after each fork of this process, so that no child finds it held
-//! by a thread that the child does not have. It is held for moments, and never where this library forks.
-#![allow(unsafe_code, reason = "a lock of the C library's, and what it guards")]
+//! The only lock of this library. Each fork of this process holds it from before to after the fork, so that in no child it
+//! is held by a thread that the child does not have. It is held briefly, and never where this library forks.
+#![allow(unsafe_code, reason = "a lock of the C library and the guarded values")]
 
 use std::cell::UnsafeCell;
 
 struct Mutex(UnsafeCell<libc::pthread_mutex_t>);
 
-// SAFETY: a mutex is there to be shared.
+// SAFETY: a mutex is made to be shared.
 unsafe impl Sync for Mutex {}
 
 static MUTEX: Mutex = Mutex(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
@@ -16,13 +16,13 @@ pub(super) fn lock() {
     unsafe { libc::pthread_mutex_lock(MUTEX.0.get()) };
 }
 
-/// In the thread that locked it, or in the one of a child that is its copy.
+/// Runs in the thread that locked it, or in a child's copy of that thread.
 pub(super) fn unlock() {
     // SAFETY: a valid mutex, which is locked.
     unsafe { libc::pthread_mutex_unlock(MUTEX.0.get()) };
 }
 
-/// What may be used only under the lock.
+/// A value that may be used only under the lock.
 pub(crate) struct Guarded<T>(UnsafeCell<T>);
 
 // SAFETY: one thread at a time uses the value.
@@ -33,7 +33,7 @@ impl<T> Guarded<T> {
         Self(UnsafeCell::new(value))
     }
 
-    /// `work` neither forks nor uses another guarded value.
+    /// `work` must not fork or use another guarded value.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
         lock();
         // SAFETY: the lock is held, and nothing else gives out references.

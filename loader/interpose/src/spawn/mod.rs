@@ -1,7 +1,8 @@
-//! Starting a child: posix_spawn and what is built on it.
+//! Starts a child: posix_spawn and the functions based on it.
 //!
-//! glibc shares the parent's memory with the child until it execs. A program that replaces itself in place cannot: the
-//! child is forked, and tells by a close-on-exec pipe why it could not start, or by its closing that it did.
+//! glibc shares the parent's memory with the child until it execs. A program that replaces itself in place cannot do that:
+//! the child is forked. A close-on-exec pipe reports why the child could not start; if the pipe closes, the child has
+//! started.
 
 mod actions;
 mod attributes;

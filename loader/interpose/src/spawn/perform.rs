@@ -1,4 +1,4 @@
-//! One file action, and what it does in the child.
+//! One file action, and its effect in the child.
 //!
 //! glibc: `__spawni_child` in sysdeps/unix/sysv/linux/spawni.c.
 #![allow(
@@ -68,7 +68,7 @@ impl Action {
         }
     }
 
-    /// Descriptors that are the caller's to name, open or not.
+    /// Descriptors that the caller names, open or not.
     fn numbers(&self) -> Vec<c_int> {
         match self {
             Self::Close { fd }
@@ -85,7 +85,7 @@ fn done(result: c_int) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
-/// One that is not open is no error, unless it cannot be: the limit may be another one now.
+/// A closed descriptor is no error, unless the number is above the limit, which may have changed meanwhile.
 fn close(fd: c_int) -> Result<(), Errno> {
     // SAFETY: the caller's descriptor.
     match done(unsafe { libc::close(fd) }) {
@@ -99,7 +99,7 @@ fn below_limit(fd: c_int) -> bool {
     limit.is_ok_and(|(current, _)| u64::try_from(fd).is_ok_and(|fd| fd < current))
 }
 
-/// Onto itself, it only survives the exec.
+/// If both numbers are equal, the descriptor only stays open over the exec.
 fn duplicate(from: c_int, to: c_int) -> Result<(), Errno> {
     if from != to {
         // SAFETY: the caller's descriptors.
@@ -126,7 +126,7 @@ fn open(fd: c_int, path: &CString, flags: c_int, mode: libc::mode_t) -> Result<(
     Ok(())
 }
 
-/// All from a number on, but for the one that the report goes by: it closes on exec.
+/// Closes all descriptors from a number on, except the one of the report, which is close-on-exec.
 fn close_from(from: c_int, kept: c_int) -> Result<(), Errno> {
     let range = |first: c_int, last: c_int| {
         if first > last {

@@ -1,7 +1,7 @@
-//! The pipe by which a child says why it could not start. It must survive whatever the child does to its descriptors.
+//! The pipe by which a child reports why it could not start. It must survive all changes of the child's descriptors.
 #![allow(
     unsafe_code,
-    reason = "moves a descriptor whose number the caller wants for itself"
+    reason = "moves a descriptor whose number the caller needs"
 )]
 
 use std::fs::File;
@@ -14,7 +14,7 @@ use nix::errno::Errno;
 #[derive(Debug)]
 pub(crate) struct Outcome(File);
 
-/// The child's end. It closes on exec.
+/// The child's end. It is close-on-exec.
 #[derive(Debug)]
 pub(crate) struct Report(File);
 
@@ -31,7 +31,7 @@ impl From<OwnedFd> for Report {
 }
 
 impl Outcome {
-    /// Waits until the child has started, or says that it cannot.
+    /// Waits until the child has started, or reports an error.
     pub(crate) fn wait(mut self) -> Result<(), Errno> {
         let mut bytes = [0; 4];
         match self.0.read_exact(&mut bytes) {
@@ -46,7 +46,7 @@ impl Report {
         self.0.as_raw_fd()
     }
 
-    /// Makes this number free for the caller.
+    /// Frees this number for the caller.
     pub(crate) fn leave(&mut self, number: RawFd) -> Result<(), Errno> {
         if self.number() != number {
             return Ok(());
@@ -54,13 +54,13 @@ impl Report {
         // SAFETY: takes no pointer.
         let other = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) };
         let other = Errno::result(other)?;
-        // SAFETY: just made, and nobody else's.
+        // SAFETY: just made, and no other code has it.
         self.0 = unsafe { OwnedFd::from_raw_fd(other) }.into();
         Ok(())
     }
 
     pub(crate) fn refuse(mut self, errno: Errno) {
-        // A parent that is gone needs no answer.
+        // If the parent is gone, it needs no answer.
         let _ = self.0.write_all(&(errno as i32).to_ne_bytes());
     }
 }

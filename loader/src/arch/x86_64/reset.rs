@@ -1,4 +1,4 @@
-//! Resets the state that only this processor has and that execve resets, where it must be read first.
+//! Resets the state that only this processor has, that execve resets, and that must be read first.
 #![allow(unsafe_code, reason = "system calls that no crate wraps")]
 
 use nix::errno::Errno;
