@@ -1,4 +1,4 @@
-# The commands a person types. `make help` lists them.
+# The commands for developers and packagers. `make help` lists them.
 
 VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 TARGET  := x86_64-unknown-linux-gnu
@@ -7,15 +7,15 @@ DIST    := target/dist/supplant
 # not reach build scripts and proc macros, which cannot be built this way.
 STATIC  := -C target-feature=+crt-static -C relocation-model=static
 
-# The same Rust, linker and C library build the same bytes in every folder and for every user. Messages name the files of
-# this folder, of cargo and of Rust's own source by these names instead. Nothing else depends on the folder: cargo hashes
+# The same Rust, linker and C library build the same bytes in every folder and for every user. Messages use these names for
+# the files of this folder, of cargo and of Rust's own source. Nothing else depends on the folder: cargo hashes
 # the paths of the workspace from its root, and leaves these options out of the hashes that symbols contain.
 CARGO_HOME ?= $(HOME)/.cargo
 SYSROOT  = $(shell rustc --print sysroot)
 COMMIT   = $(shell rustc -vV | sed -n 's/^commit-hash: //p')
 REMAP    = '--remap-path-prefix=$(CURDIR)=/supplant' '--remap-path-prefix=$(CARGO_HOME)=/cargo' \
 		'--remap-path-prefix=$(SYSROOT)/lib/rustlib/src/rust=/rustc/$(COMMIT)'
-# In this form a path may contain a blank.
+# With this variable a path may contain a blank.
 FLAGS    = CARGO_ENCODED_RUSTFLAGS="$$(printf '\037%s' $(REMAP) $(1) | cut -c2-)"
 
 .DEFAULT_GOAL := build
@@ -35,8 +35,8 @@ release: ## Build the distributable command, target/dist/supplant: static, faste
 	@mkdir -p $(dir $(DIST))
 	cp target/static/$(TARGET)/release/supplant $(DIST)
 
-# The number is that of the C interface, not the version of the project: it changes only when a function goes or changes
-# its meaning, also while the version is 0.x. Nothing is linked with the library to preload: its name has no number.
+# The number is the version of the C interface, not of the project: it changes only if a function is removed or changes its
+# meaning, also while the project is at 0.x. No program links with the library to preload: its name has no number.
 SONAME    := libsupplant.so.0
 PRELOADED := libsupplant_interpose.so
 LIBRARY    = $(FLAGS) cargo rustc --release --package supplant-interpose --lib --target-dir target/interpose
@@ -63,7 +63,7 @@ COMPLETIONS := target/completions
 .PHONY: dist
 dist: release interpose man completions ## Build all that `make install` installs
 
-# Where things go: `make install PREFIX=/usr LIBDIR=/usr/lib/x86_64-linux-gnu`. DESTDIR is put before every place.
+# Where files are installed: `make install PREFIX=/usr LIBDIR=/usr/lib/x86_64-linux-gnu`. DESTDIR is put before every path.
 PREFIX       ?= /usr/local
 BINDIR       ?= $(PREFIX)/bin
 LIBDIR       ?= $(PREFIX)/lib
@@ -78,8 +78,8 @@ FISHDIR      ?= $(DATADIR)/fish/vendor_completions.d
 DOCS         := README.md CHANGELOG.md PARITY.md LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md docs/generated/*)
 EXAMPLES     := become.c become.py
 
-# What is there is installed as it is, so that `make dist && sudo make install` needs no cargo for root. What is missing is
-# built.
+# Existing files are installed as they are, so that root needs no cargo for `make dist && sudo make install`. Missing files
+# are built.
 $(DIST):
 	$(MAKE) release
 $(addprefix $(dir $(DIST)),$(SONAME) libsupplant.a $(PRELOADED)) &:
@@ -105,7 +105,7 @@ install-command: ## Install the command with man pages, completions and document
 
 .PHONY: install-interpose
 install-interpose: $(addprefix $(dir $(DIST)),$(SONAME) libsupplant.a $(PRELOADED))
-install-interpose: ## Install the libraries for C and to preload, header, pkg-config file, man pages and examples
+install-interpose: ## Install the libraries (for C, and to preload), header, pkg-config file, man pages and examples
 	install -d $(addprefix $(DESTDIR),$(LIBDIR) $(PKGCONFIGDIR) $(INCLUDEDIR) $(MANDIR)/man3 $(DOCDIR)/examples)
 	install $(dir $(DIST))$(SONAME) $(dir $(DIST))$(PRELOADED) $(DESTDIR)$(LIBDIR)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsupplant.so
@@ -130,11 +130,11 @@ uninstall: ## Remove what `make install` installs, from the same places
 		[ ! -d $(DESTDIR)$(DOCDIR)/$$own ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)/$$own; done
 
 .PHONY: deb
-deb: dist ## Build a package for Debian, target/debian/supplant_VERSION_amd64.deb: needs cargo-deb
+deb: dist ## Build a Debian package, target/debian/supplant_VERSION_amd64.deb (needs cargo-deb)
 	@cargo deb --version >/dev/null 2>&1 || { echo "no cargo-deb: cargo install cargo-deb"; exit 1; }
 	rm -rf target/deb
 	$(MAKE) install DESTDIR=target/deb PREFIX=/usr LIBDIR=/usr/lib/x86_64-linux-gnu ZSHDIR=/usr/share/zsh/vendor-completions
-	# Debian names the licences in a file of its own, and has shared libraries that are not executable.
+	# Debian lists the licences in a separate file, and its shared libraries are not executable.
 	rm target/deb/usr/share/doc/supplant/LICENSE-*
 	chmod 644 target/deb/usr/lib/x86_64-linux-gnu/*.so*
 	strip --strip-unneeded target/deb/usr/bin/supplant target/deb/usr/lib/x86_64-linux-gnu/*.so.0 \
@@ -154,40 +154,40 @@ completions: ## Write the completions for bash, zsh, fish, elvish and PowerShell
 	cargo run --quiet -- manual --completions $(COMPLETIONS)
 
 .PHONY: install-packages
-install-packages: # What the tests use where it is there; as root on Debian it is installed
+install-packages: # Packages that the tests use if they are installed; as root on Debian, this installs them
 	@sh tests/install-packages.sh
 
 .PHONY: test-binaries
-test-binaries: install-packages ## Build the little programs that the tests run
+test-binaries: install-packages ## Build the small programs that the tests run
 	$(MAKE) -C test-binaries
 
 .PHONY: test
-test: test-binaries release interpose ## Everything that is tested, in less than ten minutes; as root on Debian it installs what is missing
+test: test-binaries release interpose ## Run all tests, in less than ten minutes; as root on Debian, install the packages that are missing
 	@sh tests/run.sh
 
-# What those need who take the library for loading alone.
+# The dependencies of a program that uses the library only for loading.
 NEEDED := cargo tree --package supplant-loader --no-default-features --features exec --edges normal --depth 1 \
 		--prefix none --format '{p}' | sed '1d; s/ .*//' | sort | xargs
 
 .PHONY: lint
-lint: ## Formatting, clippy with every combination of features, rustdoc, dependencies and packages, warnings as errors
+lint: ## Check formatting, clippy with every combination of features, rustdoc, dependencies and packages
 	cargo fmt --all --check
 	@sh tests/documents.sh
 	cargo clippy --workspace --all-targets -- -D warnings
 	@sh tests/features.sh
 	@sh tests/dependencies.sh
 	@test "$$($(NEEDED))" = "libc log memmap2 nix supplant-model" || \
-		{ echo "the library needs more than it may: $$($(NEEDED))"; exit 1; }
+		{ echo "the library has more dependencies than allowed: $$($(NEEDED))"; exit 1; }
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	RUSTDOCFLAGS="-D warnings" cargo doc --package supplant-loader --no-deps --target-dir target/lint
 	$(MAKE) packages oldest
 
-# The oldest Rust that is supported. Where it is not installed clippy alone looks (incompatible_msrv): it knows since when
-# the library has what is used, and nothing of syntax.
+# The oldest supported Rust. If it is not installed, only clippy checks (incompatible_msrv): it knows since which version
+# the standard library has an item, and does not check syntax.
 OLDEST := $(shell sed -n '/^rust-version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 
 .PHONY: oldest
-oldest: ## Check with the oldest Rust that is supported, where rustup has it
+oldest: ## Check with the oldest supported Rust, if rustup has it
 	@toolchain=$$(rustup toolchain list 2>/dev/null | sed -n 's/^\($(subst .,\.,$(OLDEST))[-.][^ ]*\).*/\1/p' | head -n 1); \
 	if [ -n "$$toolchain" ]; then rustup run $$toolchain cargo check --workspace --target-dir target/oldest; \
 	else echo "not checked with Rust $(OLDEST): rustup toolchain install $(OLDEST)"; fi
@@ -195,8 +195,8 @@ oldest: ## Check with the oldest Rust that is supported, where rustup has it
 PACKED := target/packed
 
 # cargo's own verification is not enough: cargo keeps the first supplant-loader of a version that it unpacks, and builds
-# the others with that one from then on. So the files are unpacked here, into a workspace of their own, with new times,
-# because cargo compares times. It is offline: the commands of lint that come before have fetched everything.
+# the others with that one from then on. So the files are unpacked here, into a separate workspace, with new times, because
+# cargo compares times. It is offline: the earlier commands of lint have fetched everything.
 .PHONY: packages
 packages: ## Pack the crates as they are published, in target/package, and check them as packed
 	cargo package --workspace --exclude supplant-test-support --offline --allow-dirty --no-verify
@@ -212,7 +212,7 @@ packages: ## Pack the crates as they are published, in target/package, and check
 EXECUTABLES := find /usr/bin /usr/sbin /usr/lib /usr/local -type f -perm /111
 
 .PHONY: sweep
-sweep: release ## Compare every executable of the machine; run every program with --version and --help
+sweep: release ## Compare every executable on the machine; run every program with --version and --help
 	$(EXECUTABLES) | $(DIST) compare --files-from -
 	$(EXECUTABLES) | setarch -R $(DIST) compare --files-from -
 	if [ "$$(id -u)" = 0 ]; then $(EXECUTABLES) | \
@@ -236,12 +236,12 @@ bench: release ## Compare start times with those of env(1): ratios, measured alt
 	cargo bench
 
 .PHONY: pictures
-pictures: ## Make the pictures of docs/generated anew
+pictures: ## Generate the pictures in docs/generated again
 	cargo build
 	sh docs/pictures.sh $(CURDIR)/target/debug/supplant
 
 .PHONY: doc
-doc: ## The library's documentation
+doc: ## Build the library's documentation, and open it
 	cargo doc --workspace --no-deps --open
 
 .PHONY: clean

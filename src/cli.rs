@@ -20,14 +20,14 @@ use crate::run::RunCommand;
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100, arg_required_else_help = true)]
 pub(crate) struct Cli {
-    /// Colours in reports, help and errors; auto: on a terminal, or as NO_COLOR and CLICOLOR_FORCE say
+    /// When to colour reports, help and errors; auto: on a terminal, or as NO_COLOR and CLICOLOR_FORCE say
     #[arg(
         long,
         global = true,
         value_name = "WHEN",
         value_enum,
         default_value = "auto",
-        // Behind each command's own options, and under no heading of theirs.
+        // Listed after each command's own options, and under none of their headings.
         display_order = LAST,
         help_heading = Resettable::Reset
     )]
@@ -39,7 +39,7 @@ pub(crate) struct Cli {
 const LAST: usize = 900;
 
 impl Cli {
-    /// Parses a command line, and has what is printed from now on coloured as it says.
+    /// Parses a command line, and applies its choice of colour to all later output.
     pub(crate) fn parse_from_words(words: &[OsString]) -> Result<Self, clap::Error> {
         Color::early(words).choose();
         let mut command = Self::command();
@@ -65,15 +65,15 @@ pub(crate) enum Subcommand {
     Run(RunCommand),
     /// Debug a program from its first instruction, or a process
     Debug(DebugOptions),
-    /// Start a program by the kernel and by us, and compare the two
+    /// Start a program with execve and with supplant, and compare the two
     Compare(CompareOptions),
     /// Compare two subjects: programs, processes, captures
     Diff(DiffOptions),
-    /// Write down what can be seen of a program before its first instruction
+    /// Record the state of a program before its first instruction
     Capture(CaptureOptions),
-    /// Show where everything lies in memory, and why
+    /// Show where everything is in memory, and why
     Layout(LayoutOptions),
-    /// Say whether execve would start files, and what deserves a look
+    /// Check whether execve would start files, and what deserves attention
     Check(CheckOptions),
     /// Show what loading a program would do, without doing it
     Plan(PlanOptions),

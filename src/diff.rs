@@ -1,4 +1,4 @@
-//! `supplant diff` and `supplant capture`: what was seen of processes, written down and compared.
+//! `supplant diff` and `supplant capture`: the state of processes, recorded and compared.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
@@ -19,10 +19,10 @@ use crate::subject::{Subject, check_arguments};
 
 const SUBJECTS: &str = "\
 A subject is one of
-  PROGRAM          started by us, stopped before its first instruction
-  kernel:PROGRAM   the same by execve
-  pid:N            a process that runs; it is stopped for a moment
-  capture:FILE     what `supplant capture` wrote
+  PROGRAM          started by supplant, stopped before its first instruction
+  kernel:PROGRAM   the same, started by execve
+  pid:N            a running process; it is stopped for a moment
+  capture:FILE     the output of `supplant capture`
 
 Examples:
   supplant capture --kernel /bin/ls >ls.json
@@ -36,28 +36,28 @@ pub(crate) struct DiffOptions {
     /// Print one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Write one page with both address spaces and what differs here
+    /// Write an HTML page with both address spaces and the differences to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
     /// Show all entries, and known differences with their values
     #[arg(short = 'v', long)]
     pub(crate) verbose: bool,
-    /// The left one
+    /// The left subject
     #[arg(value_name = "A")]
     pub(crate) left: OsString,
-    /// The right one
+    /// The right subject
     #[arg(value_name = "B")]
     pub(crate) right: OsString,
-    /// Arguments for the programs among them
+    /// Arguments for the subjects that are programs
     #[arg(value_name = "ARG", num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<OsString>,
 }
 
-/// Write down what can be seen of a program before its first instruction.
+/// Record the state of a program before its first instruction.
 #[derive(Debug, Args)]
 #[command(after_help = SUBJECTS)]
 pub(crate) struct CaptureOptions {
-    /// Started by execve, not by us
+    /// Start the program with execve instead of supplant
     #[arg(long)]
     pub(crate) kernel: bool,
     /// The program, or another subject, and its arguments
@@ -102,7 +102,7 @@ fn compare_both(options: &DiffOptions) -> anyhow::Result<i32> {
     Ok(comparison.status())
 }
 
-/// Writes what can be seen of a program before its first instruction to standard output.
+/// Writes the state of a program before its first instruction to standard output.
 pub(crate) fn capture(options: &CaptureOptions) -> i32 {
     match write_capture(options) {
         Ok(()) => EQUAL,

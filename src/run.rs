@@ -25,13 +25,13 @@ Examples:
   supplant run - one two <./program
   SUPPLANT_INTERPOSE_LOG=/tmp/log supplant run --follow make
 
-Status: the program's own; 127 when it (or its interpreter) is not found, 126 when it may not or cannot be run, 125 for \
-a wrong command line. Where execve would kill the process, run says why and dies by the same signal.
+Status: that of the program; 127 if it (or its interpreter) is not found, 126 if it may not or cannot be run, 125 for \
+a wrong command line. If execve would kill the process, run reports why and dies by the same signal.
 
-SUPPLANT_LOG=debug logs the decisions with their numbers, SUPPLANT_LOG=trace every system call of the point of no \
-return too.";
+SUPPLANT_LOG=debug logs the decisions with their numbers. SUPPLANT_LOG=trace also logs every system call of the point \
+of no return.";
 
-/// Become another program: same process, its exit status.
+/// Become another program: in the same process, with its exit status.
 #[derive(Debug, Args)]
 #[command(after_help = RUN_EXAMPLES, mut_arg("program", needed_unless(&["fd"])))]
 pub(crate) struct RunCommand {
@@ -41,7 +41,7 @@ pub(crate) struct RunCommand {
     pub(crate) stop: Stop,
 }
 
-/// Becomes the program; the status to exit with where that fails.
+/// Becomes the program. Returns the exit status if that fails.
 pub(crate) fn run(command_line: &RunCommand) -> i32 {
     let options = &command_line.run;
     let mut command = match surroundings(options).and_then(|()| command(options)) {

@@ -1,4 +1,4 @@
-//! Reports of `check` to be read by a person.
+//! Reports of `check` as text.
 
 use anstyle::Style;
 use nix::errno::Errno;
@@ -114,7 +114,7 @@ fn about(page: Page, finding: &Finding) -> String {
     text
 }
 
-/// All names, with what they mean.
+/// All names, with their meanings.
 pub(super) fn list(page: Page, json: bool) -> String {
     let lines = check::all().map(|check| {
         if json {

@@ -1,4 +1,4 @@
-//! `supplant check`: would execve start it, here, now, for this user; and what of it deserves a look.
+//! `supplant check`: whether execve would start a file here, now, for this user, and what in it deserves attention.
 
 pub(crate) mod findings;
 
@@ -17,9 +17,9 @@ use crate::terminal::{Page, print};
 const SCHEMA: u32 = 1;
 
 const EXAMPLES: &str = "\
-Each finding has a name that does not change; --list says what each means. Errors are execve's \
-own refusals, in its order, so that there is one of them at most for each file; warnings and \
-notes are about what starts. Nothing is executed.
+Each finding has a name that does not change; --list explains each name. An error is a refusal by \
+execve itself. The checks are in the order of execve, so each file has at most one error. Warnings \
+and notes are about files that start. Nothing is executed.
 
 Examples:
   supplant check ./program
@@ -27,21 +27,21 @@ Examples:
   supplant check --strict --allow executable-stack ./release/*
   supplant check --json ./program | jq -r '.findings[].name'
 
-Status: 0 when all start, 1 when one does not (with --strict also when one has a warning), 2 when \
-nothing worse happened than that something could not be checked; 125 for a wrong command line. \
-Findings that are allowed do not count.";
+Status: 0 if all files start, 1 if a file does not (with --strict also if a file has a warning), \
+otherwise 2 if something could not be checked; 125 for a wrong command line. Findings that are \
+allowed do not count.";
 
-/// Say whether execve would start files, here, now, for this user, and what deserves a look.
+/// Check whether execve would start files, here, now, for this user, and what deserves attention.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CheckOptions {
-    /// Leave findings of this name out; they do not count for the status either
+    /// Leave out findings with this name; they do not count for the status either
     #[arg(long, value_name = "NAME", value_parser = name)]
     allow: Vec<&'static str>,
-    /// Warnings count for the status as errors do
+    /// Count warnings as errors for the status
     #[arg(long)]
     strict: bool,
-    /// Look also at what is different on a machine with pages of this size
+    /// Also check what is different on a machine with pages of this size
     #[arg(long, value_name = "BYTES", value_parser = page_size)]
     page_size: Option<PageSize>,
     /// Show notes too
@@ -53,7 +53,7 @@ pub(crate) struct CheckOptions {
     /// List all names with their meaning, and check nothing
     #[arg(long)]
     list: bool,
-    /// The files: paths, which are not searched in PATH
+    /// The files, as paths: PATH is not searched
     #[arg(value_name = "FILE", required_unless_present = "list")]
     files: Vec<OsString>,
 }
@@ -61,7 +61,7 @@ pub(crate) struct CheckOptions {
 fn name(text: &str) -> Result<&'static str, String> {
     let found = check::all().find(|check| check.name == text);
     let found = found.map(|check| check.name);
-    found.ok_or_else(|| "no such name; `supplant check --list` has all".to_owned())
+    found.ok_or_else(|| "no such name; `supplant check --list` shows all".to_owned())
 }
 
 fn page_size(text: &str) -> Result<PageSize, &'static str> {
@@ -70,7 +70,7 @@ fn page_size(text: &str) -> Result<PageSize, &'static str> {
     usual.ok_or("must be a power of two from 4096 to 1048576")
 }
 
-/// A report with what is wanted of it.
+/// A report as it is printed in JSON.
 #[derive(Serialize)]
 struct Line<'a> {
     schema: u32,
@@ -96,7 +96,7 @@ pub(crate) fn check(options: &CheckOptions) -> i32 {
                 report: &report,
                 allowed: &allowed,
             };
-            // The types hold nothing that JSON cannot.
+            // The types hold only values that JSON can represent.
             serde_json::to_string(&line).unwrap_or_default() + "\n"
         } else {
             findings::report(page, &report, options.verbose)
@@ -109,7 +109,7 @@ pub(crate) fn check(options: &CheckOptions) -> i32 {
     present.next().unwrap_or(STARTS)
 }
 
-/// Takes findings of these names out; the names of those that were there.
+/// Removes findings with these names, and returns the names of the findings that were removed.
 fn allow(findings: &mut Vec<Finding>, names: &[&'static str]) -> Vec<&'static str> {
     let mut allowed: Vec<_> = findings
         .iter()

@@ -11,13 +11,14 @@ use crate::load::options::{FOR_OUR_SIDE, RunOptions, needed_unless};
 use super::stopped::At;
 
 const EXAMPLES: &str = "\
-Without --at program and --to-exit no instruction of the program runs. With --at program its \
-dynamic linker and the initialisers of its libraries do. WITH --to-exit THE PROGRAM ACTS TWICE: \
-whatever it writes, sends or deletes happens once for each side, and more often with --repeat.
+Without --at program or --to-exit, no instruction of the program runs. With --at program, its \
+dynamic linker and the initialisers of its libraries run. WITH --to-exit THE PROGRAM ACTS TWICE: \
+everything that it writes, sends or deletes happens once for each side, and more often with --repeat.
 
-Options of run that stand before PROGRAM are for our side alone, and show up as differences; -C, \
---fd and --log are for both. With --control and --other no side is ours: then only these three are \
-taken, and with --other not --fd. A PROGRAM of - is read from standard input once, for both.
+Options of run before PROGRAM apply to our side only, and show up as differences; -C, --fd and \
+--log apply to both sides. With --control or --other, neither side is ours: then only these three \
+are allowed, and --fd not with --other. If PROGRAM is -, it is read once from standard input, for \
+both sides.
 
 Examples:
   supplant compare /bin/ls
@@ -31,14 +32,14 @@ Examples:
   supplant compare --to-exit --other 'qemu-x86_64 {}' ./program
   supplant compare --each --json /usr/bin/* >report.jsonl
 
-Status: 0 when nothing differs but what is known and listed in PARITY.md, 1 when something \
-differs, 2 when it could not be compared (also when the loader of --other cannot be started), 125 \
-for a wrong command line.";
+Status: 0 if every difference is known (PARITY.md lists them), 1 if something else differs, 2 if the \
+comparison was not possible (also if the loader of --other cannot be started), 125 for a wrong \
+command line.";
 
-/// It says what stays different from execve, as that of `run` does, by showing it.
+/// Replaces the help of `run`, whose `-v` reports what stays different from execve: here the report shows it.
 const VERBOSE: &str = "Show all entries, and known differences with their values";
 
-/// Start a program by the kernel and by us, and compare the two.
+/// Start a program with execve and with supplant, and compare the two.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, mut_arg("program", needed_unless(&["fd", "files_from"])),
     mut_arg("verbose", |verbose| verbose.help(VERBOSE)))]
@@ -46,25 +47,25 @@ pub(crate) struct CompareOptions {
     /// Print one line of JSON for each program
     #[arg(long)]
     pub(super) json: bool,
-    /// Write one page with both address spaces and what differs here
+    /// Write an HTML page with both address spaces and the differences to this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["each", "files_from", "to_exit"])]
     pub(super) html: Option<PathBuf>,
-    /// Compare the kernel with itself: nothing may differ
+    /// Compare the kernel with itself; nothing should differ
     #[arg(long, conflicts_with_all = FOR_OUR_SIDE)]
     pub(super) control: bool,
-    /// Where both are stopped; at the program's own entry its libraries have been loaded and initialised
+    /// Where both sides are stopped; at the program's own entry, its libraries are loaded and initialised
     #[arg(long, value_enum, value_name = "POINT", default_value = "start")]
     pub(super) at: At,
-    /// This loader in our place: a command with {} where the program belongs; both are stopped at the program's entry. {gdb} in it
-    /// becomes a socket at which an emulator lets its guest be debugged
+    /// Compare with this loader instead of ours: a command with {} in place of the program; both sides are stopped at the program's
+    /// entry. {gdb} in it becomes the socket at which an emulator lets its guest be debugged
     #[arg(long, value_name = "COMMAND", conflicts_with_all = FOR_OUR_SIDE, conflicts_with_all = ["control", "fd"])]
     pub(super) other: Option<OsString>,
     #[command(flatten)]
     pub(super) to_end: ToEnd,
-    /// Start the kernel's side N times; what differs between its own runs is noise [default: 1, and 3 at the program's entry]
+    /// Start the kernel's side N times; differences between these runs are noise [default: 1, or 3 at the program's entry]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(super) repeat: Option<u16>,
-    /// How long a program may take to its end, or to where it is stopped
+    /// How long a program may run until its end, or until the point where it is stopped
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(super) time_limit: Duration,
     #[command(flatten)]
@@ -76,30 +77,30 @@ pub(crate) struct CompareOptions {
 /// Both sides run to their end.
 #[derive(Debug, Args)]
 pub(super) struct ToEnd {
-    /// Let both run to their end instead, one after the other, and compare output and status
+    /// Run both to their end, one after the other, and compare output and exit status
     #[arg(long, conflicts_with = "at")]
     pub(super) to_exit: bool,
-    /// With --to-exit: compare the system calls as well
+    /// With --to-exit: also compare the system calls
     #[arg(long, requires = "to_exit")]
     pub(super) syscalls: bool,
-    /// With --to-exit: both read this file (- is standard input) instead of nothing
+    /// With --to-exit: both read this file (- is standard input); otherwise they read nothing
     #[arg(long, requires = "to_exit", value_name = "FILE")]
     pub(super) stdin: Option<PathBuf>,
 }
 
-/// More programs than one.
+/// Options for several programs.
 #[derive(Debug, Args)]
 pub(super) struct Many {
-    /// Compare each of several programs, all without arguments and with the same options
+    /// Compare several programs, each without arguments and with the same options
     #[arg(long, conflicts_with_all = ["fd", "log"])]
     pub(super) each: bool,
-    /// The same with the programs listed in this file, one a line (- is standard input)
+    /// Like --each, for the programs listed in this file, one per line (- is standard input)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["fd", "log"])]
     pub(super) files_from: Option<PathBuf>,
-    /// How many are compared at the same time
+    /// How many programs are compared at the same time
     #[arg(short = 'j', long, value_name = "N")]
     pub(super) jobs: Option<usize>,
-    /// In spite of these: the one that is compared in a process of its own
+    /// Overrides both: compare only one program, in the process that they start for it
     #[arg(long, hide = true)]
     pub(super) one: bool,
 }

@@ -23,7 +23,7 @@ use crate::comparison::Outcome;
 /// Where both are stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum At {
-    /// Before the first instruction, which is the dynamic linker's where there is one
+    /// Before the first instruction, which is the dynamic linker's if there is one
     #[default]
     Start,
     /// At the program's own entry point, with its libraries mapped and relocated

@@ -1,5 +1,5 @@
-//! `supplant debug`: a program loaded by us, stopped at its first instruction, under gdb or gdbserver; or a process that
-//! runs, with what the debugger cannot find out by itself.
+//! `supplant debug`: starts gdb or gdbserver for a program that we load and stop at its first instruction, or for a running
+//! process, and gives the debugger the information that it cannot find by itself.
 
 mod script;
 mod start;
@@ -30,9 +30,9 @@ const USAGE: &str = "supplant debug [OPTIONS] PROGRAM [ARG]... [-- GDB...]
        supplant debug [OPTIONS] pid:N [-- GDB...]";
 
 const EXAMPLES: &str = "\
-The program stands at its first instruction, and ends with the debugger. Its standard input is its own: where that is \
-no terminal, gdb reads its commands from /dev/tty. What follows the last -- goes to the debugger. Options stand before \
-PROGRAM; those of run count here too, but not for a process that runs already.
+The program is stopped at its first instruction, and ends with the debugger. Standard input belongs to the program: if \
+it is not a terminal, gdb reads its commands from /dev/tty. Arguments after the last -- are for the debugger. Options \
+come before PROGRAM; those of run are valid here too, but not for a process that is already running.
 
 Examples:
   supplant debug ./program one two
@@ -43,8 +43,8 @@ Examples:
   supplant debug pid:1234
   supplant debug --commands pid:1234 >script; gdb -x script
 
-Status: the debugger's own; 127 when program or debugger are not found, 126 when the program cannot be run or the \
-process cannot be looked at, 125 for a wrong command line.";
+Status: that of the debugger; 127 if the program or the debugger is not found, 126 if the program cannot be run or the \
+process cannot be inspected, 125 for a wrong command line.";
 
 /// Debug a program from its first instruction, or a process.
 #[derive(Debug, Args)]
@@ -54,20 +54,20 @@ process cannot be looked at, 125 for a wrong command line.";
     mut_arg("program", needed_unless(&["fd"]))
 )]
 pub(crate) struct DebugOptions {
-    /// Wait for gdb at this address (:PORT, HOST:PORT or a serial line), by gdbserver
+    /// Wait for gdb at this address (:PORT, HOST:PORT or a serial line), with gdbserver
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) gdbserver: Option<OsString>,
-    /// Print what the debugger would be told, and end
+    /// Print the commands that the debugger would get, and exit
     #[arg(long)]
     pub(crate) commands: bool,
-    /// The debugger to start in place of gdb or gdbserver
+    /// The debugger to start instead of gdb or gdbserver
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) debugger: Option<OsString>,
     #[command(flatten)]
     pub(crate) run: RunOptions,
 }
 
-/// Options of a load are for a program that is loaded here: with a process that runs already they are an error.
+/// Load options are for a program that is loaded here: with a process that is already running, they are an error.
 pub(crate) fn check(command: &mut clap::Command, matches: &ArgMatches) -> Result<(), clap::Error> {
     let words = matches.get_raw("program");
     let Some(first) = words.and_then(|mut words| words.next()) else {
@@ -84,7 +84,7 @@ pub(crate) fn check(command: &mut clap::Command, matches: &ArgMatches) -> Result
     }
 }
 
-/// The first one that is on the command line, by its long name.
+/// The long name of the first load option on the command line.
 fn option_of_a_load(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
     let ids = ["chdir", "fd", "log", "verbose"];
     let mut ids = ids.iter().chain(&FOR_OUR_SIDE);
@@ -94,7 +94,7 @@ fn option_of_a_load(command: &clap::Command, matches: &ArgMatches) -> Option<Str
     option.get_long().map(str::to_owned)
 }
 
-/// The status to exit with where the debugger does not take this process over.
+/// Becomes the debugger, or prints its commands. Returns the exit status if this process stays.
 pub(crate) fn debug(options: &DebugOptions) -> i32 {
     let (words, arguments) = split(&options.run.program);
     let run = RunOptions {
@@ -121,7 +121,7 @@ pub(crate) fn debug(options: &DebugOptions) -> i32 {
     NOT_FOUND
 }
 
-/// Program and arguments, and what is for the debugger: what follows the last `--`.
+/// The program with its arguments, and the debugger's arguments: those after the last `--`.
 fn split(words: &[OsString]) -> (&[OsString], &[OsString]) {
     match words.iter().rposition(|word| word == "--") {
         Some(at) => (&words[..at], &words[at + 1..]),
@@ -129,7 +129,7 @@ fn split(words: &[OsString]) -> (&[OsString], &[OsString]) {
     }
 }
 
-/// The process to be debugged; or the status to exit with, when why there is none has been said.
+/// The process to debug, or the exit status if there is none and the reason has been printed.
 fn begin(run: &RunOptions, only_look: bool) -> anyhow::Result<Result<Begun, i32>> {
     let subject = run.program.first().map(|text| Subject::parse(text));
     let Some(Subject::Process(pid)) = subject.transpose()? else {
@@ -160,8 +160,8 @@ fn print(options: &DebugOptions, target: &Target) -> i32 {
     }
 }
 
-/// Becomes the debugger; returns only where that fails. As the parent of the program it may trace it also where only
-/// parents may (Yama).
+/// Becomes the debugger; returns only if that fails. As the parent of the program, it may trace it even if only parents
+/// may (Yama).
 fn hand_over(options: &DebugOptions, begun: &Begun, arguments: &[OsString]) -> anyhow::Error {
     let usual = if options.gdbserver.is_some() {
         "gdbserver"
@@ -192,7 +192,7 @@ fn hand_over(options: &DebugOptions, begun: &Begun, arguments: &[OsString]) -> a
 fn say_how_to_connect(target: &Target, address: &OsStr) {
     let lines = script::remote(target, address);
     let text: String = lines.iter().map(|line| format!("  {line}\n")).collect();
-    // What cannot be written here is no reason not to debug.
+    // Debugging works even if this text cannot be written.
     let _ = write!(std::io::stderr(), "To connect, tell gdb:\n{text}");
 }
 

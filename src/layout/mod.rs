@@ -1,4 +1,4 @@
-//! `supplant layout`: where everything lies in the memory of a process, and why, as text, JSON, SVG and HTML.
+//! `supplant layout`: where everything is in the memory of a process, and why, as text, JSON, SVG and HTML.
 
 mod at;
 mod beside;
@@ -32,11 +32,11 @@ use picture::Form;
 
 const EXAMPLES: &str = "\
 A subject is one of
-  PROGRAM          started by us, stopped before its first instruction
-  kernel:PROGRAM   the same by execve
-  plan:PROGRAM     planned by us, not started
-  pid:N            a process that runs
-  capture:FILE     what `supplant capture` wrote
+  PROGRAM          started by supplant, stopped before its first instruction
+  kernel:PROGRAM   the same, started by execve
+  plan:PROGRAM     planned by supplant, not started
+  pid:N            a running process
+  capture:FILE     the output of `supplant capture`
   core:FILE        a core file
   maps:FILE        a saved /proc/PID/maps (- is standard input)
 
@@ -47,36 +47,36 @@ Examples:
   supplant layout --with kernel:./program ./program
   supplant layout pid:$$ >before; ...; supplant layout pid:$$ | diff before -
 
-A FILE of - is standard output.
+If FILE is -, the output goes to standard output.
 
-Status: 0; 1 where --at finds nothing mapped; 2 when it could not be looked at.";
+Status: 0 on success, 1 if --at finds nothing mapped, 2 if the subject could not be inspected.";
 
-/// Show where everything lies in memory, and why.
+/// Show where everything is in memory, and why.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct LayoutOptions {
-    /// Set another subject beside it, and mark what differs
+    /// Show another subject beside it, and mark the differences
     #[arg(long, value_name = "SUBJECT")]
     pub(crate) with: Option<OsString>,
-    /// Low addresses at the top
+    /// Show low addresses at the top
     #[arg(long)]
     pub(crate) ascending: bool,
-    /// How wide the text is; else as wide as the terminal, or 80
+    /// Width of the text [default: the width of the terminal, or 80]
     #[arg(long, value_name = "N")]
     pub(crate) columns: Option<usize>,
-    /// Only say what lies at this address (hexadecimal)
+    /// Show only what is at this address (hexadecimal)
     #[arg(long, value_name = "ADDRESS", value_parser = hexadecimal)]
     pub(crate) at: Option<u64>,
-    /// Write JSON here
+    /// Write JSON to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Write one page to look around in here: complete in itself, below 1 MB
+    /// Write an interactive HTML page to this file: self-contained, below 1 MB
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// Write the picture as SVG here
+    /// Write the picture as SVG to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
-    /// Write the text here; it goes to standard output where no other form is asked for
+    /// Write the text to this file [default: standard output, if no other form is chosen]
     #[arg(long, value_name = "FILE")]
     pub(crate) text: Option<PathBuf>,
     /// The subject
@@ -88,7 +88,7 @@ pub(crate) struct LayoutOptions {
 }
 
 impl LayoutOptions {
-    /// Where the text goes.
+    /// The path for the text, if it is written.
     fn text_path(&self) -> Option<&Path> {
         let is_alone = self.json.is_none() && self.svg.is_none() && self.html.is_none();
         self.text
@@ -97,14 +97,14 @@ impl LayoutOptions {
     }
 }
 
-/// One layout or two, as far as they can be drawn.
+/// One or two layouts, as they are drawn.
 struct Pictures {
     layouts: Vec<Layout>,
     pairs: Vec<Pair>,
 }
 
 impl Pictures {
-    /// More mappings than anybody looks at are drawn as fewer, and the page stays below 1 MB.
+    /// If there are very many mappings, fewer are drawn, so that the page stays below 1 MB.
     fn new(layout: &Layout, other: Option<&Layout>) -> Self {
         const MAPPINGS: usize = 240;
         let most = MAPPINGS / (1 + usize::from(other.is_some()));
@@ -123,7 +123,7 @@ impl Pictures {
         svg::file(&self.layouts.iter().collect::<Vec<_>>(), &self.pairs)
     }
 
-    /// `differences`: what else differs, where that was compared.
+    /// `differences`: what else differs, if that was compared.
     fn html(&self, differences: Option<&[html::Difference]>) -> String {
         html::page(
             &self.layouts.iter().collect::<Vec<_>>(),
@@ -164,7 +164,7 @@ fn show(options: &LayoutOptions) -> anyhow::Result<i32> {
     if let Some(address) = options.at {
         return look_up(&layout, address, form, options);
     }
-    // By a process of its own, or what fork hands down would lie alike by no chance.
+    // In a separate process: otherwise the addresses that fork passes on would be equal, and not by chance.
     let look = |with| look::layout(with, &options.arguments, Loader::Exec);
     let other = options.with.as_ref().map(|with| look(with));
     let other = other.transpose()?;
@@ -218,7 +218,7 @@ fn look_up(
     })
 }
 
-/// How wide the text may be: as asked, as `COLUMNS` says, as the terminal is, or 80.
+/// How wide the text may be: the requested width, `COLUMNS`, the width of the terminal, or 80.
 fn columns(asked: Option<usize>) -> usize {
     const USUAL: usize = 80;
     const LEAST: usize = 40;
@@ -228,7 +228,7 @@ fn columns(asked: Option<usize>) -> usize {
         .max(LEAST)
 }
 
-/// Writes one form to where it goes: with colours only to a terminal.
+/// Writes one form to its path, with colours only to a terminal.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     if path == Path::new("-") {
         let mut stdout = anstream::stdout().lock();
@@ -236,7 +236,7 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush())
         {
-            // Nobody reads any more.
+            // The reader has closed the pipe.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Err(error) => Err(told(&error)).context("standard output"),
             Ok(()) => Ok(()),

@@ -8,22 +8,22 @@ use clap::builder::Resettable;
 
 use super::placement::Placement;
 
-/// PROGRAM can be left out only where one of these says where it is, or that none is needed.
+/// PROGRAM may be left out only if one of these options says where it is, or that none is needed.
 pub(crate) fn needed_unless(
     others: &'static [&'static str],
 ) -> impl FnOnce(clap::Arg) -> clap::Arg {
     move |program| program.required_unless_present_any(others)
 }
 
-/// Only for a program that is not stopped by its tracer anyway.
+/// Only for commands whose tracer does not stop the program anyway.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Stop {
-    /// Stop by SIGSTOP before the program's first instruction
+    /// Stop with SIGSTOP before the program's first instruction
     #[arg(long, help_heading = Resettable::Reset)]
     pub(crate) stop: bool,
 }
 
-/// The options of a load that change the program's process: where neither side is loaded by us they have no meaning.
+/// The load options that change the program's process. They have no meaning if supplant loads neither side.
 pub(crate) const FOR_OUR_SIDE: [&str; 19] = [
     "argv0",
     "ignore_environment",
@@ -46,7 +46,7 @@ pub(crate) const FOR_OUR_SIDE: [&str; 19] = [
     "auxv",
 ];
 
-/// How a program is loaded: the options that all commands take which load one.
+/// How a program is loaded: the options of all commands that load a program.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunOptions {
     /// Set the program's `argv[0]`
@@ -73,28 +73,28 @@ pub(crate) struct RunOptions {
     /// Take the program from this open descriptor; PROGRAM, if given, is only its name
     #[arg(long, value_name = "N")]
     pub(crate) fd: Option<i32>,
-    /// Run from file systems mounted noexec, from a copy in memory
+    /// Run programs on file systems mounted noexec, from a copy in memory
     #[arg(long)]
     pub(crate) ignore_noexec: bool,
-    /// Run set-user-id, set-group-id and capability programs, without what they would gain
+    /// Run set-user-id, set-group-id and capability programs, without the privileges that they would gain
     #[arg(long)]
     pub(crate) ignore_setid: bool,
-    /// Leave one page of the loader; then flags and the word below the stack pointer are as execve leaves them
+    /// Keep one page of the loader; then the flags and the word below the stack pointer are as after execve
     #[arg(long)]
     pub(crate) keep_page: bool,
-    /// Have what the program starts replaced in place as well (experimental): preload libsupplant_interpose.so
+    /// Also replace in place the programs that this program starts (experimental): preload libsupplant_interpose.so
     #[arg(long)]
     pub(crate) follow: bool,
-    /// Say what stays different from execve
+    /// Report what stays different from execve
     #[arg(short = 'v', long)]
     pub(crate) verbose: bool,
-    /// Log to this file: everything, or what SUPPLANT_LOG says
+    /// Log to this file: everything, or as SUPPLANT_LOG selects
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
-    /// The program: a path, a name that is searched in PATH, or - for standard input; then its arguments
+    /// The program: a path, a name to search for in PATH, or - for standard input; then its arguments
     #[arg(value_name = "PROGRAM", num_args = 1.., trailing_var_arg = true)]
     pub(crate) program: Vec<OsString>,
-    // Last, since its heading counts for what follows.
+    // Last, because its heading applies to all options that follow.
     #[command(flatten)]
     pub(crate) placement: Placement,
 }

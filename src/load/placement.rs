@@ -1,4 +1,4 @@
-//! Where the parts of the new program go: the options of `run`, `compare` and `plan` about the layout.
+//! The layout options of `run`, `compare` and `plan`: the addresses of the new program's parts.
 
 use std::ffi::OsString;
 
@@ -8,29 +8,29 @@ use supplant_model::auxv::tag_by_name;
 
 use super::layout_from;
 
-/// What is chosen of the layout; the rest goes where the kernel would put it.
+/// The chosen parts of the layout; the others are placed as the kernel would place them.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Layout")]
 pub(crate) struct Placement {
-    /// No address randomisation, for the program and what it starts
+    /// Disable address randomisation, for the program and the programs that it starts
     #[arg(short = 'R', long, conflicts_with = "seed")]
     pub(crate) no_randomize: bool,
-    /// The same layout every time for the same number
+    /// Use the same layout every time for the same number
     #[arg(long, value_name = "N", value_parser = number)]
     pub(crate) seed: Option<u64>,
-    /// Bases, stack, heap and AT_RANDOM as in this subject (pid:N, core:FILE, capture:FILE); what other options say comes first
+    /// Take bases, stack, heap and AT_RANDOM from this subject (pid:N, core:FILE, capture:FILE); other options take precedence
     #[arg(long, value_name = "SUBJECT")]
     pub(crate) layout_from: Option<OsString>,
-    /// Where a position-independent program goes (0x...)
+    /// Base address of a position-independent program (0x...)
     #[arg(long, value_name = "ADDRESS", value_parser = number)]
     pub(crate) base: Option<u64>,
-    /// Where a position-independent interpreter goes
+    /// Base address of a position-independent interpreter
     #[arg(long, value_name = "ADDRESS", value_parser = number)]
     pub(crate) interpreter_base: Option<u64>,
-    /// Where the stack ends
+    /// Address at which the stack ends
     #[arg(long, value_name = "ADDRESS", value_parser = number)]
     pub(crate) stack_top: Option<u64>,
-    /// Where the heap starts
+    /// Address at which the heap starts
     #[arg(long, value_name = "ADDRESS", value_parser = number)]
     pub(crate) brk: Option<u64>,
     /// The 16 bytes that AT_RANDOM points to, as 32 hexadecimal digits
@@ -94,7 +94,7 @@ fn auxv_entry(text: &str) -> Result<(u64, u64), String> {
     let (tag, value) = text.split_once('=').ok_or("must be TAG=VALUE")?;
     let tag = tag_by_name(tag).or_else(|| number(tag).ok());
     let tag = tag.ok_or("the tag is neither a name such as AT_HWCAP2 nor a number")?;
-    let value = number(value).map_err(|_| "the value is no number")?;
+    let value = number(value).map_err(|_| "the value is not a number")?;
     Ok((tag, value))
 }
 

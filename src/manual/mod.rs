@@ -20,14 +20,14 @@ const NAME: &str = "supplant";
 #[derive(Debug, Args)]
 #[command(hide = true)]
 pub(crate) struct ManualOptions {
-    /// Where the man pages go, one for each command
+    /// Directory for the man pages, one for each command
     #[arg(
         long,
         value_name = "DIRECTORY",
         required_unless_present = "completions"
     )]
     man: Option<PathBuf>,
-    /// Where the completions go, one file for each shell
+    /// Directory for the completions, one file for each shell
     #[arg(long, value_name = "DIRECTORY")]
     completions: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `supplant plan`: the load of a program, without doing it.
+//! `supplant plan`: shows the load of a program without doing it.
 
 mod addresses;
 mod calls;
@@ -26,8 +26,8 @@ use crate::status::{NOT_PLANNED, PLANNED, REFUSED};
 use crate::terminal::{BOLD, PLAIN, Page, RED, print, printable};
 
 const EXAMPLES: &str = "\
-Nothing of the program is mapped or run. The options of run that stand before PROGRAM are those of \
-the load that is planned; without -R or --seed each plan draws its own random numbers.
+The program is neither mapped nor run. Options of run before PROGRAM apply to the planned load. \
+Without -R or --seed, each plan draws its own random numbers.
 
 Examples:
   supplant plan /bin/true
@@ -35,18 +35,18 @@ Examples:
   supplant plan --print-host >here.json
   supplant plan --host typical:aarch64 --interpreter ./ld-linux-aarch64.so.1 ./arm-program
 
-Status: 0 when it would start, 1 when it would be refused (what can be told is shown, with the \
-reason), 2 when it could not be planned; 125 for a wrong command line.";
+Status: 0 if the program would start, 1 if it would be refused (everything that is known is shown, \
+with the reason), 2 if it could not be planned; 125 for a wrong command line.";
 
-/// Show what loading a program would do: the files, the addresses and why, the stack, every system call.
+/// Show what loading a program would do: the files, the addresses with reasons, the stack, every system call.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, mut_arg("program", needed_unless(&["fd", "print_host"])),
     mut_arg("verbose", |verbose| verbose.hide(true)))]
 pub(crate) struct PlanOptions {
-    /// Plan for another machine or process: a file as --print-host writes it (- is standard input), or typical:MACHINE
+    /// Plan for another machine or process: a file written by --print-host (- is standard input), or typical:MACHINE
     #[arg(long, value_name = "FILE")]
     host: Option<PathBuf>,
-    /// Write the host that would be planned for to standard output, as JSON, and plan nothing
+    /// Write the host of the plan to standard output, as JSON, and plan nothing
     #[arg(long)]
     pub(crate) print_host: bool,
     /// Print one line of JSON
@@ -122,7 +122,7 @@ fn preview_for(command: &Command, host: Option<Host>) -> Result<Preview, Error> 
     }
 }
 
-/// Where the program would be found; nowhere, where it comes from standard input.
+/// The path at which the program would be found; empty if it comes from standard input.
 fn place(options: &RunOptions) -> PathBuf {
     if let Some(number) = options.fd {
         return format!("/proc/self/fd/{number}").into();
@@ -136,14 +136,14 @@ fn place(options: &RunOptions) -> PathBuf {
     found.cloned().unwrap_or_default().into()
 }
 
-/// A program that would be refused, with what can be told of it.
+/// A program that would be refused, with what is known about it.
 struct Refusal {
     files: Vec<(String, Headers)>,
     error: Error,
 }
 
 impl Refusal {
-    /// As `run` says it.
+    /// The reason, as `run` reports it.
     fn reason(&self) -> String {
         match self.error.signal() {
             Some(signal) => {
@@ -206,7 +206,7 @@ fn as_text(page: Page, preview: &Preview) -> String {
     .concat()
 }
 
-/// What `run -v` says.
+/// The differences that `run -v` reports.
 fn differences(page: Page, preview: &Preview) -> String {
     let lines = preview.differences.iter().map(|difference| {
         let text = format!("{difference} ({})", difference.rule());
@@ -223,7 +223,7 @@ fn heading(page: Page, title: &str, more: &str) -> String {
     page.paragraph(BOLD, title, more, 2)
 }
 
-/// A line for the rest of a section, where it is cut short by a reason.
+/// A line with the reason why the rest of a section is missing.
 fn reason(page: Page, text: &str) -> String {
     page.paragraph(PLAIN, "  ", &printable(text), 2)
 }
