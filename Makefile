@@ -162,7 +162,7 @@ test-binaries: install-packages ## Build the small programs that the tests run
 	$(MAKE) -C test-binaries
 
 .PHONY: test
-test: test-binaries release interpose ## Run all tests, in less than ten minutes; as root on Debian, install the packages that are missing
+test: test-binaries release interpose ## Run all tests, in less than ten minutes; as root on Debian, install missing packages
 	@sh tests/run.sh
 
 # The dependencies of a program that uses the library only for loading.

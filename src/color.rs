@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anstream::ColorChoice;
 use clap::ValueEnum as _;
 
-/// When there are colours.
+/// When output is coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Color {
     Auto,
@@ -14,7 +14,7 @@ pub(crate) enum Color {
 }
 
 impl Color {
-    /// From now on, for all that is printed, clap's own texts among it. `Auto` leaves it to the terminal and to `NO_COLOR`,
+    /// Applies the choice to all later output, including clap's own texts. `Auto` depends on the terminal and on `NO_COLOR`,
     /// `CLICOLOR` and `CLICOLOR_FORCE`.
     pub(crate) fn choose(self) {
         let choice = match self {
@@ -25,8 +25,8 @@ impl Color {
         choice.write_global();
     }
 
-    /// What the words of a command line say, as far as it can be told before they are parsed: help and errors come from the
-    /// parser itself. A value that is wrong is the parser's to refuse.
+    /// The choice on a command line, as far as it is known before the words are parsed: help and errors come from the parser
+    /// itself. The parser rejects a wrong value.
     pub(crate) fn early(words: &[OsString]) -> Self {
         let words = words.iter().skip(1).take_while(|word| *word != "--");
         let mut words = words.filter_map(|word| word.to_str());

@@ -1,4 +1,4 @@
-//! What a comparison gave, as it is printed and as it is written in JSON (docs/compare-json.md).
+//! The result of a comparison, as it is printed and as it is written in JSON (docs/compare-json.md).
 
 use serde::{Deserialize, Serialize};
 use supplant_inspect::snapshot::Snapshot;
@@ -10,12 +10,12 @@ use crate::status::{DIFFERENT, EQUAL, NOT_COMPARED};
 /// The version of the JSON form.
 const SCHEMA: u32 = 2;
 
-/// What comparing one program gave.
+/// The result for one program.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Comparison {
     pub(crate) schema: u32,
     pub(crate) program: String,
-    /// What is on the left and on the right.
+    /// The names of the left and the right side.
     pub(crate) sides: [String; 2],
     #[serde(flatten)]
     pub(crate) outcome: Outcome,
@@ -25,11 +25,11 @@ pub(crate) struct Comparison {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 pub(crate) enum Outcome {
-    /// Both are where they were to be stopped, or ran to their end.
+    /// Both stopped at the requested point, or ran to their end.
     Started {
         /// What differs.
         report: Report,
-        /// What was seen of both, where that was memory and registers.
+        /// The snapshots of both, if memory and registers were compared.
         #[serde(skip)]
         seen: Option<Box<[Snapshot; 2]>>,
     },
@@ -37,19 +37,19 @@ pub(crate) enum Outcome {
     Alike {
         /// How.
         ending: String,
-        /// The check that failed, in our words.
+        /// The check of our loader that failed.
         reason: String,
     },
     /// They ended in different ways.
     Apart {
-        /// Why that is no surprise.
+        /// Why that is expected.
         known: Option<Known>,
-        /// The left one's and the right one's.
+        /// That of the left side and that of the right side.
         endings: [String; 2],
-        /// In our words.
+        /// The reason that our loader gives.
         reason: String,
     },
-    /// It could not be compared.
+    /// The program could not be compared.
     Failed {
         /// Why.
         reason: String,
@@ -66,7 +66,7 @@ impl Comparison {
         }
     }
 
-    /// What a command exits with that made it.
+    /// The exit status of the command that made it.
     pub(crate) fn status(&self) -> i32 {
         let is_clean = match &self.outcome {
             Outcome::Started { report, .. } => report.is_clean(),

@@ -65,7 +65,7 @@ pub(crate) struct CaptureOptions {
     pub(crate) program: Vec<OsString>,
 }
 
-/// Compares two subjects; the status to exit with.
+/// Compares two subjects. Returns the exit status.
 pub(crate) fn diff(options: &DiffOptions) -> i32 {
     match compare_both(options) {
         Ok(status) => status,

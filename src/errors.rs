@@ -1,4 +1,4 @@
-//! Errors in words: of files, with the errno's name and whose they are; and the one line on standard error.
+//! Error messages: errors of files with the file's name and the errno's name, and the line on standard error.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -21,8 +21,7 @@ pub(crate) fn named<T>(file: impl AsRef<Path>, result: io::Result<T>) -> anyhow:
         .with_context(|| file.as_ref().display().to_string())
 }
 
-/// Writes one line on standard error, at once, so that no other output splits it. Names come from files and from other users:
-/// control characters in them become visible.
+/// Prints one line on standard error, in a single write so that other output cannot split it.
 pub(crate) fn complain(subject: &str, text: &dyn std::fmt::Display) {
     let line = printable(&format!("supplant: {subject}: {text}")) + "\n";
     let _ = io::stderr().write_all(line.as_bytes());

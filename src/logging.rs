@@ -1,4 +1,4 @@
-//! Logging: nothing, unless it is asked for.
+//! Logging, which is off unless it is requested.
 
 use std::env;
 use std::fs::File;
@@ -12,7 +12,7 @@ use crate::errors::named;
 /// Not `RUST_LOG`, which the new program inherits and may obey.
 const VARIABLE: &str = "SUPPLANT_LOG";
 
-/// To standard error as `SUPPLANT_LOG` says; to `file` everything, if it says nothing.
+/// Logs to standard error as `SUPPLANT_LOG` selects, or to `file`: everything, if `SUPPLANT_LOG` is not set.
 pub(crate) fn start(file: Option<&Path>) -> anyhow::Result<()> {
     let filter = env::var(VARIABLE).ok();
     if filter.is_none() && file.is_none() {

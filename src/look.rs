@@ -1,4 +1,4 @@
-//! Looking at a subject: reading what its layout follows from.
+//! Reads the evidence from which the layout of a subject follows.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -20,17 +20,17 @@ use supplant_model::core_file::CoreFile;
 use crate::errors::{named, told};
 use crate::subject::{self, Subject, call, ending, start_by_kernel, traced};
 
-/// More than a process may have: 65,530 mappings (`vm.max_map_count`) with paths of usual length.
+/// More than the list of a process needs: 65,530 mappings (`vm.max_map_count`) with paths of usual length.
 const MAPS_LIMIT: u64 = 64 << 20;
-/// ELF files whose headers are read; further ones are shown as files.
+/// How many ELF files have their headers read; the others are shown as files.
 const FILES_LIMIT: usize = 4096;
 
-/// Which process loads a program that is started by us.
+/// The process that loads a program that we start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loader {
-    /// A child of this one, with its base for libraries and the like: that is inherited by fork.
+    /// A child of this process, which inherits by fork its base for libraries and the like.
     Child,
-    /// One that has just been exec'd, so that this base is drawn for it.
+    /// A process after a new execve, so that the kernel has chosen a new random base.
     Exec,
 }
 
@@ -86,7 +86,7 @@ fn evidence(text: &OsStr, arguments: &[OsString], loader: Loader) -> anyhow::Res
 fn start_by_us(program: &OsStr, arguments: &[OsString], loader: Loader) -> anyhow::Result<Started> {
     let mut command = Command::new(program);
     command.args(arguments).inherit_signals(true);
-    // What cannot be prepared is started here, which says why. `run` would read standard input for this name.
+    // A program that cannot be prepared is started here, which reports why. For the name `-`, `run` would read standard input.
     let can_run = command.prepare().is_ok() && program != "-";
     if loader == Loader::Exec && can_run {
         let started = start_by_run(program, arguments)?;
@@ -97,7 +97,7 @@ fn start_by_us(program: &OsStr, arguments: &[OsString], loader: Loader) -> anyho
     traced(by_us(&command))
 }
 
-/// By this command, in a process that execve starts.
+/// Starts the program with this command, in a process that execve starts.
 fn start_by_run(program: &OsStr, arguments: &[OsString]) -> anyhow::Result<Started> {
     let own = ["supplant", "run", "--"].map(OsString::from);
     let words = own.into_iter().chain([program.to_owned()]);
@@ -113,7 +113,7 @@ fn refusal(error: supplant_loader::Error) -> anyhow::Error {
 
 fn of_started(name: &str, origin: Origin, started: Started) -> anyhow::Result<Evidence> {
     match started {
-        // It is killed when it is no longer needed.
+        // The process is killed when it is no longer needed.
         Started::Stopped(stopped) => of_pid(name, origin, stopped.pid()),
         Started::Refused { ref reason, .. } | Started::Killed { ref reason, .. } => {
             let colon = if reason.is_empty() { "" } else { ": " };
@@ -131,13 +131,13 @@ fn of_pid(name: &str, origin: Origin, pid: i32) -> anyhow::Result<Evidence> {
     Ok(evidence)
 }
 
-/// What a process's own files say, without the files that it has mapped.
+/// The evidence from a process's files in /proc, without the files that it has mapped.
 pub(crate) fn process(name: &str, origin: Origin, pid: i32) -> anyhow::Result<Evidence> {
     let bytes = |file: &str| File::open(format!("/proc/{pid}/{file}")).and_then(limited);
     let text = |file: &str| String::from_utf8_lossy(&bytes(file).unwrap_or_default()).into_owned();
     let maps = named(format!("/proc/{pid}/maps"), bytes("maps"))?;
     if maps.is_empty() {
-        bail!("it has no memory: it has ended, or is a thread of the kernel");
+        bail!("it has no memory: it has ended, or is a kernel thread");
     }
     let setting = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let files = ProcessFiles {
@@ -170,13 +170,13 @@ fn limited(reader: impl io::Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What is the same for all processes of this machine.
+/// Adds facts that are the same for all processes of this machine.
 pub(super) fn know_machine(evidence: &mut Evidence) {
     let bits = fs::read_to_string("/proc/sys/vm/mmap_rnd_bits").unwrap_or_default();
     evidence.mmap_rnd_bits = bits.trim().parse().ok();
 }
 
-/// Reads the headers of the mapped ELF files, of a process that runs through its own root directory.
+/// Reads the headers of the mapped ELF files. For a running process, the paths are in its own root directory.
 pub(super) fn read_binaries(evidence: &mut Evidence, pid: Option<i32>) {
     let names: Vec<Vec<u8>> = evidence.paths().into_iter().map(<[u8]>::to_vec).collect();
     for name in names.iter().take(FILES_LIMIT) {
@@ -190,7 +190,7 @@ pub(super) fn read_binaries(evidence: &mut Evidence, pid: Option<i32>) {
     }
 }
 
-/// The file that a mapping names; only regular ones are opened, since to open a device can do something.
+/// The file that a mapping names; only a regular file is opened, because opening a device can have effects.
 pub(crate) fn open(name: &[u8], pid: Option<i32>) -> Option<File> {
     let path = PathBuf::from(OsStr::from_bytes(&unescaped(name)));
     let rooted = pid.map(|pid| {
@@ -207,7 +207,7 @@ pub(crate) fn open(name: &[u8], pid: Option<i32>) -> Option<File> {
     })
 }
 
-/// maps writes a newline in a name as `\012`.
+/// /proc/PID/maps shows a newline in a name as `\012`.
 pub(crate) fn unescaped(name: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(name.len());
     let mut rest = name;

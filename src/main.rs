@@ -28,13 +28,13 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use cli::{Cli, Subcommand};
 
-/// What the tests look for in the memory of a program that replaced this one: nothing of this may be found there.
+/// The tests search for this mark in the memory of a program that replaced this one: no copy may be there.
 static MARK: [u8; 16] = *b"supplant's mark.";
 
 /// The C library's entry, not Rust's: the standard library would ignore `SIGPIPE`, install handlers and an alternate
-/// signal stack, all of which the new program would inherit or have to be rid of.
+/// signal stack, all of which the new program would inherit or which would have to be undone.
 ///
-/// The words come from here too: without Rust's entry, `std::env::args_os` knows them with glibc, and not with musl.
+/// The command line also comes from here: without Rust's entry, `std::env::args_os` has it with glibc, but not with musl.
 #[allow(
     unsafe_code,
     reason = "the C library calls `main` by its name, with an array of strings"
@@ -42,10 +42,10 @@ static MARK: [u8; 16] = *b"supplant's mark.";
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     let count = usize::try_from(count).unwrap_or(0);
-    // SAFETY: an array of so many pointers, which nobody changes.
+    // SAFETY: an array of `count` pointers, which no code changes.
     let words = unsafe { std::slice::from_raw_parts(words, count) };
     let words = words.iter().map(|&word| {
-        // SAFETY: a terminated string, which nobody changes.
+        // SAFETY: a terminated string, which no code changes.
         let word = unsafe { CStr::from_ptr(word) };
         OsStr::from_bytes(word.to_bytes()).to_owned()
     });
@@ -62,7 +62,7 @@ fn command(words: Vec<OsString>) -> c_int {
             } else {
                 0
             };
-            // A closed standard output is no reason to do anything else.
+            // If standard output is closed, the status stays the same.
             let _ = error.print();
             return status;
         }

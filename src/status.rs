@@ -1,4 +1,4 @@
-//! What the commands exit with.
+//! The exit statuses of the commands.
 
 /// A wrong command line.
 pub(crate) const WRONG_COMMAND_LINE: i32 = 125;
@@ -14,11 +14,11 @@ pub(crate) const DIFFERENT: i32 = 1;
 /// `compare` and `diff`: the two could not be compared.
 pub(crate) const NOT_COMPARED: i32 = 2;
 
-/// `check`: all would start.
+/// `check`: all files would start.
 pub(crate) const STARTS: i32 = 0;
-/// `check`: one would not start.
+/// `check`: a file would not start.
 pub(crate) const DOES_NOT_START: i32 = 1;
-/// `check`: one could not be checked.
+/// `check`: a file could not be checked.
 pub(crate) const NOT_CHECKED: i32 = 2;
 
 /// `plan`: it would start.
@@ -28,14 +28,14 @@ pub(crate) const REFUSED: i32 = 1;
 /// `plan`: it could not be planned.
 pub(crate) const NOT_PLANNED: i32 = 2;
 
-/// `layout`: at the address that was asked for there is nothing.
+/// `layout`: nothing is mapped at the requested address.
 pub(crate) const NOTHING_THERE: i32 = 1;
 
 /// `manual`: a file could not be written.
 #[cfg(feature = "manual")]
 pub(crate) const FAILED: i32 = 1;
 
-/// That of a program that is refused with this errno, as a shell has it.
+/// The status for a program that is refused with this errno, as in a shell.
 pub(crate) fn of_refusal(errno: i32) -> i32 {
     if errno == libc::ENOENT {
         NOT_FOUND

@@ -1,9 +1,9 @@
-//! What is looked at: one grammar for every command.
+//! The subjects of the commands: one grammar for every command.
 //!
-//! `PROGRAM` is started by us, `kernel:PROGRAM` by execve, both stopped before the first instruction; `pid:N` is a
-//! process that runs; `capture:FILE` is what `supplant capture` wrote; `plan:PROGRAM` is planned and not started;
-//! `core:FILE` is a core file, `maps:FILE` a saved /proc/PID/maps. The last three tell where things lie and not what is
-//! in them, so that not every command can use them.
+//! `PROGRAM` is started by us, `kernel:PROGRAM` by execve, both stopped before the first instruction; `pid:N` is a running
+//! process; `capture:FILE` is the output of `supplant capture`; `plan:PROGRAM` is planned and not started; `core:FILE` is a
+//! core file, `maps:FILE` a saved /proc/PID/maps. The last three show addresses but not the contents, so not every command
+//! can use them.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -21,7 +21,7 @@ use supplant_model::arguments::Arguments;
 
 use crate::errors::named;
 
-/// One thing to look at.
+/// A subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     Ours(OsString),
@@ -34,7 +34,7 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    /// Reads a subject as it is typed. A program whose name looks like another subject can be given with `./`.
+    /// Parses a subject. A program whose name looks like another subject can be given with `./`.
     pub(crate) fn parse(text: &OsStr) -> anyhow::Result<Self> {
         let after = |prefix: &[u8]| {
             text.as_bytes()
@@ -63,7 +63,7 @@ impl Subject {
         }
     }
 
-    /// How a subject, as it is typed, is looked at.
+    /// How a subject that is given as text is examined.
     pub(crate) fn origin(text: &OsStr) -> Origin {
         match Self::parse(text) {
             Ok(Self::Kernel(_)) => Origin::Kernel,
@@ -76,12 +76,12 @@ impl Subject {
         }
     }
 
-    /// Looks at it. Programs get `arguments`.
+    /// Takes a snapshot of the subject. Programs get `arguments`.
     pub(crate) fn snapshot(&self, arguments: &[OsString]) -> anyhow::Result<Snapshot> {
         Ok(self.stopped(arguments)?.0)
     }
 
-    /// The same; a program that was started for it stays stopped with what is returned.
+    /// The same. A program that was started for the snapshot stays stopped, and is returned too.
     pub(crate) fn stopped(
         &self,
         arguments: &[OsString],
@@ -104,17 +104,17 @@ impl Subject {
                 let (snapshot, stopped) = seen(start_by_kernel(program, arguments)?)?;
                 Ok((snapshot, Some(stopped)))
             }
-            // A process goes on at once: it may be both subjects.
+            // The process continues at once, because it may be both subjects.
             Self::Process(pid) => {
                 let stopped = Stopped::attach(*pid).map_err(refused)?;
                 Ok((capture(stopped).map_err(refused)?.0, None))
             }
             Self::Capture(file) => Ok((read(file)?, None)),
             Self::Plan(_) => {
-                bail!("a plan: layout can show it, but there is no process to look into")
+                bail!("a plan: layout can show it, but there is no process to inspect")
             }
             Self::Core(_) => {
-                bail!("a core file: layout can show it, but it is no snapshot of a process")
+                bail!("a core file: layout can show it, but it is not a snapshot of a process")
             }
             Self::Maps(_) => {
                 bail!("a list of mappings: layout can show it, but nothing else is known")
@@ -123,7 +123,7 @@ impl Subject {
     }
 }
 
-/// Arguments are for programs: an error where there are some and none of the subjects is one.
+/// Arguments are for programs: it is an error if there are arguments and no subject is a program.
 pub(crate) fn check_arguments(subjects: &[&OsStr], arguments: &[OsString]) -> anyhow::Result<()> {
     let takes_them = |text: &&OsStr| {
         let origin = Subject::origin(text);
@@ -138,14 +138,14 @@ pub(crate) fn check_arguments(subjects: &[&OsStr], arguments: &[OsString]) -> an
     }
 }
 
-/// What `supplant capture` wrote.
+/// Reads the output of `supplant capture`.
 pub(crate) fn read(file: &OsStr) -> anyhow::Result<Snapshot> {
     let name = || file.to_string_lossy().into_owned();
     let reader = BufReader::new(named(file, File::open(file))?);
     let snapshot: Snapshot = serde_json::from_reader(reader).with_context(name)?;
     if snapshot.version != VERSION {
         bail!(
-            "{}: version {} of a capture, this is {VERSION}",
+            "{}: the capture has version {}, this program needs {VERSION}",
             name(),
             snapshot.version
         );
@@ -169,7 +169,7 @@ pub(crate) fn ending(started: &Started) -> String {
     }
 }
 
-/// A sentence where tracing is not permitted.
+/// Explains the error if tracing is not permitted.
 pub(crate) fn traced(started: Result<Started, Errno>) -> anyhow::Result<Started> {
     started.map_err(refused)
 }
@@ -183,7 +183,7 @@ fn refused(errno: Errno) -> anyhow::Error {
     }
 }
 
-/// What the kernel starts: the program and its arguments as typed, in this environment.
+/// Starts the program and its arguments with the kernel, in this environment.
 pub(crate) fn start_by_kernel(program: &OsStr, arguments: &[OsString]) -> anyhow::Result<Started> {
     start_by_kernel_with(program, arguments, None)
 }
@@ -202,7 +202,7 @@ pub(crate) fn start_by_kernel_with(
     traced(by_kernel_with(&paths, &arguments, streams))
 }
 
-/// A command by its words, in this environment: the paths to try, and the strings.
+/// The paths to try and the strings for a command with these words, in this environment.
 pub(crate) fn call(words: &[OsString]) -> anyhow::Result<(Vec<CString>, Arguments)> {
     let string = |text: &OsStr| CString::new(text.as_bytes()).context("a NUL byte in an argument");
     let program = words.first().context("no program")?;
@@ -230,7 +230,7 @@ pub(crate) fn call(words: &[OsString]) -> anyhow::Result<(Vec<CString>, Argument
     Ok((paths, arguments))
 }
 
-/// What the known differences depend on.
+/// The facts on which the known differences depend.
 pub(crate) fn facts(command: &Command) -> Facts {
     let differences = command.prepare().map(|prepared| prepared.differences());
     Facts::of_ours(differences.unwrap_or_default())

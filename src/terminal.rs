@@ -1,11 +1,11 @@
-//! Text that fits its page: lines are broken where a terminal, or `COLUMNS`, says how wide it is, and nowhere else.
+//! Text that fits its page: lines are broken only if a terminal or `COLUMNS` gives the width.
 
 use std::fmt::Write as _;
 use std::io::{Write as _, stdout};
 
 use anstyle::{AnsiColor, Style};
 
-/// Narrower is not made.
+/// The smallest width.
 const NARROWEST: usize = 40;
 
 pub(crate) const BOLD: Style = Style::new().bold();
@@ -21,7 +21,7 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// How many columns standard output has: as `COLUMNS` says, else as its terminal does; `None` where there is none.
+/// The columns of standard output: from `COLUMNS`, otherwise from its terminal; `None` without either.
 pub(crate) fn columns() -> Option<usize> {
     let said = std::env::var("COLUMNS").ok();
     let terminal = || {
@@ -39,7 +39,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// As wide as standard output; without end where that is no terminal.
+    /// As wide as standard output; unlimited if that has no width.
     pub(crate) fn current() -> Self {
         Self::new(columns().unwrap_or(usize::MAX))
     }
@@ -55,8 +55,8 @@ impl Page {
         self.width
     }
 
-    /// Rows with titles above them, in columns as wide as they have to be; indented by two. Where the page is narrower,
-    /// each row has its cells with their titles in a paragraph.
+    /// Rows with titles above them, in columns as wide as necessary, indented by two. If the page is too narrow, each row is
+    /// a paragraph of its cells with their titles.
     pub(crate) fn table<const N: usize>(self, titles: [&str; N], rows: &[[String; N]]) -> String {
         let widest = |column: usize| {
             let cells = rows.iter().map(|row| row[column].chars().count());
@@ -89,7 +89,7 @@ impl Page {
         self.paragraph(PLAIN, "  ", &cells.collect::<Vec<_>>().join(", "), 4)
     }
 
-    /// A label and a text behind it, which goes on in lines of its own indented by `indent`. Only the label has a style.
+    /// A label, followed by a text whose further lines are indented by `indent`. Only the label has a style.
     pub(crate) fn paragraph(self, style: Style, label: &str, text: &str, indent: usize) -> String {
         let mut lines = styled(style, label);
         let (mut column, mut first) = (label.chars().count(), true);
@@ -112,7 +112,7 @@ impl Page {
     }
 }
 
-/// The text in so many columns: where it is longer, its end is left out.
+/// The text in `room` columns: if it is longer, its end is left out.
 pub(crate) fn fitted(text: &str, room: usize) -> String {
     match text.char_indices().nth(room) {
         None => text.to_owned(),
@@ -124,12 +124,12 @@ pub(crate) fn fitted(text: &str, room: usize) -> String {
     }
 }
 
-/// Control characters, as they may stand in file names, in a form that does nothing to a terminal.
+/// The text with control characters, which file names may contain, in a form that is harmless to a terminal.
 pub(crate) fn printable(text: &str) -> String {
     supplant_inspect::layout::printable(text.as_bytes())
 }
 
-/// To standard output, in colour where it shows colours. A closed pipe ends the printing, and nothing else.
+/// Prints to standard output, in colour if that shows colours. A closed pipe only ends the printing.
 pub(crate) fn print(text: &str) {
     let _ = anstream::stdout().lock().write_all(text.as_bytes());
 }

@@ -204,7 +204,7 @@ fn an_emulator_that_does_not_listen_is_told() {
     let output = by_guest("/nonexistent/x {gdb} {}", SHORT, program);
     assert_tells(&output, 2, &["/nonexistent/x", "ENOENT"]);
     let output = by_guest(QEMU, SHORT, Path::new("/etc/passwd"));
-    assert_tells(&output, 2, &["no ELF program"]);
+    assert_tells(&output, 2, &["not an ELF program"]);
     let words = ["compare", "--to-exit", "--other", QEMU, "/bin/true"];
     assert_tells(&supplant(&words), 2, &["{gdb} is for"]);
 }

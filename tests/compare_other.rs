@@ -93,7 +93,7 @@ fn what_does_not_get_there_is_told() {
     let output = by_other("env {}", Path::new("/nonexistent"));
     assert_tells(&output, 2, &["No such file or directory (ENOENT)"]);
     let output = by_other("env {}", Path::new("/etc/passwd"));
-    assert_tells(&output, 2, &["no ELF program"]);
+    assert_tells(&output, 2, &["not an ELF program"]);
     let words = [
         "compare",
         "--other",

@@ -50,7 +50,7 @@ fn heading(page: Page, report: &Report, notes: usize) -> String {
                 format!("does not start: execve kills the process ({name})"),
             )
         }
-        Verdict::Unknown => (YELLOW, "cannot be told".to_owned()),
+        Verdict::Unknown => (YELLOW, "cannot be determined".to_owned()),
     };
     let mut rest = verdict;
     if !report.what.is_empty() {

@@ -80,7 +80,7 @@ struct Line<'a> {
     allowed: &'a [&'static str],
 }
 
-/// Checks each file; the status to exit with.
+/// Checks each file. Returns the exit status.
 pub(crate) fn check(options: &CheckOptions) -> i32 {
     let page = Page::current();
     if options.list {

@@ -1,4 +1,4 @@
-//! Standard output is for the report alone: programs that run on the way to it write to standard error instead.
+//! Standard output is only for the report: the programs that run during a comparison write to standard error instead.
 
 use std::fs::File;
 use std::io::{self, stderr, stdout};
@@ -6,14 +6,14 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use nix::unistd::dup2_stdout;
 
-/// While this is there, descriptor 1 leads where descriptor 2 leads, in this process and in those that it starts.
+/// While this value exists, descriptor 1 refers to the same file as descriptor 2, in this process and its children.
 pub(super) struct Aside {
-    /// `None`: standard output is closed, and no report can be spoilt.
+    /// `None`: standard output is closed, so there is no report to protect.
     stdout: Option<OwnedFd>,
 }
 
 impl Aside {
-    /// A program without standard error writes to nowhere.
+    /// If standard error is closed, the programs write to /dev/null.
     pub(super) fn new() -> io::Result<Self> {
         let Ok(stdout) = stdout().as_fd().try_clone_to_owned() else {
             return Ok(Self { stdout: None });
@@ -31,7 +31,7 @@ impl Aside {
 impl Drop for Aside {
     fn drop(&mut self) {
         if let Some(stdout) = &self.stdout {
-            // It was there before, and a number that is taken can be taken over.
+            // The descriptor was open before, and dup2 can replace an open descriptor.
             let _ = dup2_stdout(stdout);
         }
     }

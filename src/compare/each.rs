@@ -1,4 +1,4 @@
-//! `supplant compare --each`: many programs, each in a process of its own, so that none can take the others down.
+//! `supplant compare --each`: many programs, each in a separate process, so that a crash does not end the others.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, Read as _};
@@ -19,21 +19,21 @@ use crate::status::{DIFFERENT, EQUAL, NOT_COMPARED};
 
 use super::options::CompareOptions;
 
-/// Longer than any comparison takes on its own: a process that hangs for another reason.
+/// Extra time after the comparison's own limits: a process that takes longer hangs for another reason.
 const SPARE_TIME: Duration = Duration::from_secs(60);
 
-/// What one comparison gave.
+/// The result of one comparison.
 pub(super) struct Result {
-    /// `None`: it had to be ended.
+    /// `None`: the process had to be killed.
     pub(super) status: Option<i32>,
     pub(super) comparison: Option<Comparison>,
-    /// The line that it was printed as.
+    /// The line that the process printed.
     pub(super) json: String,
-    /// What was printed besides.
+    /// The text on standard error.
     pub(super) complaint: String,
 }
 
-/// Compares each of them; the status to exit with. `words` are the whole command line.
+/// Compares each program. Returns the exit status. `words` are the whole command line.
 pub(super) fn compare(options: &CompareOptions, words: Vec<OsString>) -> i32 {
     if options.to_end.stdin.as_deref() == Some(Path::new("-")) {
         complain("compare", &"--stdin - is for one program: give a file");
@@ -64,7 +64,7 @@ pub(super) fn compare(options: &CompareOptions, words: Vec<OsString>) -> i32 {
     }
 }
 
-/// Some at a time.
+/// Compares them all, some at the same time.
 fn all(
     files: &[OsString],
     words: &[OsString],
@@ -116,7 +116,7 @@ fn files(options: &CompareOptions) -> anyhow::Result<Vec<OsString>> {
     Ok(files)
 }
 
-/// The words of this command line without the programs at its end: they hold for each of them. `--one` takes back
+/// The words of this command line without the programs at its end: they apply to each program. `--one` overrides
 /// `--each` and `--files-from`.
 fn words_for_one(mut words: Vec<OsString>, programs: usize, json: bool) -> Vec<OsString> {
     words.truncate(words.len().saturating_sub(programs));

@@ -26,18 +26,18 @@ use super::refusal::known_early_end;
 use super::stopped::{Side, apart};
 use crate::comparison::Outcome;
 
-/// More standard input is not replayed.
+/// The most standard input that is replayed.
 const INPUT_LIMIT: u64 = 1 << 30;
 
 /// How both are run.
 pub(super) struct How<'a> {
     pub(super) limit: Duration,
     pub(super) syscalls: bool,
-    /// What both read; nothing without it.
+    /// The standard input of both; `None`: they read nothing.
     pub(super) input: Option<&'a Path>,
 }
 
-/// What one of them did.
+/// What one program did.
 struct Ran {
     ending: Ending,
     /// Standard output and standard error.
@@ -106,8 +106,8 @@ fn report(program: &Program, left: Ran, right: Ran, others: Vec<Ran>, side: &Sid
     Outcome::Started { report, seen: None }
 }
 
-/// Programs that were ended at the time limit have written and called more or less of the same. The last call of the
-/// shortest may be cut.
+/// Programs that were killed at the time limit have written and called different amounts of the same. The last call of the
+/// shortest may be incomplete.
 fn cut_to_common_size(all: &mut [Ran]) {
     let mut shortest: BTreeMap<String, usize> = BTreeMap::new();
     for trail in all.iter().flat_map(|ran| &ran.trails) {
@@ -126,7 +126,7 @@ fn cut_to_common_size(all: &mut [Ran]) {
     }
 }
 
-/// Runs one to its end, or says how it was refused.
+/// Runs one program to its end, or returns how it was refused.
 fn run(
     side: &Side<'_>,
     how: &How<'_>,
@@ -156,7 +156,7 @@ fn run(
 fn to_end(stopped: Stopped, limit: Duration, outputs: [Output; 2]) -> anyhow::Result<Ran> {
     let released = stopped.release()?;
     let ending = released.wait(limit)?;
-    // What it left running is killed only after what it writes has been waited for.
+    // First waits for the output of processes that the program left running; only then they are killed.
     let written = outputs.map(Output::written);
     drop(released);
     Ok(Ran {
@@ -188,7 +188,7 @@ impl Ran {
         self.written.iter().map(Vec::len).sum()
     }
 
-    /// The dynamic linker's words for that.
+    /// Whether standard error has the dynamic linker's message for missing libraries.
     fn lacks_libraries(&self) -> bool {
         const WORDS: &[u8] = b"error while loading shared libraries";
         self.written[1]
@@ -197,7 +197,7 @@ impl Ran {
     }
 }
 
-/// What both are to read, in a file of its own in memory.
+/// The input for both, in a separate memory file.
 fn input(path: Option<&Path>) -> anyhow::Result<Option<File>> {
     let Some(path) = path else { return Ok(None) };
     let mut file = File::from(memfd_create(c"stdin", MFdFlags::MFD_CLOEXEC)?);
@@ -211,7 +211,7 @@ fn input(path: Option<&Path>) -> anyhow::Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// Opened anew for each run, so that each reads from the start.
+/// Opens the input again for each run, so that each run reads from the start.
 fn stdin(input: Option<&File>) -> anyhow::Result<OwnedFd> {
     let path = match input {
         Some(file) => format!("/proc/self/fd/{}", file.as_raw_fd()),

@@ -1,5 +1,5 @@
-//! `--other` with `{gdb}`: an emulator's guest, seen through gdb's remote protocol, beside the kernel's process, of which only
-//! that is looked at that a guest shows too.
+//! `--other` with `{gdb}`: compares an emulator's guest, seen through gdb's remote protocol, with the kernel's process. Only
+//! values that the guest shows too are compared.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -24,9 +24,9 @@ use super::other::Other;
 use super::stopped::{At, Seen, Side, reach};
 use crate::comparison::Outcome;
 
-/// How often an emulator is asked whether it listens.
+/// The pause between two attempts to connect to an emulator.
 const PAUSE: Duration = Duration::from_millis(10);
-/// So much of what it printed is looked at for a reason.
+/// How much of the emulator's error output is searched for a reason.
 const PRINTED: u64 = 4096;
 
 /// Compares the left side's process with a guest, both at the program's entry.
@@ -74,12 +74,12 @@ fn outcome(left: &Snapshot, others: &[Snapshot], right: &Snapshot) -> anyhow::Re
     let mut report = diff(left, right);
     Noise::between(left, others).mark(&mut report);
     if report.counts.registers == 0 || report.counts.pages == 0 {
-        bail!("nothing could be seen that both have");
+        bail!("the two sides have no values in common");
     }
     Ok(Outcome::Started { report, seen: None })
 }
 
-/// A running emulator, with a directory for its socket. Both go with this.
+/// A running emulator, with a directory for its socket. Dropping this value removes both.
 struct Emulator {
     child: Child,
     directory: PathBuf,
@@ -93,7 +93,7 @@ impl Emulator {
             .map(|child| Self { child, directory })
     }
 
-    /// Brings its guest to the program's entry, and looks at it there.
+    /// Runs the guest to the program's entry, and records its state there.
     fn look(
         &mut self,
         target: &Target,
@@ -111,7 +111,7 @@ impl Emulator {
         })
     }
 
-    /// Waits until it listens; it may end before.
+    /// Waits until the emulator listens. It may end before that.
     fn connect(
         &mut self,
         start: Instant,

@@ -1,4 +1,4 @@
-//! `supplant compare`: the program by the kernel and by us, both stopped at the same point.
+//! `supplant compare`: starts a program with the kernel and with our loader, and compares both at the same point.
 
 mod aside;
 mod each;
@@ -37,7 +37,7 @@ use refusal::known_refusal;
 pub(crate) use section::section;
 use stopped::Side;
 
-/// Compares one program, or each of many; the status to exit with. `words` are the whole command line.
+/// Compares one program, or each of many. Returns the exit status. `words` are the whole command line.
 pub(crate) fn compare(options: &CompareOptions, words: Vec<OsString>) -> i32 {
     let many = &options.many;
     if !many.one && (many.each || many.files_from.is_some()) {
@@ -83,7 +83,7 @@ fn compare_one(options: &CompareOptions) -> anyhow::Result<Outcome> {
     by_both(&mode, &program)
 }
 
-/// By the kernel, and by what stands at the right.
+/// Starts the program on both sides: on the left with the kernel, on the right as `mode` says.
 fn by_both(mode: &Mode<'_>, program: &Program) -> anyhow::Result<Outcome> {
     let by_kernel = |streams: Option<&Streams>| program.start_by_kernel(streams);
     let kernel = Side {

@@ -1,4 +1,4 @@
-//! What is compared with what, and how, as the options say it: decided once, before anything is started.
+//! The two sides of a comparison and how they are compared: decided once from the options, before anything starts.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -21,11 +21,11 @@ pub(super) struct Mode<'a> {
     pub(super) point: Point<'a>,
     /// How often the left side is started.
     pub(super) repeat: usize,
-    /// How long each may take to that point.
+    /// How long each side may take to reach that point.
     pub(super) limit: Duration,
 }
 
-/// Who starts the program at the right; at the left it is the kernel.
+/// The loader that starts the program on the right. On the left, it is the kernel.
 #[derive(Clone, Copy)]
 pub(super) enum Right<'a> {
     Kernel,
@@ -34,23 +34,23 @@ pub(super) enum Right<'a> {
     Other(&'a OsStr),
 }
 
-/// Up to where both run.
+/// The point up to which both run.
 pub(super) enum Point<'a> {
     /// They are stopped there.
     Stopped(At),
-    /// At the program's entry, the right one as the guest of an emulator.
+    /// Both at the program's entry; the right side is the guest of an emulator.
     Guest,
-    /// To their end.
+    /// Both run to their end.
     Finished {
         /// Whether the system calls are compared.
         syscalls: bool,
-        /// What both read; nothing without it.
+        /// The standard input of both; `None`: they read nothing.
         input: Option<&'a Path>,
     },
 }
 
 impl<'a> Mode<'a> {
-    /// Errors: options that cannot be had together, as only their values show.
+    /// Errors: options whose values exclude each other.
     pub(super) fn new(options: &'a CompareOptions) -> anyhow::Result<Self> {
         check_streams(options)?;
         let right = Right::new(options);
@@ -64,7 +64,7 @@ impl<'a> Mode<'a> {
         })
     }
 
-    /// Does to this process what makes both sides start alike.
+    /// Changes this process so that both sides start in the same state.
     pub(super) fn set_scene(&self) {
         if self.point.lets_run() {
             make_a_thread();
@@ -84,7 +84,7 @@ impl<'a> Right<'a> {
         }
     }
 
-    /// As reports call it.
+    /// Its name in reports.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Kernel => "kernel",
@@ -93,7 +93,7 @@ impl<'a> Right<'a> {
         }
     }
 
-    /// As the page calls it.
+    /// Its origin on the HTML page.
     pub(super) fn origin(self) -> Origin {
         match self {
             Self::Kernel => Origin::Kernel,
@@ -121,7 +121,7 @@ impl<'a> Point<'a> {
         })
     }
 
-    /// Whether it is the program's own entry.
+    /// Whether the point is the program's own entry.
     fn is_program(&self) -> bool {
         matches!(self, Self::Stopped(At::Program) | Self::Guest)
     }
@@ -132,7 +132,7 @@ impl<'a> Point<'a> {
     }
 }
 
-/// Standard streams that are something else here than the program, or its input, that they are to be.
+/// Rejects options that use a standard stream for the program, or for its input, if that stream is already in use.
 fn check_streams(options: &CompareOptions) -> anyhow::Result<()> {
     let is_stdin = load::is_stdin(&options.run);
     if is_stdin && options.many.one {
@@ -149,16 +149,18 @@ fn check_streams(options: &CompareOptions) -> anyhow::Result<()> {
     }
 }
 
-/// The dynamic linker notes what the processor tells of itself, its number among that: both sides are to ask the same one.
+/// The dynamic linker stores data that the processor reports about itself, including its number: both sides must use the same
+/// processor.
 fn stay_on_one_processor() {
     let mut set = CpuSet::new();
     let one = sched_getcpu().and_then(|number| set.set(number));
-    // Where that is not permitted a number may differ, and then it is seen.
+    // If that is not permitted, a number may differ, and the report shows it.
     let _ = one.and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
 }
 
-/// The C library changes the disposition of one of its own signals when the first thread is made, which is done for time
-/// limits and for reading output: before the first program is started, or the second would start with another.
+/// The C library changes the disposition of one of its own signals when the first thread is created. Time limits and reading
+/// output need threads. So a thread is created before the first program starts: otherwise the second program would start
+/// with another disposition.
 fn make_a_thread() {
     let _ = std::thread::spawn(|| ()).join();
 }

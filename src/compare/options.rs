@@ -56,7 +56,7 @@ pub(crate) struct CompareOptions {
     /// Where both sides are stopped; at the program's own entry, its libraries are loaded and initialised
     #[arg(long, value_enum, value_name = "POINT", default_value = "start")]
     pub(super) at: At,
-    /// Compare with this loader instead of ours: a command with {} in place of the program; both sides are stopped at the program's
+    /// Compare with this loader instead of ours: a command with {} in place of the program; both sides stop at the program's
     /// entry. {gdb} in it becomes the socket at which an emulator lets its guest be debugged
     #[arg(long, value_name = "COMMAND", conflicts_with_all = FOR_OUR_SIDE, conflicts_with_all = ["control", "fd"])]
     pub(super) other: Option<OsString>,

@@ -1,4 +1,4 @@
-//! `--other`: another loader in our place.
+//! `--other`: another loader instead of ours.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -16,23 +16,23 @@ use crate::subject::{call, traced};
 /// The option, as errors name it.
 pub(super) const OPTION: &str = "--other";
 
-/// What stands for the program in a command.
+/// The placeholder for the program in a command.
 const PLACE: &str = "{}";
 
-/// What stands for the socket of a stub of gdb's remote protocol in a command.
+/// The placeholder in a command for the socket of a stub of gdb's remote protocol.
 const SOCKET: &str = "{gdb}";
 
 /// A command that loads a program: its words, with the program and its arguments in their place.
 #[derive(Debug)]
 pub(super) struct Other {
     words: Vec<OsString>,
-    /// How many of them are the command's: the others are the program's arguments.
+    /// How many words belong to the command: the others are the program's arguments.
     own: usize,
     program: PathBuf,
 }
 
 impl Other {
-    /// Splits a command at its blanks; a word that is `{}` becomes the program, and the arguments follow the last word.
+    /// Splits a command at its blanks. The word `{}` becomes the program, and the arguments follow the last word.
     pub(super) fn new(
         command: &OsStr,
         program: &OsStr,
@@ -72,8 +72,8 @@ impl Other {
         }
     }
 
-    /// What execve refused, if that is the program: the command may be `{}` alone. A loader that cannot be started is an
-    /// error, since nothing has been learnt about the program.
+    /// Returns the refusal by execve if the command is `{}` alone: it is about the program then. A loader that cannot be
+    /// started is an error, because it says nothing about the program.
     fn unless_loader(&self, started: Started) -> anyhow::Result<Started> {
         let loader = &self.words[0];
         match started {
@@ -96,7 +96,7 @@ impl Other {
     /// The program that it is to load.
     pub(super) fn target(&self) -> anyhow::Result<Target> {
         Target::new(&self.program)
-            .with_context(|| format!("{}: no ELF program", self.program.display()))
+            .with_context(|| format!("{}: not an ELF program", self.program.display()))
     }
 
     /// Starts it to run to its end.
@@ -109,7 +109,7 @@ impl Other {
     }
 }
 
-/// Whether the command has the program seen through a debugger's socket.
+/// Whether the command shows the program through a debugger's socket.
 pub(super) fn names_socket(command: &OsStr) -> bool {
     command.to_string_lossy().contains(SOCKET)
 }
@@ -133,7 +133,7 @@ fn replaced(word: &OsStr, socket: &OsStr) -> OsString {
     }
 }
 
-/// The path of a program by its name: a loader need not search for it.
+/// The path of a program, found by its name: the loader may be unable to search for it.
 fn found(program: &OsStr) -> anyhow::Result<PathBuf> {
     let candidates = search::candidates(program, std::env::var_os("PATH").as_deref());
     let mut paths = candidates.iter().map(Path::new);

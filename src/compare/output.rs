@@ -1,4 +1,4 @@
-//! What a program writes, read while it runs, up to a limit.
+//! The output of a program, read while it runs, up to a limit.
 
 use std::io::{PipeReader, Read as _};
 use std::os::fd::OwnedFd;
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use supplant_inspect::snapshot::{Snapshot, Value};
 
-/// What comes after this is read and dropped, in bytes.
+/// In bytes. Further output is read and dropped.
 const LIMIT: usize = 8 << 20;
-/// How long something else may keep the pipe open after the program's end.
+/// How long another process may keep the pipe open after the program's end.
 const AFTERWARDS: Duration = Duration::from_secs(1);
-/// Lines with a key of their own.
+/// How many lines have a separate key.
 const LINES: usize = 10_000;
 /// A longer line is shown in part, and compared by its hash.
 const LONGEST_LINE: usize = 1000;
@@ -25,13 +25,13 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// A pipe's writing end, and its reader, which reads from now on.
+    /// A pipe's writing end, and its reader.
     pub(super) fn pipe() -> std::io::Result<(OwnedFd, PipeReader)> {
         let (reader, writer) = std::io::pipe()?;
         Ok((writer.into(), reader))
     }
 
-    /// Reads until the pipe is closed. Called after the fork: a child of a process with one thread is simpler.
+    /// Starts to read until the pipe is closed. Called after the fork: forking a process with one thread is simpler.
     pub(super) fn read(mut reader: PipeReader) -> Self {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let (ended, end) = mpsc::channel();
@@ -50,7 +50,7 @@ impl Output {
         Self { bytes, end }
     }
 
-    /// What was written until now; waits a moment for those who still have the pipe.
+    /// The output so far. Waits a moment for other processes that still have the pipe open.
     pub(super) fn written(self) -> Vec<u8> {
         let _ = self.end.recv_timeout(AFTERWARDS);
         let bytes = self.bytes.lock();

@@ -1,5 +1,5 @@
-//! The program that is compared, and how the kernel is asked for it: by its path, or by the descriptor that it is open on.
-//! What comes from standard input is copied, and then has a descriptor too.
+//! The program that is compared, and how the kernel starts it: by its path, or by the descriptor on which it is open.
+//! A program from standard input is copied, and then has a descriptor too.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -20,14 +20,14 @@ use crate::subject::{call, start_by_kernel_with, traced};
 /// One program for both sides.
 pub(super) struct Program {
     name: String,
-    /// How our side loads it: where it comes from standard input, from the copy.
+    /// How our side loads it: if it comes from standard input, from the copy.
     run: RunOptions,
-    /// What standard input held, for as long as it may be started.
+    /// The content of standard input, kept as long as the program may be started.
     _copy: Option<File>,
 }
 
 impl Program {
-    /// What the options name. `-` is read to its end, so that both sides, and each run of them, get the same bytes.
+    /// The program that the options name. `-` is read to its end, so that both sides get the same bytes in each run.
     pub(super) fn new(options: &RunOptions) -> anyhow::Result<Self> {
         let name = load::name(options);
         let copy = load::is_stdin(options).then(copy_of_stdin).transpose();
@@ -41,7 +41,7 @@ impl Program {
         })
     }
 
-    /// As reports call it.
+    /// Its name in reports.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -51,7 +51,7 @@ impl Program {
         &self.run
     }
 
-    /// The descriptor that it is open on.
+    /// The descriptor on which it is open.
     pub(super) fn descriptor(&self) -> Option<RawFd> {
         self.run.fd
     }
@@ -73,7 +73,7 @@ impl Program {
         }
     }
 
-    /// Has the kernel start it, in this environment: a descriptor as fexecve(3) does, which is what `run --fd` imitates.
+    /// Lets the kernel start it, in this environment. A descriptor is started as fexecve(3) does it, as `run --fd` imitates.
     pub(super) fn start_by_kernel(&self, streams: Option<&Streams>) -> anyhow::Result<Started> {
         let Some(number) = self.descriptor() else {
             let (path, arguments) = self.by_path()?;
@@ -88,11 +88,11 @@ impl Program {
     }
 }
 
-/// A memory file as `run -` makes one: closed by exec, unless it is a script, whose interpreter opens it by its number.
+/// A memory file like that of `run -`: close-on-exec, unless it is a script, whose interpreter opens it by its number.
 fn copy_of_stdin() -> anyhow::Result<File> {
     let executable = MFdFlags::from_bits_retain(libc::MFD_EXEC);
     let file = match memfd_create(c"stdin", MFdFlags::MFD_CLOEXEC | executable) {
-        // The flag is as old as Linux 6.3; before, every memory file is executable.
+        // The flag exists since Linux 6.3; before that, every memory file is executable.
         Err(Errno::EINVAL) => memfd_create(c"stdin", MFdFlags::MFD_CLOEXEC),
         other => other,
     };

@@ -1,4 +1,4 @@
-//! What many comparisons gave: a line each, how far it has got on a terminal, and the sums at the end.
+//! The results of many comparisons: a line for each, the progress if standard error is a terminal, and totals at the end.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -17,7 +17,7 @@ pub(super) struct Progress {
     all: usize,
     json: bool,
     verbose: bool,
-    /// Standard error is a terminal: the last line there shows how far it is.
+    /// Standard error is a terminal: its last line shows the progress.
     terminal: bool,
     tally: Tally,
 }
@@ -30,7 +30,7 @@ struct Tally {
     started: usize,
     alike: usize,
     counts: Counts,
-    /// How many programs differ under a key, by what the difference is known as: `known R-8`, `noise`, `different`.
+    /// How many programs differ under a key, by kind of difference: `known R-8`, `noise`, `different`.
     keys: BTreeMap<String, BTreeMap<String, usize>>,
 }
 
@@ -105,7 +105,7 @@ impl Progress {
         }
     }
 
-    /// Prints the sums; how many differ, and how many could not be compared.
+    /// Prints the totals. Returns how many differ, and how many could not be compared.
     pub(super) fn finish(self) -> (usize, usize) {
         self.clear();
         if !self.json {
@@ -181,7 +181,7 @@ impl Tally {
     }
 }
 
-/// The keys that are most frequent, with their numbers.
+/// The most frequent keys, with their counts.
 fn line_of_keys(kind: &str, keys: &BTreeMap<String, usize>) -> String {
     let mut keys: Vec<_> = keys.iter().collect();
     keys.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
@@ -195,7 +195,7 @@ fn line_of_keys(kind: &str, keys: &BTreeMap<String, usize>) -> String {
 
 const SHOWN_KEYS: usize = 12;
 
-/// A key without what is different in every program.
+/// A key without the part that is different in every program.
 fn general(key: &str) -> &str {
     match key.split_once(".page+") {
         Some(_) => "pages",

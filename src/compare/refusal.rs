@@ -1,4 +1,4 @@
-//! The cases in which we refuse, or our program ends early, and everybody knows why.
+//! The known cases in which we refuse a program, or a program that we started ends early.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -9,17 +9,17 @@ use supplant_inspect::snapshot::known::Known;
 use supplant_loader::{Command, Difference};
 use supplant_model::rules::Rule;
 
-/// More of a file is not searched.
+/// The part of a file that is searched, in bytes.
 const SEARCHED: u64 = 64 << 20;
 
-/// The rule by which we refuse what the kernel starts.
+/// The rule by which we refuse a program that the kernel starts.
 pub(super) fn known_refusal(command: &Command) -> Option<Known> {
     let error = command.prepare().err()?;
     Rule::of_refusal(error.cause()).map(Known::by)
 }
 
-/// The rule by which a program that we started finds no libraries: it names them by `$ORIGIN`, for which ld.so reads
-/// /proc/self/exe, and that keeps naming the loader.
+/// The rule if a program that we started does not find its libraries: it names them by `$ORIGIN`, for which ld.so reads
+/// /proc/self/exe, which still names the loader.
 pub(super) fn known_early_end(program: &OsStr, facts: &Facts) -> Option<Known> {
     let keeps_exe = facts.differences.contains(&Difference::Executable);
     if !keeps_exe || !names_origin(program) {

@@ -7,8 +7,8 @@ use supplant_inspect::layout::Binary;
 use supplant_inspect::page_size;
 use supplant_inspect::snapshot::Region;
 
-/// `.got+0x18`, of a place that lies `distance` above the first page of the file that a mapping shows. `None` where the
-/// file is not there any more, or has no sections.
+/// The section and offset, such as `.got+0x18`, of the place `distance` above the first page of the file that is mapped.
+/// `None` if the file no longer exists, or has no sections.
 pub(crate) fn section(region: &Region, distance: u64) -> Option<String> {
     let file = File::open(&region.name).ok()?;
     let metadata = file.metadata().ok()?;

@@ -1,4 +1,4 @@
-//! Two processes that are stopped, before the first instruction or at the program's own entry point, and what differs.
+//! Compares two processes that are stopped before the first instruction or at the program's own entry point.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use super::refusal::known_early_end;
 use super::section::section;
 use crate::comparison::Outcome;
 
-/// Where both are stopped.
+/// The point at which both are stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum At {
     /// Before the first instruction, which is the dynamic linker's if there is one
@@ -30,20 +30,20 @@ pub(crate) enum At {
     Program,
 }
 
-/// How a side is started, and what is known of it.
+/// How a side is started, and what is known about it.
 #[derive(Clone)]
 pub(super) struct Side<'a> {
     pub(super) name: &'static str,
     pub(super) start: &'a dyn Fn(Option<&Streams>) -> anyhow::Result<Started>,
-    /// Another loader than the kernel and us, which finds the way to the program's entry by itself.
+    /// A loader other than the kernel and ours, which runs to the program's entry itself.
     pub(super) other: Option<&'a Other>,
     pub(super) facts: Facts,
-    /// Why it may refuse what the other one starts.
+    /// Why it may refuse a program that the other side starts.
     pub(super) refusal: Option<Known>,
 }
 
 impl Side<'_> {
-    /// What an error is about.
+    /// The subject of an error message.
     fn title(&self) -> &'static str {
         match self.other {
             Some(_) => OPTION,
@@ -52,7 +52,7 @@ impl Side<'_> {
     }
 }
 
-/// What was found where a side was to be stopped.
+/// The result of starting a side.
 pub(super) enum Seen {
     Stopped(Box<Snapshot>, Stopped),
     NotStarted(Started),
@@ -111,7 +111,7 @@ fn look(side: &Side<'_>, at: At, limit: Duration) -> anyhow::Result<Seen> {
     }
 }
 
-/// Starts a side and lets it run to where it is to be stopped; otherwise how it ended.
+/// Starts a side and lets it run to the point where it stops. Returns how it ended if it did not get there.
 pub(super) fn reach(
     side: &Side<'_>,
     at: At,
@@ -136,7 +136,7 @@ fn seen(stopped: Stopped, side: &Side<'_>) -> anyhow::Result<Seen> {
     Ok(Seen::Stopped(Box::new(snapshot), stopped))
 }
 
-/// At least one of them is not there.
+/// The outcome if at least one side did not get there.
 fn endings(
     program: &Program,
     left: &Seen,
@@ -168,7 +168,7 @@ fn with_known(outcome: Outcome, because: Option<Known>) -> Outcome {
     }
 }
 
-/// How two attempts ended of which at least one did not start; `right` is the right one, if that is it.
+/// The outcome of two attempts of which at least one did not get there; `right` is the right attempt, if that did not start.
 pub(super) fn apart(endings: [String; 2], right: Option<Started>, side: &Side<'_>) -> Outcome {
     let (reason, known) = match right {
         Some(Started::Refused { reason, .. } | Started::Killed { reason, .. }) => {

@@ -94,7 +94,7 @@ fn option_of_a_load(command: &clap::Command, matches: &ArgMatches) -> Option<Str
     option.get_long().map(str::to_owned)
 }
 
-/// Becomes the debugger, or prints its commands. Returns the exit status if this process stays.
+/// Becomes the debugger, or prints its commands. Returns the exit status unless the debugger replaces this process.
 pub(crate) fn debug(options: &DebugOptions) -> i32 {
     let (words, arguments) = split(&options.run.program);
     let run = RunOptions {

@@ -1,8 +1,8 @@
-//! What a debugger is told, in gdb's commands.
+//! The commands that a debugger gets, in gdb's language.
 //!
-//! gdb takes the program's file from /proc/PID/exe, which names this program where the kernel did not let it be changed.
-//! Told the right one, it finds the rest by itself: how far the program is moved by AT_ENTRY, the interpreter by AT_BASE,
-//! and the libraries by what the dynamic linker has written down in the program's memory.
+//! gdb takes the program's file from /proc/PID/exe, which names supplant if the kernel did not allow it to be changed. With
+//! the right file, gdb finds the rest by itself: the bias of the program by AT_ENTRY, the interpreter by AT_BASE, and the
+//! libraries by the records of the dynamic linker in the program's memory.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -13,11 +13,11 @@ use anyhow::bail;
 
 use super::target::Target;
 
-/// The stop that a process waits in would be told and passed on once more when it goes on.
+/// Without this, the stop in which a process waits is reported and delivered again when the process continues.
 const WITHOUT_STOP: &str = "handle SIGSTOP nostop noprint nopass";
 const WITH_STOP: &str = "handle SIGSTOP stop print pass";
 
-/// To debug on this machine.
+/// The commands to debug on this machine.
 pub(super) fn local(target: &Target) -> Vec<String> {
     let attach = format!("attach {}", target.pid);
     let mut lines = files(target);
@@ -32,7 +32,7 @@ pub(super) fn local(target: &Target) -> Vec<String> {
     lines
 }
 
-/// To debug by gdbserver. Without a host in the address gdb means its own machine.
+/// The commands to debug with gdbserver. If the address has no host, gdb uses its own machine.
 pub(super) fn remote(target: &Target, address: &OsStr) -> Vec<String> {
     let mut lines = files(target);
     lines.push(WITHOUT_STOP.to_owned());
@@ -41,7 +41,7 @@ pub(super) fn remote(target: &Target, address: &OsStr) -> Vec<String> {
     lines
 }
 
-/// As options of gdb, which takes them in this order and before those of the user.
+/// The commands as options of gdb, which executes them in this order and before those of the user.
 pub(super) fn arguments(target: &Target) -> Vec<OsString> {
     let lines = local(target).into_iter();
     lines.flat_map(|line| ["-ex".into(), line.into()]).collect()
@@ -49,7 +49,7 @@ pub(super) fn arguments(target: &Target) -> Vec<OsString> {
 
 fn files(target: &Target) -> Vec<String> {
     let mut lines = vec![
-        // It would offer to load the file that /proc/PID/exe names.
+        // Otherwise gdb offers to load the file that /proc/PID/exe names.
         "set exec-file-mismatch off".to_owned(),
         format!("file {}", quoted(&target.program)),
     ];
@@ -62,14 +62,14 @@ fn files(target: &Target) -> Vec<String> {
     lines
 }
 
-/// A process that was stopped by `run --stop` has a few of our instructions before it. A breakpoint in hardware leaves
-/// memory as it is.
+/// A process that `run --stop` stopped still has a few of our instructions ahead. A hardware breakpoint leaves memory
+/// unchanged.
 fn to_entry(entry: u64) -> [String; 2] {
     [format!("thbreak *{entry:#x}"), "continue".to_owned()]
 }
 
-/// Checks that gdb can be told the files of the target: its commands end with the line, and no quoting changes that. The rest
-/// of such a path would be the next command.
+/// Checks that commands of gdb can hold the paths of the target. A command ends with its line, and no quoting changes that: the
+/// rest of such a path would be the next command.
 pub(super) fn check(target: &Target) -> anyhow::Result<()> {
     let interpreter = target.interpreter.as_ref().map(|(path, _)| path);
     for path in [Some(&target.program), interpreter].into_iter().flatten() {

@@ -15,7 +15,7 @@ use super::target::Target;
 /// A process to be debugged.
 pub(super) struct Begun {
     pub(super) target: Target,
-    /// It was started here, and has the same standard input.
+    /// The process was started here, and has the same standard input.
     pub(super) shares_input: bool,
 }
 
@@ -28,8 +28,8 @@ impl Begun {
     }
 }
 
-/// Starts the program. With `only_look` it ends at once, and what it was is told. Otherwise it waits, stopped, and ends
-/// with this process. An `Err` within is the status to exit with, and why has been said.
+/// Starts the program. With `only_look`, it ends at once and is only described. Otherwise it waits, stopped, and ends
+/// with this process. The inner `Err` is the exit status; its reason has been printed.
 pub(super) fn start(options: &RunOptions, only_look: bool) -> anyhow::Result<Result<Begun, i32>> {
     let command = match surroundings(options).and_then(|()| command(options)) {
         Ok(command) => command,
@@ -38,7 +38,7 @@ pub(super) fn start(options: &RunOptions, only_look: bool) -> anyhow::Result<Res
             return Ok(Err(WRONG_COMMAND_LINE));
         }
     };
-    // Where it cannot be prepared, starting it says why.
+    // If it cannot be prepared, starting it reports why.
     if let Ok(prepared) = command.prepare() {
         tell(&load::name(options), options, &prepared);
     }

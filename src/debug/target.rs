@@ -1,4 +1,4 @@
-//! The process to debug: which files it is made of, whatever /proc/PID/exe says.
+//! The process to debug: the files that are mapped in it, even if /proc/PID/exe names another file.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,13 +16,13 @@ use supplant_model::plan::Observed;
 use crate::load::of_evidence;
 use crate::look::{process, unescaped};
 
-/// What a debugger has to know of a process.
+/// What a debugger must know about a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) pid: i32,
-    /// The program's file: of a script, its interpreter's.
+    /// The program's file; for a script, the file of its interpreter.
     pub(super) program: PathBuf,
-    /// The ELF interpreter with its bias, where it is not the one that the program names.
+    /// The ELF interpreter with its bias, if it differs from the interpreter that the program names.
     pub(super) interpreter: Option<(PathBuf, u64)>,
     /// The program's first instruction, if the process has not come to it yet.
     pub(super) entry_ahead: Option<u64>,
@@ -31,7 +31,7 @@ pub(super) struct Target {
 impl Target {
     /// Looks at a process.
     ///
-    /// Errors: it is gone, may not be looked at, or its program's file cannot be found.
+    /// Errors: the process is gone, may not be inspected, or its program's file cannot be found.
     pub(super) fn of_process(pid: i32) -> anyhow::Result<Self> {
         let evidence = process("", Origin::Process, pid)?;
         let seen = of_evidence(pid, &evidence)?;
@@ -53,7 +53,7 @@ fn image(path: &Path, role: Role) -> anyhow::Result<Image> {
     Image::parse(&file, supplant_inspect::MACHINE, role).with_context(shown)
 }
 
-/// The interpreter that is there, if it is not the one that the program names, which a debugger goes by.
+/// The mapped interpreter, if it differs from the interpreter that the program names: a debugger uses that name.
 fn unexpected_interpreter(pid: i32, seen: &Observed, program: &Image) -> Option<(PathBuf, u64)> {
     let mapping = seen.file(AT_BASE)?;
     let named = program.interpreter.as_ref();
@@ -64,7 +64,7 @@ fn unexpected_interpreter(pid: i32, seen: &Observed, program: &Image) -> Option<
     Some((path_of(pid, mapping).ok()?, seen.auxv.get(AT_BASE)?))
 }
 
-/// The first instruction, of a process that is still in the last ones of ours.
+/// The first instruction, if the process still executes the last instructions of our loader.
 fn entry_ahead(evidence: &Evidence, seen: &Observed) -> Option<u64> {
     let at = evidence.notes.ip?;
     let ours = |mapping: &Mapping| {
@@ -81,7 +81,7 @@ fn entry_ahead(evidence: &Evidence, seen: &Observed) -> Option<u64> {
     Some(interpreter.entry.wrapping_add(bias))
 }
 
-/// A path by which the mapped file can be opened here.
+/// A path at which the mapped file can be opened here.
 fn path_of(pid: i32, mapping: &Mapping) -> anyhow::Result<PathBuf> {
     let name = PathBuf::from(OsStr::from_bytes(&unescaped(&mapping.name)));
     let Some(below) = name.strip_prefix("/").ok().map(Path::to_owned) else {
@@ -93,7 +93,7 @@ fn path_of(pid: i32, mapping: &Mapping) -> anyhow::Result<PathBuf> {
         name,
         // In another mount namespace, or below another root.
         of_process.join("root").join(below),
-        // Deleted, or never anywhere: who may follow these links still gets the file.
+        // Deleted, or never at any path: a process that may follow these links still gets the file.
         of_process.join("exe"),
         of_process.join(format!("map_files/{:x}-{:x}", range.start, range.end)),
     ];
@@ -102,11 +102,12 @@ fn path_of(pid: i32, mapping: &Mapping) -> anyhow::Result<PathBuf> {
     let found = candidates.into_iter().find(fits);
     found.with_context(|| {
         let name = printable(&mapping.name);
-        format!("{name}: the file that is mapped is not to be found by any path")
+        format!("{name}: the mapped file is not at any path")
     })
 }
 
-/// Whether it is that file: by its inode, and by what is in memory, which a program hardly changes where its headers are.
+/// Whether it is the mapped file. Compares the inode and the start of the mapping: programs hardly ever change the memory that
+/// holds their headers.
 fn is_mapped(path: &Path, mapping: &Mapping, memory: Option<&File>) -> bool {
     let is_file =
         fs::metadata(path).is_ok_and(|file| file.is_file() && file.ino() == mapping.inode);

@@ -1,4 +1,4 @@
-//! `--at`: what lies at one address, from the region down to the line of the source.
+//! `--at`: what is at one address, from the region down to the source line.
 
 use serde::Serialize;
 use supplant_inspect::layout::amounts::size;
@@ -11,7 +11,7 @@ use super::style::{BOLD, DIM, Line, PLAIN, of_permissions, wrap};
 use super::{lines, style};
 use crate::look::open;
 
-/// An address with all that is known of it.
+/// An address with everything that is known about it.
 #[derive(Debug, Serialize)]
 pub(super) struct Found {
     #[serde(flatten)]
@@ -22,7 +22,7 @@ pub(super) struct Found {
     line: Option<String>,
 }
 
-/// Looks it up; symbols and lines in the file itself, if it can still be read, as the process `pid` sees it.
+/// Looks up an address. Symbols and lines come from the file itself, as the process `pid` sees it, if it can still be read.
 pub(super) fn find(layout: &Layout, address: u64, pid: Option<i32>) -> Found {
     let location = layout.locate(address);
     let mut found = Found {
@@ -43,7 +43,7 @@ pub(super) fn find(layout: &Layout, address: u64, pid: Option<i32>) -> Found {
     found
 }
 
-/// The address and what is there, a row for each thing that is known.
+/// The address and what is there, one row for each known fact.
 pub(super) fn text(layout: &Layout, found: &Found, columns: usize) -> String {
     let address = found.location.address;
     let mut line = Line::default();
@@ -90,7 +90,7 @@ fn mapped(layout: &Layout, found: &Found, index: usize) -> Vec<Row> {
     let file = location
         .file
         .map(|index| layout.files[index].binary.path.as_str());
-    // A label of the kernel's stands in the first line already.
+    // A label of the kernel is already in the first line.
     let path = file.or(Some(region.name.as_str()).filter(|name| *name != region.label));
     let segment = location
         .header
@@ -140,7 +140,7 @@ fn pointers(layout: &Layout, address: u64) -> String {
     words.collect::<Vec<_>>().join("; ")
 }
 
-/// Where in its page, and what of the page that is.
+/// The offset in the page, and the content of that part of the page.
 fn page(layout: &Layout, location: &Location) -> String {
     let inside = location.address % layout.page_size;
     let content = location.piece.as_ref().map(|piece| piece.content);

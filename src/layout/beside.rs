@@ -1,4 +1,4 @@
-//! Two layouts side by side as text, region by region, with what differs.
+//! Two layouts side by side as text, region by region, with the differences.
 
 use supplant_inspect::layout::amounts::size;
 use supplant_inspect::layout::pair::Pair;
@@ -80,7 +80,7 @@ impl<'a> Sides<'a> {
     }
 }
 
-/// Without what has no room here.
+/// The title without RELRO, for which there is no room here.
 fn title(region: &Region) -> String {
     match region.header {
         Some(header) => format!("LOAD {header} {}", region.label),

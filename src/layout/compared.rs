@@ -1,4 +1,4 @@
-//! The page of a comparison (`compare --html`, `diff --html`): both address spaces side by side, and what differs.
+//! The page of a comparison (`compare --html`, `diff --html`): both address spaces side by side, and the differences.
 
 use std::path::Path;
 
@@ -14,14 +14,14 @@ use super::Pictures;
 use super::html::Difference;
 use crate::look;
 
-/// Rows of the table: a page is for reading, JSON is for all of them.
+/// The most rows of the table: JSON has all of them.
 const ROWS: usize = 300;
-/// Letters of a value.
+/// The most characters of a value.
 const LETTERS: usize = 240;
 
-/// Writes the page; `origins` are how the two sides were looked at.
+/// Writes the page; `origins` say how the two sides were examined.
 ///
-/// Errors: the two are not both there to be seen, or the file cannot be written.
+/// Errors: the memory of a side was not seen, or the file cannot be written.
 pub(crate) fn write(
     path: &Path,
     comparison: &Comparison,
@@ -32,7 +32,7 @@ pub(crate) fn write(
         seen: Some(seen),
     } = &comparison.outcome
     else {
-        bail!("no page: the two were not both stopped with their memory to be seen");
+        bail!("no page: it needs both sides stopped, with visible memory");
     };
     let name = |index: usize| match &comparison.sides[index] {
         side if comparison.sides.contains(&comparison.program) => side.clone(),
@@ -90,7 +90,7 @@ fn difference(entry: &Entry) -> Difference {
         .map(|known| format!("known, {}: {}", known.rule, known.reason));
     let noise = entry
         .noise
-        .then(|| "it also differs between runs of the kernel's".to_owned());
+        .then(|| "it also differs between runs of the kernel's side".to_owned());
     Difference {
         key: entry.key.clone(),
         values: [shown(&entry.left), shown(&entry.right)],

@@ -1,4 +1,4 @@
-//! One page to look around in, complete in itself: the picture, the data, tables, and a script that brings them together.
+//! A self-contained interactive page: the picture, the data, tables, and a script that connects them.
 
 use supplant_inspect::layout::amounts::{about, size};
 use supplant_inspect::layout::pair::Pair;
@@ -14,18 +14,18 @@ const SCRIPT: &str = include_str!("page.js");
 /// Nothing is loaded from anywhere.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
-/// A row of a table of differences that stands on the page with two layouts.
+/// A row of the table of differences, on a page with two layouts.
 #[derive(Clone, Debug)]
 pub(super) struct Difference {
     /// What differs.
     pub(super) key: String,
     /// On the left and on the right.
     pub(super) values: [String; 2],
-    /// Why this is no surprise.
+    /// Why this difference is expected.
     pub(super) known: Option<String>,
 }
 
-/// The page for one layout, or for two with what differs.
+/// The page for one layout, or for two with their differences.
 pub(super) fn page(
     layouts: &[&Layout],
     pairs: &[Pair],
@@ -70,7 +70,7 @@ const SEARCH: &str = "<input id=\"search\" type=\"search\" placeholder=\"an addr
 const DETAIL: &str =
     "<aside id=\"detail\" aria-live=\"polite\"><p>Point at a mapping.</p></aside>\n";
 
-/// As JSON that cannot end the element it stands in.
+/// The layouts as JSON that cannot close the element around it.
 fn data(layouts: &[&Layout], pairs: &[Pair]) -> String {
     let text = match layouts {
         [layout, rest @ ..] => json::compact(layout, rest.first().copied(), pairs),
@@ -81,7 +81,7 @@ fn data(layouts: &[&Layout], pairs: &[Pair]) -> String {
         .replace('\u{2029}', "\\u2029")
 }
 
-/// A table's name, the heads of its columns, and its rows.
+/// A table's name, the headings of its columns, and its rows.
 type Table = (&'static str, &'static [&'static str], String);
 
 fn tables(layout: &Layout, is_one_of_two: bool) -> String {
@@ -125,7 +125,7 @@ const HEADER_COLUMNS: [&str; 8] = [
     "in memory",
 ];
 
-/// Heads and rows are markup already.
+/// `heads` and `rows` are already markup.
 fn table(name: &str, heads: &[&str], rows: &str) -> String {
     let heads: String = heads
         .iter()
@@ -213,7 +213,7 @@ fn anchor_rows(layout: &Layout) -> String {
     anchor.collect()
 }
 
-/// Of program and interpreter.
+/// The program headers of program and interpreter.
 fn header_rows(layout: &Layout) -> String {
     const FILES: usize = 2;
     let files = layout.files.iter().take(FILES);

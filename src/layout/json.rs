@@ -14,15 +14,15 @@ struct Document<'a> {
     schema: u32,
     #[serde(flatten)]
     layout: &'a Layout,
-    /// The layout that was set beside it.
+    /// The second layout.
     #[serde(skip_serializing_if = "Option::is_none")]
     with: Option<&'a Layout>,
-    /// Which region of one is which of the other.
+    /// The corresponding regions of the two.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pairs: &'a [Pair],
 }
 
-/// One layout, or two with what belongs together.
+/// One layout, or two with their pairs of regions.
 pub(super) fn document(layout: &Layout, with: Option<&Layout>, pairs: &[Pair]) -> String {
     text(&Document::new(layout, with, pairs))
 }
@@ -49,11 +49,11 @@ struct Lookup<'a> {
     subject: &'a str,
     #[serde(flatten)]
     found: &'a Found,
-    /// The region that it lies in.
+    /// The region that contains it.
     mapping: Option<&'a Region>,
 }
 
-/// What lies at an address.
+/// What is at an address.
 pub(super) fn lookup(layout: &Layout, found: &Found) -> String {
     text(&Lookup {
         schema: SCHEMA,
@@ -63,7 +63,7 @@ pub(super) fn lookup(layout: &Layout, found: &Found) -> String {
     })
 }
 
-/// The types hold nothing that JSON cannot.
+/// The types hold only values that JSON can represent.
 fn text(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }

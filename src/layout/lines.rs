@@ -1,4 +1,4 @@
-//! The line of the source that an address comes from, by the file's debug information.
+//! The source line of an address, from the file's debug information.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -6,11 +6,10 @@ use std::os::unix::fs::FileExt as _;
 use addr2line::gimli::{self, EndianSlice, LittleEndian};
 use supplant_inspect::layout::{Binary, printable};
 
-/// More than the largest programs have; a size in a file is only somebody's word.
+/// More than the largest programs have: a size in a file may be wrong.
 const SECTION_LIMIT: u64 = 1 << 30;
 
-/// `FILE:LINE` of an address before the bias; `None` without debug information, or where it is compressed or makes no
-/// sense.
+/// `FILE:LINE` of an address before the bias; `None` if there is no debug information, or if it is compressed or invalid.
 pub(super) fn line(file: &File, binary: &Binary, vaddr: u64) -> Option<String> {
     let load = |id: gimli::SectionId| {
         Ok::<_, gimli::Error>(section(file, binary, id.name()).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! The layout as text: the picture, and below it what it cannot hold.
+//! The layout as text: the picture, and below it the details that have no room in it.
 
 use std::fmt::Write as _;
 
@@ -37,7 +37,7 @@ pub(super) fn page(layout: &Layout, form: Form) -> String {
     page
 }
 
-/// How it was looked at; and what runs, where that is not what was named: of a script, or by a link.
+/// How the subject was examined, and the program that runs, if another was named: a script, or a link.
 pub(super) fn how(layout: &Layout) -> String {
     let program = layout.file_of(Owner::Program).map(|file| &file.binary);
     let is_other = layout.origin.starts_program();
@@ -46,7 +46,7 @@ pub(super) fn how(layout: &Layout) -> String {
     format!("{}{}", layout.origin, other.unwrap_or_default())
 }
 
-/// What was looked at, and what is wrong with it at first sight.
+/// The subject, and its obvious problems.
 pub(super) fn heading(layout: &Layout, columns: usize) -> String {
     let line = format!("{}: {}", layout.subject, how(layout));
     let mut text = paragraph(&line, 0, columns);

@@ -138,7 +138,7 @@ fn hexadecimal(text: &str) -> Result<u64, std::num::ParseIntError> {
     u64::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16)
 }
 
-/// Shows a layout; the status to exit with.
+/// Shows a layout. Returns the exit status.
 pub(crate) fn layout(options: &LayoutOptions) -> i32 {
     match show(options) {
         Ok(status) => status,

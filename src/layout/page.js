@@ -1,4 +1,4 @@
-// Looking around in the picture: hover, click, keys, search, and the address in the page's own address.
+// The interactive picture: hover, click, keys, search, and the selected address in the URL of the page.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -15,7 +15,7 @@
   const regionAt = (side, address) =>
     sides[side].regions.findIndex(({ range }) => hex(range[0]) <= address && address < hex(range[1]));
 
-  // The other one of a pair.
+  // The other region of a pair.
   const partner = (side, index) => {
     const pair = (data.pairs || []).find((pair) => (side === "a" ? pair.left : pair.right) === index);
     const other = pair && (side === "a" ? pair.right : pair.left);
@@ -55,7 +55,7 @@
     }
   };
 
-  // What is known of a region, and of the address in it that was asked for.
+  // Shows everything about a region, and about the requested address in it.
   const describe = (side, index, address) => {
     const layout = sides[side];
     const region = layout.regions[index];
@@ -151,7 +151,7 @@
     if (scroll) element(side, index).scrollIntoView({ block: "nearest", inline: "nearest" });
   };
 
-  // To an address, wherever it lies; says so where nothing is mapped.
+  // Goes to an address on any side, or reports that nothing is mapped there.
   const go = (address) => {
     for (const side of Object.keys(sides)) {
       const index = regionAt(side, address);
@@ -175,7 +175,7 @@
     else location.hash = show(address);
   };
 
-  // The regions whose name, file, sections or pointers hold the text.
+  // The regions whose name, file, sections or pointers contain the text.
   const matches = (text) => {
     const wanted = text.toLowerCase();
     const has = (value) => value && value.toLowerCase().includes(wanted);
@@ -191,7 +191,7 @@
     }));
   };
 
-  // Text is an address only where no name holds it: "a" could be either.
+  // Short text is an address only if no name contains it: "a" could be either.
   const look = (enter) => {
     const text = search.value.trim();
     document.querySelectorAll(".region.match").forEach((region) => region.classList.remove("match"));

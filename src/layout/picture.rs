@@ -16,7 +16,7 @@ pub(super) struct Form {
     pub(super) ascending: bool,
 }
 
-/// What the heights and breaks mean.
+/// The meaning of the heights and breaks.
 pub(super) fn legend(form: Form, page_size: u64) -> String {
     let top = if form.ascending { "Low" } else { "High" };
     format!(
@@ -46,7 +46,7 @@ struct Row {
     line: Line,
 }
 
-/// What a line is when the picture is turned over.
+/// What a line is, for turning the picture over.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Title,
@@ -224,7 +224,7 @@ impl<'a> Picture<'a> {
         self.layout.pointers.iter().filter(inside).collect()
     }
 
-    /// The names of what points there, in at most so many lines; what has no room is only counted.
+    /// The names of the pointers to a box, in at most `lines` lines. Names without room are only counted.
     fn beside(&self, pointers: &[&Pointer], lines: usize) -> Vec<String> {
         const ARROW: &str = "◄ ";
         if pointers.is_empty() || self.margin < 12 {
@@ -263,7 +263,7 @@ pub(super) fn title(region: &Region) -> String {
     }
 }
 
-/// What else is told of a region where its box is high enough.
+/// Further details of a region, for a box that is high enough.
 fn details(layout: &Layout, region: &Region) -> Vec<String> {
     let mut details = Vec::new();
     if let Some(offset) = region.offset {
@@ -286,7 +286,7 @@ fn details(layout: &Layout, region: &Region) -> Vec<String> {
     details
 }
 
-/// Low addresses at the top; titles stay above what they are the title of, and the lines of a box in their order.
+/// Low addresses at the top. Titles stay above their chunk, and the lines of a box keep their order.
 fn upside_down(rows: Vec<Row>) -> Vec<Row> {
     let mut groups: Vec<Vec<Row>> = Vec::new();
     for row in rows {

@@ -1,4 +1,4 @@
-//! Lines of styled text: put together by width, written with or without colour.
+//! Lines of styled text, composed by width, and written with or without colour.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ const fn coloured(color: AnsiColor) -> Style {
     Style::new().fg_color(Some(Color::Ansi(color)))
 }
 
-/// The colour of a mapping's permissions: what may be executed, written, or only read.
+/// The colour of a mapping's permissions: executable, writable, or only readable.
 pub(super) fn of_permissions(region: &Region) -> Style {
     let permissions = region.permissions;
     match (permissions.write, permissions.execute, permissions.read) {
@@ -65,7 +65,7 @@ pub(super) fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-/// The text in at most `room` columns: where it is longer, its middle is left out.
+/// The text in at most `room` columns: if it is longer, its middle is left out.
 pub(super) fn fit(text: &str, room: usize) -> String {
     let count = width(text);
     if count <= room {

@@ -1,4 +1,4 @@
-//! `supplant run --follow`: what the program starts is replaced in place as well, by a library that it preloads.
+//! `supplant run --follow`: a preloaded library also replaces in place the programs that the program starts.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -11,13 +11,13 @@ use supplant_loader::Command;
 use crate::load::options::RunOptions;
 
 const LIBRARY: &str = "libsupplant_interpose.so";
-/// Names the library's file.
+/// The variable that names the library's file.
 const VARIABLE: &str = "SUPPLANT_INTERPOSE";
 const PRELOAD: &str = "LD_PRELOAD";
-/// Has the library add itself to every environment that does not have it.
+/// Makes the library add itself to every environment that does not have it.
 const FOLLOW: &str = "SUPPLANT_INTERPOSE_FOLLOW";
-/// Where it is looked for, from the directory of this command: as installed, with the names that distributions give to
-/// the folder of libraries, and as built.
+/// The directories to search, relative to that of this command: as installed, with the names that distributions give to
+/// the library directory, and as built.
 const PLACES: [&str; 6] = [
     "",
     "../lib",
@@ -39,7 +39,7 @@ pub(crate) fn follow(command: &mut Command, options: &RunOptions) -> anyhow::Res
     Ok(())
 }
 
-/// What `LD_PRELOAD` is otherwise.
+/// The value of `LD_PRELOAD` without this option.
 fn given(options: &RunOptions) -> Option<OsString> {
     let is_preload = |name: &OsStr| name == PRELOAD;
     let set = options.set.iter().rfind(|(name, _)| is_preload(name));
@@ -57,7 +57,7 @@ fn library() -> anyhow::Result<PathBuf> {
             .with_context(|| format!("{VARIABLE}: {}", Path::new(&path).display()))?,
         None => search()?,
     };
-    // The dynamic linker takes these for the end of a name.
+    // For the dynamic linker, these characters end a name.
     if found
         .as_os_str()
         .as_bytes()

@@ -1,5 +1,5 @@
-//! `--layout-from`: where a process, or what is left of one, has its parts, as choices for a program that is to lie there
-//! too.
+//! `--layout-from`: takes the addresses of the parts of a process, or of its core file or capture, as choices for a new
+//! program.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -52,7 +52,7 @@ fn of_core(path: &OsStr) -> anyhow::Result<Observed> {
     Ok(Observed::of_core(&core, &file))
 }
 
-/// Only looks: the process is not stopped.
+/// Only reads: the process is not stopped.
 pub(crate) fn of_evidence(pid: i32, evidence: &Evidence) -> anyhow::Result<Observed> {
     let memory = format!("/proc/{pid}/mem");
     let file = File::open(&memory)

@@ -1,4 +1,4 @@
-//! A load as the options ask for it: what `run`, `compare`, `plan` and `debug` have in common.
+//! A load as the options describe it: the common part of `run`, `compare`, `plan` and `debug`.
 
 mod follow;
 mod layout_from;
@@ -17,14 +17,13 @@ use crate::logging;
 pub(crate) use layout_from::of_evidence;
 use options::RunOptions;
 
-/// What stays different, where that was asked for; and where a layout was asked for, what is missing of it.
+/// Reports what stays different from execve, if requested, and which part of a requested layout is missing.
 pub(crate) fn tell(name: &str, options: &RunOptions, prepared: &Prepared) {
-    const ADVICE: &str =
-        "what the program maps later will not lie where it did: start it again, or by setarch -R";
+    const ADVICE: &str = "later mappings of the program will be at other addresses: start it again, or with setarch -R";
     if options.follow && prepared.interpreter().is_none() {
         complain(
             name,
-            &"a static program loads no library: what it starts is not followed",
+            &"a static program loads no library: the programs that it starts are not followed",
         );
     }
     let asked = options.placement.layout_from.is_some();
@@ -45,7 +44,7 @@ pub(crate) fn tell(name: &str, options: &RunOptions, prepared: &Prepared) {
     }
 }
 
-/// Starts the log and goes to the working directory.
+/// Starts the log and changes the working directory.
 pub(crate) fn surroundings(options: &RunOptions) -> anyhow::Result<()> {
     logging::start(options.log.as_deref())?;
     if let Some(directory) = &options.chdir {
@@ -99,7 +98,7 @@ pub(crate) fn is_stdin(options: &RunOptions) -> bool {
     options.fd.is_none() && options.program.first().is_some_and(|name| name == "-")
 }
 
-/// What the error line is about.
+/// The program's name for the error line.
 pub(crate) fn name(options: &RunOptions) -> String {
     match (options.program.first(), options.fd) {
         (Some(name), _) => name.to_string_lossy().into_owned(),

@@ -1,4 +1,4 @@
-//! `supplant manual`: man pages and completions, made from the command line's own description. For those who package it:
+//! `supplant manual`: man pages and completions, generated from the description of the command line. It is for packagers:
 //! hidden, and not part of the distributable command (the feature `manual`).
 
 mod page;
@@ -32,7 +32,7 @@ pub(crate) struct ManualOptions {
     completions: Option<PathBuf>,
 }
 
-/// Writes what is asked for; the status to exit with.
+/// Writes the requested files. Returns the exit status.
 pub(crate) fn manual(options: &ManualOptions) -> i32 {
     let man = options.man.as_deref().map_or(Ok(()), man_pages);
     let both = man.and_then(|()| options.completions.as_deref().map_or(Ok(()), completions));
@@ -71,7 +71,7 @@ fn into(directory: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> a
     named(directory, written)
 }
 
-/// The command line as users have it: without what is hidden.
+/// The command line as users see it: without hidden commands and options.
 fn described() -> Command {
     let all = Cli::command();
     let shown = all

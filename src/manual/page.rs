@@ -1,5 +1,5 @@
-//! One man page: what clap_mangen makes of the options, a synopsis with their values, and the help's last part as sections of their own, with examples
-//! and tables line by line as they stand.
+//! One man page: clap_mangen's text for the options, a synopsis with their values, and the last part of the help as separate
+//! sections, in which examples and tables keep their lines.
 
 use std::io;
 
@@ -30,7 +30,7 @@ pub(super) fn page(command: &Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// Every option with its value, which clap_mangen leaves out here; `...` where there may be several.
+/// Every option with its value, which clap_mangen leaves out here; `...` if it may be repeated.
 fn synopsis(command: &Command) -> Roff {
     let name = command.get_bin_name().unwrap_or(command.get_name());
     let shown = command.get_arguments().filter(|it| !it.is_hide_set());
@@ -81,7 +81,7 @@ fn value_name(argument: &Arg) -> String {
     names.map_or_else(String::new, ToString::to_string)
 }
 
-/// The blocks of the help: those without a heading come first, together.
+/// The blocks of the help: blocks without a heading come first, together.
 fn sections(page: &mut Roff, help: &str) {
     let blocks = help.split("\n\n").filter(|block| !block.trim().is_empty());
     let (headed, notes): (Vec<_>, Vec<_>) = blocks.partition(|block| heading(block).is_some());
@@ -104,7 +104,7 @@ fn sections(page: &mut Roff, help: &str) {
     }
 }
 
-/// What starts with `Examples:` and a new line, or with `Status:`, has a heading.
+/// A block that starts with `Examples:` and a newline, or with `Status:`, has a heading.
 fn heading(block: &str) -> Option<(String, &str)> {
     match block.split_once(':')? {
         ("Status", text) => Some(("EXIT STATUS".to_owned(), text)),

@@ -10,7 +10,7 @@ pub(super) fn section(page: Page, preview: &Preview) -> String {
     let rows = match &preview.handover {
         Ok(rows) => rows,
         Err(error) => {
-            return super::reason(page, &format!("cannot be told in this process: {error}"));
+            return super::reason(page, &format!("not known in this process: {error}"));
         }
     };
     let lines = all(rows).map(|row| {

@@ -4,16 +4,16 @@ use supplant_inspect::check::Headers;
 
 use crate::terminal::{BOLD, PLAIN, Page, printable};
 
-/// Titles of the columns, with as many as two lines of them where the page is narrow.
+/// Titles of the columns.
 const TITLES: [&str; 8] = [
     "#", "Type", "Offset", "VirtAddr", "FileSiz", "MemSiz", "Flg", "Align",
 ];
 
-/// The program headers that execve reads, and what else there is.
+/// The program headers that execve reads, and the names of the others.
 pub(super) fn section(page: Page, title: &str, path: &str, headers: Option<&Headers>) -> String {
     let mut text = page.paragraph(BOLD, title, &printable(path), 2);
     let Some(headers) = headers else {
-        return text + &super::reason(page, "it cannot be read any more");
+        return text + &super::reason(page, "it can no longer be read");
     };
     let header = &headers.header;
     let about = format!(
@@ -45,7 +45,7 @@ pub(super) struct Row {
     pub(super) flags: String,
     pub(super) numbers: [u64; 4],
     pub(super) align: u64,
-    /// Whether execve does.
+    /// Whether execve reads it.
     pub(super) read: bool,
 }
 
@@ -94,7 +94,7 @@ fn table(page: Page, rows: &[Row]) -> String {
     page.table(TITLES, &cells.collect::<Vec<_>>())
 }
 
-/// What readelf calls things.
+/// The names that readelf uses.
 mod words {
     pub(super) fn kind(number: u16) -> String {
         match number {

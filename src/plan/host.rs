@@ -1,4 +1,4 @@
-//! The host that is planned for.
+//! The host for which a program is planned.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,10 +11,10 @@ use supplant_model::machine::Machine;
 
 use crate::errors::named;
 
-/// More is no host.
+/// The largest size of a host description, in bytes.
 const LIMIT: u64 = 1 << 20;
 
-/// From a file, standard input, or as machines of a kind usually are.
+/// Reads a host from a file or standard input, or makes a typical machine.
 pub(super) fn read(file: &Path) -> anyhow::Result<Host> {
     if let Some(name) = file.to_str().and_then(|name| name.strip_prefix("typical:")) {
         return typical(name);
@@ -27,7 +27,7 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Host> {
             .read_to_end(&mut json)
             .context("standard input")?;
     } else {
-        // To open a FIFO may take for ever, and a device has no end.
+        // Opening a FIFO may block forever, and a device has no end.
         let regular = named(file, std::fs::metadata(file))?.is_file();
         ensure!(regular, "{}: not a regular file", file.display());
         let opened = named(file, File::open(file))?;

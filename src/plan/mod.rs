@@ -58,7 +58,7 @@ pub(crate) struct PlanOptions {
     stop: Stop,
 }
 
-/// Plans the program; the status to exit with.
+/// Plans the program. Returns the exit status.
 pub(crate) fn plan(options: &PlanOptions) -> i32 {
     let result = if options.print_host {
         print_host(options)

@@ -1,4 +1,4 @@
-//! One entry: its key, the two values side by side where there is room, and what stands behind them.
+//! One entry: its key, the two values side by side if there is room, and the bytes or calls behind them.
 
 use std::io::{self, Write};
 
@@ -10,10 +10,10 @@ pub(super) const LEFT: Style = AnsiColor::Cyan.on_default();
 pub(super) const RIGHT: Style = AnsiColor::Yellow.on_default();
 const MARKED: Style = AnsiColor::Red.on_default().bold();
 
-/// Of a family.
+/// In characters; titles are those of families.
 const LONGEST_TITLE: usize = 18;
 
-/// The widths of key and left value, where rows are side by side.
+/// The widths of the key and the left value, if the values are side by side.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Columns {
     key: usize,
@@ -118,7 +118,7 @@ fn bytes_of_page(out: &mut dyn Write, bytes: &Bytes, sides: &[String; 2]) -> io:
     Ok(())
 }
 
-/// Bytes in hexadecimal, those marked that differ from the other side's.
+/// Bytes in hexadecimal. Bytes that differ from the other side are marked.
 fn marked(own: &str, other: &str) -> String {
     let pair = |text: &str, at: usize| text.get(at..at + 2).unwrap_or_default().to_owned();
     let bytes = (0..own.len()).step_by(2).map(|at| {

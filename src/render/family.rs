@@ -1,15 +1,15 @@
-//! Which keys belong together, and what they are called.
+//! Families of keys, and their titles.
 
 use supplant_inspect::snapshot::diff::Entry;
 
-/// A title, and what the keys start with, up to the first dot.
+/// A title, and the starts of the keys, up to the first dot.
 const FAMILIES: [(&str, &[&str]); 7] = [
     ("end", &["exit", "stdout", "stderr", "syscalls"]),
     ("registers", &["reg", "fpu"]),
     ("stack", &["stack", "auxv"]),
     ("memory", &["region", "place", "heap"]),
     (
-        "what /proc tells",
+        "values in /proc",
         &[
             "stat",
             "saved_auxv",
@@ -26,7 +26,7 @@ const FAMILIES: [(&str, &[&str]); 7] = [
 ];
 const OTHERS: &str = "process";
 
-/// The entries by family, those without a family of their own last.
+/// The entries by family; entries without a family are last.
 pub(super) fn grouped<'a>(
     entries: impl Iterator<Item = &'a Entry>,
 ) -> Vec<(&'static str, Vec<&'a Entry>)> {
@@ -61,7 +61,7 @@ mod tests {
             ("reg.ip", "registers"),
             ("auxv.AT_PHDR", "stack"),
             ("region.exe.2.prot", "memory"),
-            ("exe", "what /proc tells"),
+            ("exe", "values in /proc"),
             ("status.Umask", "process"),
         ];
         for (key, family) in cases {

@@ -11,13 +11,13 @@ use crate::comparison::Comparison;
 use crate::terminal::columns;
 use visible::visible;
 
-/// How wide text is where nobody says: printed to a file or a pipe.
+/// The width of text if no width is known, because it is printed to a file or a pipe.
 const USUAL_WIDTH: usize = 120;
 
 /// Prints one comparison to standard output: as one line of JSON, or as text, coloured on a terminal.
 pub(crate) fn comparison(comparison: &Comparison, json: bool, verbose: bool) {
     let mut stdout = anstream::stdout().lock();
-    // A closed pipe ends the printing, and nothing else.
+    // A closed pipe only ends the printing.
     let _ = if json {
         as_json(&mut stdout, comparison)
     } else {

@@ -1,4 +1,4 @@
-//! A comparison as text: what differs by family, then what is known and what is noise, then how much was compared.
+//! A comparison as text: differences by family, then known differences and noise, then how much was compared.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -22,7 +22,7 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const FAINT: Style = Style::new().dimmed();
 
-/// Writes it in lines of about `width` characters.
+/// Writes the comparison in lines of about `width` characters.
 pub(super) fn write(
     out: &mut dyn Write,
     comparison: &Comparison,
@@ -137,7 +137,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// By rule: one may explain many keys.
+    /// Grouped by rule: a rule may explain many keys.
     fn known(&mut self, report: &Report) -> io::Result<()> {
         let mut rules: Vec<(&Known, Vec<&Entry>)> = Vec::new();
         for entry in report.known() {
@@ -193,7 +193,7 @@ impl Page<'_> {
     }
 }
 
-/// Some of them, and of one mapping only some pages: the rest tells little more.
+/// Some of the entries, and only some pages of each mapping: the others add little.
 fn few<'a>(entries: &[&'a Entry]) -> Vec<&'a Entry> {
     let mut pages: BTreeMap<&'a str, usize> = BTreeMap::new();
     let mut shown = Vec::new();
@@ -294,7 +294,7 @@ mod tests {
         let expected = "\
 registers             kernel  ours
   reg.rbx             0x0     0x1
-what /proc tells      kernel  ours
+values in /proc       kernel  ours
   comm                true    false
 2 different, 0 known; compared: 0 values
 ";

@@ -1,4 +1,4 @@
-//! The files beside the memory: their parts from offset 0 upwards, and ribbons to where each is mapped.
+//! The files beside the memory: their parts from offset 0 upwards, and ribbons to the mappings of each part.
 
 use supplant_inspect::layout::amounts::size;
 use supplant_inspect::layout::{File, Header, Owner, Role};
@@ -15,7 +15,7 @@ const SMALL: f64 = 16.0;
 /// Bytes of the file that no program header maps.
 const UNMAPPED: f64 = 20.0;
 
-/// A part of a file: a `PT_LOAD`, or what lies between and behind.
+/// A part of a file: a `PT_LOAD`, or the bytes between and after them.
 struct Part<'a> {
     area: Area,
     header: Option<&'a Header>,
@@ -29,7 +29,7 @@ struct Drawn<'a> {
     parts: Vec<Part<'a>>,
 }
 
-/// Draws the files of a layout at `x`, each as near to its mappings as there is room; returns where they end.
+/// Draws the files of a layout at `x`, each as near to its mappings as there is room. Returns where they end.
 pub(super) fn draw(canvas: &mut Canvas, column: &Column<'_>, x: f64) -> f64 {
     let mut order: Vec<(usize, f64)> = (0..column.layout.files.len())
         .filter_map(|index| Some((index, span(column, index, None)?.middle())))
@@ -61,7 +61,7 @@ pub(super) fn draw(canvas: &mut Canvas, column: &Column<'_>, x: f64) -> f64 {
     bottom
 }
 
-/// What the mappings of a file, or of one of its program headers, take in the picture.
+/// The area that the mappings of a file, or of one of its program headers, take in the picture.
 fn span(column: &Column<'_>, file: usize, header: Option<usize>) -> Option<Area> {
     let regions = column.layout.regions.iter().zip(&column.boxes);
     let mut areas = regions
@@ -82,7 +82,7 @@ fn span(column: &Column<'_>, file: usize, header: Option<usize>) -> Option<Area>
     }))
 }
 
-/// The segments of a file and what lies between and behind them, with their sizes, the end of the file first.
+/// The segments of a file and the stretches between and after them, with their sizes, the end of the file first.
 fn stretches(file: &File) -> Vec<(Option<&Header>, u64)> {
     let mut loads: Vec<&Header> = file
         .binary
@@ -130,7 +130,7 @@ fn parts(file: &File, x: f64, top: f64, page_size: u64) -> (Vec<Part<'_>>, f64) 
     (parts, y - top)
 }
 
-/// Libraries are drawn small: there are many, and each is to stand beside its mappings.
+/// Libraries are drawn small: there are many, and each must fit beside its mappings.
 fn is_small(file: &File) -> bool {
     file.owner == Owner::Library
 }

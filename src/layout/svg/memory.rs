@@ -1,4 +1,4 @@
-//! The column of memory: a box for each mapping, a torn strip for each gap, and what points there.
+//! The column of memory: a box for each mapping, a torn strip for each gap, and the pointers to them.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use super::shape::{Area, Canvas, LETTER, escape, letters, pixels};
 pub(super) const BOX_WIDTH: f64 = 350.0;
 /// Room for an address to the right of the boxes.
 pub(super) const ADDRESS_WIDTH: f64 = 126.0;
-/// Room for what points there.
+/// Room for the pointers.
 pub(super) const POINTERS_WIDTH: f64 = 270.0;
 const LINE: f64 = 15.0;
 const FLOOR: f64 = 22.0;
@@ -23,13 +23,13 @@ const TITLE: f64 = 30.0;
 /// The strip at the left edge of a box that shows its pieces.
 const STRIP: f64 = 10.0;
 
-/// How high a mapping is drawn: the floor for one page, and more with the logarithm.
+/// The height of a mapping: a minimum for one page, and more with the logarithm of the size.
 pub(super) fn box_height(bytes: u64, page_size: u64) -> f64 {
     let pages = (bytes as f64 / page_size as f64).max(1.0);
     FLOOR + 4.0 * pages.log2()
 }
 
-/// Where everything of one layout is drawn.
+/// The positions of everything in one layout.
 pub(super) struct Column<'a> {
     pub(super) layout: &'a Layout,
     /// Distinguishes the two layouts of a page.
@@ -123,7 +123,7 @@ impl<'a> Column<'a> {
         canvas.raw("</g>");
     }
 
-    /// What the mapping holds, to scale from its start to its end.
+    /// The content of the mapping, to scale from its start to its end.
     fn strip(canvas: &mut Canvas, region: &Region, area: Area) {
         for piece in &region.pieces {
             let share = |address: u64| (address - region.range.start) as f64 / region.size() as f64;
@@ -148,7 +148,7 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// At each edge of a box its address; where two boxes touch, once.
+    /// The address of each edge of a box; only one address if two boxes touch.
     fn addresses(&self, canvas: &mut Canvas) {
         let x = self.boxes.first().map_or(0.0, Area::right) + 8.0;
         for (index, region) in self.layout.regions.iter().enumerate() {
@@ -172,7 +172,7 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// Each at the height of its address in the box, moved down where there is no room.
+    /// The pointers, each at the height of its address in the box, or lower if there is no room.
     pub(super) fn pointers(&self, canvas: &mut Canvas) {
         let right = self.boxes.first().map_or(0.0, Area::right);
         let x = right + ADDRESS_WIDTH;
@@ -208,7 +208,7 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// Moved off the edges of its box, where the addresses stand.
+    /// The height, moved away from the edges of the box, where the addresses are.
     fn beside_edges(&self, address: u64, y: f64) -> f64 {
         const CLEAR: f64 = 8.5;
         let area = self
@@ -284,7 +284,7 @@ fn headline(canvas: &mut Canvas, region: &Region, area: Area, mark: Option<char>
     }
 }
 
-/// A second line, where there is room.
+/// A second line, if there is room.
 fn detail(region: &Region) -> String {
     if let Some(offset) = region.offset {
         let end = offset.saturating_add(region.size());
@@ -299,7 +299,7 @@ fn detail(region: &Region) -> String {
     words.join(", ")
 }
 
-/// Torn at both sides: its height says nothing.
+/// A gap, torn at both sides because its height has no meaning.
 fn gap(canvas: &mut Canvas, area: Area, bytes: u64, kind: Gap) {
     const TEETH: usize = 14;
     let class = match kind {

@@ -1,4 +1,4 @@
-//! The picture as SVG: files on the left, memory in the middle, what points there on the right; one layout or two.
+//! The picture as SVG: files on the left, memory in the middle, pointers on the right; one layout or two.
 #![allow(
     clippy::cast_precision_loss,
     reason = "pixels: a picture is not exact to 52 bits"
@@ -20,22 +20,22 @@ use shape::{Area, Canvas, letters};
 
 pub(super) use shape::escape;
 
-/// How it looks; the page has a part of it for dark screens.
+/// The style of the picture; the page adds colours for dark screens.
 pub(super) const STYLE: &str = include_str!("picture.css");
 
 const MARGIN: f64 = 28.0;
 const RIBBON_WIDTH: f64 = 90.0;
 const HEAD: f64 = 114.0;
-/// From the left edge of a layout to that of its memory.
+/// The distance from the left edge of a layout to the left edge of its memory.
 const MEMORY_X: f64 = files::FILE_WIDTH + RIBBON_WIDTH;
-/// One layout alone; of two each goes without what points there, which the page tells otherwise.
+/// The width of a layout that is alone. With two layouts, each has no pointers, which the page shows in another way.
 const WHOLE_WIDTH: f64 = MEMORY_X + BOX_WIDTH + ADDRESS_WIDTH + POINTERS_WIDTH;
 const HALF_WIDTH: f64 = MEMORY_X + BOX_WIDTH + ADDRESS_WIDTH;
 
 const LEGEND: &str = "Not to scale: heights grow with the logarithm of the size; a torn strip is a break, its distance stands in it. \
                       The strip at a box's left edge is to scale within the box.";
 
-/// A file of its own.
+/// A separate file.
 pub(super) fn file(layouts: &[&Layout], pairs: &[Pair]) -> String {
     let (body, width, height) = draw(layouts, pairs);
     format!(
@@ -45,7 +45,7 @@ pub(super) fn file(layouts: &[&Layout], pairs: &[Pair]) -> String {
     )
 }
 
-/// A part of a page, which has the style.
+/// A part of a page; the page has the style.
 pub(super) fn part(layouts: &[&Layout], pairs: &[Pair]) -> String {
     let (body, width, height) = draw(layouts, pairs);
     format!(
@@ -77,7 +77,7 @@ struct Place {
     width: f64,
 }
 
-/// One layout; returns where it ends.
+/// Draws one layout. Returns where it ends.
 fn panel(canvas: &mut Canvas, layout: &Layout, side: char, place: Place, pairs: &[Pair]) -> f64 {
     let Place { x, width } = place;
     let column = Column::new(layout, side, x + MEMORY_X, HEAD);
@@ -130,7 +130,7 @@ fn title(canvas: &mut Canvas, layout: &Layout, place: Place) {
     }
 }
 
-/// Colours and patterns with what they mean.
+/// Colours and patterns with their meanings.
 const MEANINGS: [(&str, &str, &str); 7] = [
     ("ro", "box", "read"),
     ("rx", "box", "execute"),

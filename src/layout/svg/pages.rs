@@ -1,4 +1,4 @@
-//! Below the memory: pages that hold more than one thing, to scale, and how far chance could have moved each anchor.
+//! Below the memory: pages with more than one content, to scale, and the range in which each anchor could have been placed.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ const BAR: f64 = 24.0;
 const ROW: f64 = 54.0;
 const LABEL: f64 = 250.0;
 
-/// Draws both from `top` down, within `x` and `width`; returns where they end.
+/// Draws both from `top` down, within `x` and `width`. Returns where they end.
 pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, x: f64, width: f64, top: f64) -> f64 {
     let mut y = top;
     let pages = mixed_pages(layout);

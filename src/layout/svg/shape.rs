@@ -77,7 +77,7 @@ impl Canvas {
     }
 }
 
-/// Text as it may stand in markup, in attributes too.
+/// Text escaped for markup, including attributes.
 pub(in crate::layout) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -93,7 +93,7 @@ pub(in crate::layout) fn escape(text: &str) -> String {
     escaped
 }
 
-/// How many letters have room in so many pixels.
+/// How many letters fit into `room` pixels.
 pub(super) fn letters(room: f64) -> usize {
     (room / LETTER).max(0.0) as usize
 }
