@@ -1,5 +1,6 @@
 //! [`Command`]: a program with its arguments, its environment and its options.
 
+mod again;
 mod children;
 mod environment;
 mod options;
@@ -124,19 +125,6 @@ impl Command {
             leniency: Leniency::default(),
             ending: Ending::default(),
             children: Children::new(),
-        }
-    }
-
-    /// The program of `prepared` with the same options, but without its arguments and environment.
-    fn again(prepared: &Prepared) -> Self {
-        let opened = Box::new(prepared.opened.clone());
-        let name = OsStr::from_bytes(opened.arguments.execfn.to_bytes()).to_owned();
-        Self {
-            setting: prepared.setting.clone(),
-            leniency: prepared.opened.leniency,
-            choices: prepared.choices.clone(),
-            ending: prepared.ending,
-            ..Self::with_target(&name, Target::Opened(opened))
         }
     }
 
@@ -393,29 +381,6 @@ impl Command {
             argv,
             envp,
         })
-    }
-}
-
-impl Prepared {
-    /// Returns a command for the same program, which can have other arguments and another environment. The program is not
-    /// opened or read again. There may be any number of such commands, and each of them plans its own layout.
-    ///
-    /// The defaults are: `argv[0]` is the program's name, there are no other arguments, and the environment is that of this
-    /// process. The opened files stay open, close-on-exec, as long as a command exists.
-    ///
-    /// If the command changes the user, access to the program and its interpreter is checked again, but not access to the
-    /// scripts that led to them.
-    ///
-    /// ```
-    /// let prepared = supplant_loader::Command::new("echo").prepare()?;
-    /// for word in ["one", "two"] {
-    ///     let output = prepared.command().arg(word).output()?;
-    ///     assert_eq!(output.stdout, format!("{word}\n").into_bytes());
-    /// }
-    /// # Ok::<(), supplant_loader::Error>(())
-    /// ```
-    pub fn command(&self) -> Command {
-        Command::again(self)
     }
 }
 

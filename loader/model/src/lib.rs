@@ -12,6 +12,7 @@
 pub mod anchor;
 pub mod arguments;
 pub mod auxv;
+pub mod choice_fault;
 pub mod core_file;
 pub mod difference;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod handover;
 pub mod host;
 pub mod identity;
 pub mod image;
+pub mod load_fault;
 pub mod machine;
 pub mod maps;
 pub mod page;

@@ -6,6 +6,8 @@
 //! There is one row for each difference. A new row also needs a row in PARITY.md, and a predicate: for a [`Difference`] where
 //! the library finds the differences, for a [`Refusal`] here.
 
+use std::fmt;
+
 use crate::difference::Difference;
 use crate::error::{Cause, HeaderFault, OpenFault};
 
@@ -102,6 +104,19 @@ impl Rule {
                 Some(prefix) => key.starts_with(prefix),
                 None => key == *pattern,
             })
+    }
+}
+
+impl Difference {
+    /// The number of the rule in PARITY.md.
+    pub fn rule(self) -> &'static str {
+        Rule::of(self).number
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Rule::of(*self).words())
     }
 }
 
@@ -260,3 +275,34 @@ pub const RULES: [Rule; 14] = [
         ..UNSEEN
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_difference_has_its_row_and_no_row_is_hidden_by_another() {
+        for rule in &RULES {
+            if let Subject::Difference(difference, words) = rule.subject {
+                assert_eq!(difference.to_string(), words);
+            }
+        }
+        // If this does not name a variant, it does not compile.
+        let next = |difference| match difference {
+            Difference::Unnoticed => Some(Difference::Executable),
+            Difference::Executable => Some(Difference::Layout),
+            Difference::Layout => Some(Difference::Bounds),
+            Difference::Bounds => Some(Difference::LastJump),
+            Difference::LastJump => Some(Difference::Page),
+            Difference::Page => Some(Difference::Capabilities),
+            Difference::Capabilities => Some(Difference::MmapBase),
+            Difference::MmapBase => Some(Difference::Reserved),
+            Difference::Reserved => None,
+        };
+        let all =
+            std::iter::successors(Some(Difference::Unnoticed), |difference| next(*difference));
+        for difference in all {
+            assert!(!difference.rule().is_empty());
+        }
+    }
+}

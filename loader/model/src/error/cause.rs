@@ -3,8 +3,9 @@
 use nix::errno::Errno;
 
 use crate::arguments::ArgumentsFault;
+use crate::choice_fault::ChoiceFault;
 use crate::image::{Field, HeaderFault};
-use crate::plan::{ChoiceFault, LoadFault};
+use crate::load_fault::LoadFault;
 use crate::script::ScriptFault;
 
 use super::{HostFault, OpenFault, ProcessFault, RefusedCall};

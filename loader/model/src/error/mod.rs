@@ -21,8 +21,9 @@ pub use process::{HostFault, ProcessFault};
 pub use refused_call::RefusedCall;
 
 pub use crate::arguments::ArgumentsFault;
+pub use crate::choice_fault::{AddressFault, ChoiceFault};
 pub use crate::image::HeaderFault;
-pub use crate::plan::{AddressFault, ChoiceFault, LoadFault, SegmentFault};
+pub use crate::load_fault::{LoadFault, SegmentFault};
 pub use crate::script::ScriptFault;
 
 /// A program was not started, and the calling process is unchanged.

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::host::Host;
-use crate::plan::LoadFault;
+use crate::load_fault::LoadFault;
 use crate::process::Process;
 use crate::space::AddressSpace;
 use crate::status::Status;

@@ -25,9 +25,9 @@ use std::os::fd::RawFd;
 
 use crate::host::Host;
 use crate::identity::IdentityChange;
+use crate::load_fault::LoadFault;
 use crate::machine::Machine;
 use crate::page::PageSize;
-use crate::plan::LoadFault;
 use crate::plan::{Plan, VdsoPlan};
 use crate::process::Process;
 use crate::stack::InitialStack;

@@ -5,11 +5,12 @@
 use std::ops::Range;
 
 use crate::auxv::{self, AT_SECURE};
+use crate::choice_fault::{AddressFault, ChoiceFault};
 use crate::error::{Cause, Error};
 use crate::host::Host;
 use crate::image::{Image, Kind};
 
-use super::{AddressFault, Anchor, ChoiceFault, Input, Plan, segments};
+use super::{Anchor, Input, Plan, segments};
 
 /// The caller's choices about the layout. A part without a choice is placed where the kernel would put it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,9 +7,8 @@ use std::ops::Range;
 
 use crate::host::{Host, Limit, Overcommit};
 use crate::image::Permissions;
+use crate::load_fault::LoadFault;
 use crate::space::{AddressSpace, Content};
-
-use super::LoadFault;
 
 /// The kind of memory that a range counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,7 @@
 //! ([`Cause::signal`](crate::error::Cause::signal)). Linux: `load_elf_binary`, `load_elf_interp` and `elf_load` in
 //! fs/binfmt_elf.c as of 6.10 and later, `setup_arg_pages` in fs/exec.c, `map_vdso` in arch/x86/entry/vdso/vma.c.
 
-mod choice_fault;
 mod choices;
-mod fault;
 mod later;
 mod limits;
 mod linux;
@@ -27,9 +25,7 @@ use crate::stack::StackFrame;
 
 pub use crate::anchor::Anchor;
 pub use crate::table::File;
-pub use choice_fault::{AddressFault, ChoiceFault};
 pub use choices::Choices;
-pub use fault::{LoadFault, SegmentFault};
 pub use later::LaterMappings;
 pub use limits::MemoryKind;
 use new_space::NewSpace;

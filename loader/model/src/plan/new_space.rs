@@ -10,9 +10,12 @@ use crate::image::{Image, Kind, Permissions, Segment};
 use crate::space::{AddressSpace, MmapArea, Request};
 
 use super::limits::Accounting;
+use crate::choice_fault::{AddressFault, ChoiceFault};
+use crate::load_fault::LoadFault;
+
 use super::{
-    AddressFault, Anchor, ChoiceFault, File, Load, LoadFault, Loadable, MemoryKind, Operation,
-    Placement, StackPlan, VdsoPlan, choices, linux, segments,
+    Anchor, File, Load, Loadable, MemoryKind, Operation, Placement, StackPlan, VdsoPlan, choices,
+    linux, segments,
 };
 
 /// The address space of the new program as it fills up.

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use crate::host::Host;
 use crate::image::{Image, Permissions, Segment};
+use crate::load_fault::{LoadFault, SegmentFault};
 use crate::page::PageSize;
 
-use super::{Bounds, File, LoadFault, MemoryKind, Operation, SegmentFault};
+use super::{Bounds, File, MemoryKind, Operation};
 
 /// The distance from the first page of the lowest segment to the end of the highest; 0 without a segment.
 pub fn total_size(image: &Image, page: PageSize) -> u64 {

@@ -1,15 +1,14 @@
 //! The mapping of the new stack, and the layout on it.
 
 use crate::arguments::Arguments;
+use crate::choice_fault::{AddressFault, ChoiceFault};
 use crate::error::Cause;
 use crate::host::{self, Host, SECURE_STACK_LIMIT};
+use crate::load_fault::LoadFault;
 use crate::space::AddressSpace;
 use crate::stack::StackFrame;
 
-use super::{
-    AddressFault, Anchor, ChoiceFault, Input, LoadFault, Operation, Placement, StackPlan, choices,
-    later, linux,
-};
+use super::{Anchor, Input, Operation, Placement, StackPlan, choices, later, linux};
 
 /// The initial room of a stack besides its strings, in bytes.
 const STACK_EXPANSION: u64 = 128 * 1024;

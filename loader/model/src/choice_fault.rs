@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use crate::anchor::Anchor;
 use crate::auxv;
 
-use super::LoadFault;
+use crate::load_fault::LoadFault;
 
 /// An impossible choice; see [`Cause::Choice`](crate::error::Cause::Choice).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
