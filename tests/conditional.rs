@@ -4,13 +4,14 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed};
 use support::alike::{alike, attributes, copy, program};
-use support::refused::needs_mounts;
+use support::refused::{self, needs_mounts};
 use support::system::{address, prctl, set_capabilities, system_call};
 use support::trials::{asserting, lacks, trial};
 use support::{Call, Ending, Outcome, builds, is_root, scratch};
@@ -30,6 +31,11 @@ fn main() {
         asserting("securebits_are_kept_but_for_keepcaps", root, securebits),
         asserting("an_undumpable_user_can_exec", root, undumpable),
         asserting("noexec_mounts_are_refused_unless_ignored", mounts, noexec),
+        asserting(
+            "on_a_noexec_mount_each_group_counts_as_elsewhere",
+            mounts,
+            groups_on_noexec,
+        ),
         asserting("set_id_programs_are_refused_unless_ignored", root, set_id),
         asserting(
             "set_id_bits_that_the_kernel_ignores_are_ignored",
@@ -151,6 +157,35 @@ fn undumpable() {
 }
 
 /// An ELF program, called by each build, in a mount namespace where its directory is a file system of this kind.
+/// What the kernel answers where the file system may execute, we answer where it may not.
+fn groups_on_noexec() {
+    const GROUP: u32 = 77;
+    let directory = scratch();
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(directory.path(), open).expect("it is ours");
+    let path = directory.path().join("program");
+    copy(program("attributes"), &path);
+    chown(&path, Some(0), Some(GROUP)).expect("root may");
+    let as_member = |call: Call| {
+        let nobody = || refused::set_ids([refused::NOBODY; 3], [refused::NOBODY; 3]);
+        call.groups(&[GROUP]).setup(nobody).dumpable()
+    };
+    for mode in [0o750, 0o745, 0o705, 0o711, 0o700, 0o754] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
+        let kernel = as_member(Call::new(&path)).by_kernel();
+        let starts = kernel.ending == Ending::Exited(42);
+        // A file that cannot be read cannot be loaded; all of these can be where they can be executed, but 0711.
+        let starts = starts && mode & 0o044 != 0;
+        for build in builds() {
+            let call = Call::new(&build).args(["run", "--ignore-noexec"]);
+            let call = call.args([&path]).on_noexec(directory.path());
+            let ours = as_member(call).by_kernel();
+            let runs = ours.ending == Ending::Exited(42);
+            assert_eq!(runs, starts, "{mode:o}: {kernel:?} {ours:?}");
+        }
+    }
+}
+
 fn on_mount(directory: &Path, flags: u64, options: &[&str], build: &Path) -> Outcome {
     let place = support::c_string(directory.as_os_str());
     let file = support::c_string(program("attributes").as_os_str());
