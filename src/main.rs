@@ -26,6 +26,9 @@ mod terminal;
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::os::unix::ffi::OsStrExt as _;
 
+#[cfg(any(test, feature = "manual"))]
+use clap::CommandFactory as _;
+
 use cli::{Cli, Subcommand};
 
 /// The tests search for this mark in the memory of a program that replaced this one: no copy may be there.
@@ -77,16 +80,16 @@ fn command(words: Vec<OsString>) -> c_int {
         Subcommand::Check(options) => check::check(&options),
         Subcommand::Plan(options) => plan::plan(&options),
         #[cfg(feature = "manual")]
-        Subcommand::Manual(options) => manual::manual(&options),
+        Subcommand::Manual(options) => manual::manual(&options, &Cli::command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 }

@@ -6,10 +6,9 @@ mod page;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Command, CommandFactory as _, ValueEnum as _};
+use clap::{Args, Command, ValueEnum as _};
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::errors::complain;
 use crate::errors::named;
 use crate::status::FAILED;
@@ -32,10 +31,11 @@ pub(crate) struct ManualOptions {
     completions: Option<PathBuf>,
 }
 
-/// Writes the requested files. Returns the exit status.
-pub(crate) fn manual(options: &ManualOptions) -> i32 {
-    let man = options.man.as_deref().map_or(Ok(()), man_pages);
-    let both = man.and_then(|()| options.completions.as_deref().map_or(Ok(()), completions));
+/// Writes the requested files, for the whole command line `all`. Returns the exit status.
+pub(crate) fn manual(options: &ManualOptions, all: &Command) -> i32 {
+    let (man, shells) = (options.man.as_deref(), options.completions.as_deref());
+    let man = man.map_or(Ok(()), |directory| man_pages(directory, all));
+    let both = man.and_then(|()| shells.map_or(Ok(()), |directory| completions(directory, all)));
     match both {
         Ok(()) => 0,
         Err(error) => {
@@ -45,8 +45,8 @@ pub(crate) fn manual(options: &ManualOptions) -> i32 {
     }
 }
 
-fn man_pages(directory: &Path) -> anyhow::Result<()> {
-    let mut root = described().disable_help_subcommand(true);
+fn man_pages(directory: &Path, all: &Command) -> anyhow::Result<()> {
+    let mut root = described(all).disable_help_subcommand(true);
     root.build();
     let commands = std::iter::once(&root).chain(root.get_subcommands());
     into(directory, |directory| {
@@ -57,11 +57,11 @@ fn man_pages(directory: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn completions(directory: &Path) -> anyhow::Result<()> {
+fn completions(directory: &Path, all: &Command) -> anyhow::Result<()> {
     into(directory, |directory| {
         let shells = Shell::value_variants().iter();
         shells.copied().try_for_each(|shell| {
-            clap_complete::generate_to(shell, &mut described(), NAME, directory).map(drop)
+            clap_complete::generate_to(shell, &mut described(all), NAME, directory).map(drop)
         })
     })
 }
@@ -72,8 +72,7 @@ fn into(directory: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> a
 }
 
 /// The command line as users see it: without hidden commands and options.
-fn described() -> Command {
-    let all = Cli::command();
+fn described(all: &Command) -> Command {
     let shown = all
         .get_subcommands()
         .filter(|command| !command.is_hide_set());

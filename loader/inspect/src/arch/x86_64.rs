@@ -1,7 +1,5 @@
 //! x86-64 under ptrace: the names of the registers, how a system call is injected, and how the runner is recognised.
 
-use crate::snapshot::Value;
-
 /// The general registers.
 pub(crate) type Registers = libc::user_regs_struct;
 
@@ -91,7 +89,7 @@ pub(crate) fn are_flags_of_last_jump(flags: u64) -> bool {
 /// `reg.flags`, `reg.tls` and `reg.syscall`, the number of the system call; the others have the processor's names. Any
 /// register may contain an address. `ran`: the flags come from the last comparison, also in r11,
 /// where the last system call saved them.
-pub(crate) fn values(registers: &Registers, ran: bool) -> Vec<(&'static str, Value)> {
+pub(crate) fn values(registers: &Registers, ran: bool) -> Vec<(&'static str, u64)> {
     let settled = |flags: u64| {
         let are_flags = flags & !FLAGS_OF_ARITHMETIC == FLAGS_OF_USERS;
         if ran && are_flags {
@@ -129,21 +127,16 @@ pub(crate) fn values(registers: &Registers, ran: bool) -> Vec<(&'static str, Val
         ("reg.gs_base", registers.gs_base),
         ("reg.syscall", registers.orig_rax),
     ]
-    .map(|(key, value)| (key, Value::Address(value)))
     .to_vec()
 }
 
 /// The floating-point and vector state, in XSAVE's layout: control and status words, and how many bytes of registers are
 /// not in their initial state. The bits for components in use are ignored: a processor may set them for unused components.
-pub(crate) fn xstate_values(area: &[u8]) -> Vec<(&'static str, Value)> {
+pub(crate) fn xstate_values(area: &[u8]) -> Vec<(&'static str, u64)> {
     let word = |at: usize, size: usize| {
         let bytes = area.get(at..at + size).unwrap_or_default();
-        Value::Number(
-            bytes
-                .iter()
-                .rev()
-                .fold(0, |value, byte| value << 8 | u64::from(*byte)),
-        )
+        let bytes = bytes.iter().rev();
+        bytes.fold(0, |value, byte| value << 8 | u64::from(*byte))
     };
     let registers = area.get(32..416).unwrap_or_default();
     let rest = area.get(576..).unwrap_or_default();
@@ -156,8 +149,8 @@ pub(crate) fn xstate_values(area: &[u8]) -> Vec<(&'static str, Value)> {
         ("fpu.instruction", word(8, 8)),
         ("fpu.operand", word(16, 8)),
         ("fpu.mxcsr", word(24, 4)),
-        ("fpu.x87_and_sse_bytes", Value::Number(dirty(registers))),
-        ("fpu.extended_bytes", Value::Number(dirty(rest))),
+        ("fpu.x87_and_sse_bytes", dirty(registers)),
+        ("fpu.extended_bytes", dirty(rest)),
     ]
 }
 

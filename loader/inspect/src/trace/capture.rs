@@ -126,11 +126,11 @@ fn is_fixed(pid: i32) -> bool {
 /// parts of addresses: then only the control words are recorded.
 fn registers(snapshot: &mut Snapshot, stopped: &Stopped) -> Result<(), Errno> {
     for (key, value) in arch::values(&stopped.registers()?, snapshot.ran) {
-        snapshot.set(key, value);
+        snapshot.set(key, Value::Address(value));
     }
     for (key, value) in arch::xstate_values(&stopped.xstate()?) {
         if !snapshot.ran || !key.ends_with("_bytes") {
-            snapshot.set(key, value);
+            snapshot.set(key, Value::Number(value));
         }
     }
     Ok(())

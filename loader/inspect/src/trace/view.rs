@@ -59,7 +59,7 @@ pub(super) fn see(memory: &impl Peek, registers: &Registers, target: &Target) ->
     snapshot.ran = target.has_interpreter();
     let shown = values(registers, snapshot.ran).into_iter();
     for (key, value) in shown.filter(|(key, _)| is_shown_by_gdb(key)) {
-        snapshot.set(key, value);
+        snapshot.set(key, Value::Address(value));
     }
     let sp = stack_pointer(registers);
     let tables = Tables::read(memory, sp);
