@@ -97,7 +97,7 @@ fn tables(layout: &Layout, is_one_of_two: bool) -> String {
             pointer_rows(layout),
         ),
         (
-            "What chance could have moved",
+            "What randomisation could move",
             &["what", "address", "by", "from", "to", "why"],
             anchor_rows(layout),
         ),

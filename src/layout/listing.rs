@@ -23,7 +23,7 @@ pub(super) fn page(layout: &Layout, form: Form) -> String {
         ),
         ("What points where", pointers(layout, form.columns)),
         (
-            "What chance could have moved",
+            "What randomisation could move",
             anchors(layout, form.columns),
         ),
     ];

@@ -39,7 +39,7 @@
   };
 
   const words = (name) => ({
-    "file": "the segment's bytes", "beside": "beside the segment, mapped since pages are mapped whole",
+    "file": "the segment's bytes", "beside": "beside the segment, because whole pages are mapped",
     "zeroed-tail": "zeroed tail of the page: where the bss begins", "bss": "bss: anonymous zeros",
     "rounding": "zeros to the end of the page", "heap": "heap", "stack-room": "room to grow down into",
     "stack-tables": "argc, argv, envp, auxiliary vector", "stack-random": "16 random bytes (AT_RANDOM)",

@@ -45,7 +45,7 @@ pub(super) fn draw(canvas: &mut Canvas, layout: &Layout, x: f64, width: f64, top
         y += ROW;
     }
     if !layout.anchors.is_empty() {
-        canvas.text("heading", x, y + 16.0, "What chance could have moved");
+        canvas.text("heading", x, y + 16.0, "What randomisation could move");
         canvas.text(
             "detail",
             x + 250.0,
