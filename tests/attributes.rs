@@ -1,5 +1,5 @@
-//! What exec keeps and drops besides signals and descriptors: names, ids, priorities, switches and what the kernel has
-//! registered for the thread. And what stands in the way of an exec in userspace: then the process goes on unharmed.
+//! What exec keeps and drops besides signals and descriptors: names, ids, priorities, switches and the kernel's
+//! registrations for the thread. Also obstacles to an exec in userspace: the process then continues unharmed.
 #![allow(unsafe_code, reason = "brings a child into a state")]
 
 use std::fs;
@@ -230,7 +230,7 @@ fn there_a_segment_that_is_both_kills() {
     }
 }
 
-/// A known difference: only the kernel may make such a stack.
+/// A known difference: only the kernel can create an executable stack under PR_SET_MDWE.
 #[test]
 fn there_an_executable_stack_is_refused() {
     let call = Call::new(program("exec_stack")).setup(|| prctl(PR_SET_MDWE, [1]));

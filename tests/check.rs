@@ -1,4 +1,4 @@
-//! `supplant check`: its verdict is the kernel's outcome; each thing that is wrong has its name; nothing hostile harms it.
+//! `supplant check`: its verdict is the kernel's outcome, each problem has a name, and no hostile file harms it.
 
 mod vectors;
 
@@ -32,13 +32,13 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// A trial that panics where it fails. Its thread has a working directory of its own: while the kernel's check is asked,
-/// no thread can be made that shares it (EAGAIN), as during an execve.
+/// A trial that panics on failure. Its thread has a separate working directory: during the kernel's check, as during an
+/// execve, no thread that shares the directory can be created (EAGAIN).
 fn asserting(name: &str, run: fn()) -> Trial {
     asserting_with(name, None, run)
 }
 
-/// The same, ignored where something that it needs is missing.
+/// The same, but ignored if a requirement is missing.
 fn asserting_with(name: &str, missing: Option<&str>, run: fn()) -> Trial {
     trial(name, missing, move || {
         unshare(CloneFlags::CLONE_FS).expect("anyone may");
@@ -47,7 +47,7 @@ fn asserting_with(name: &str, missing: Option<&str>, run: fn()) -> Trial {
     })
 }
 
-/// Numbers that look random, the same ones in each run (xorshift64).
+/// Pseudo-random numbers, the same in each run (xorshift64).
 fn numbers(mut state: u64) -> impl FnMut() -> u64 {
     move || {
         state ^= state << 13;

@@ -1,4 +1,4 @@
-//! `--color`: colours in reports, help and errors, as it says, or as the terminal and the environment say.
+//! `--color`: colours in reports, help and errors follow the option, or else the terminal and the environment.
 
 use std::process::{Command, Output};
 
@@ -17,7 +17,7 @@ trials![
     json_has_none,
 ];
 
-/// Commands that print something with colours, where the option belongs among their words, and whether they trace.
+/// Commands with coloured output, the position of the option among their words, and whether they trace.
 const COMMANDS: [(&[&str], usize, bool); 10] = [
     (&["compare", "/bin/true"], 1, true),
     (&["compare", "--each", "/bin/true"], 1, true),
@@ -31,7 +31,7 @@ const COMMANDS: [(&[&str], usize, bool); 10] = [
     (&["run"], 1, false),
 ];
 
-/// `supplant WORDS...` with these variables, and no others that speak of colours.
+/// `supplant WORDS...` with these variables, and no others that affect colours.
 fn supplant(words: &[&str], variables: &[(&str, &str)]) -> Output {
     Command::new(builds().remove(0))
         .args(words)
@@ -47,7 +47,7 @@ fn has_colours(output: &Output) -> bool {
     text(output).contains("\x1b[")
 }
 
-/// The words with the option before the command, and among the command's own.
+/// The words with the option before the command, and with the option among the command's own words.
 fn with_option<'a>(words: &[&'a str], at: usize, color: &'a str) -> [Vec<&'a str>; 2] {
     [0, at].map(|at| {
         let mut words = words.to_vec();

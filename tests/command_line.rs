@@ -1,4 +1,4 @@
-//! Wrong command lines, files that are not there, help: what the command says of itself, and with which status.
+//! Wrong command lines, missing files, help: the command's messages and its exit status.
 
 use support::alike::run;
 use support::{Call, Ending, builds};

@@ -1,4 +1,4 @@
-//! `supplant compare`, and the first instruction as the kernel and we leave it.
+//! `supplant compare`, and the state at the first instruction after the kernel and after supplant loaded the program.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -207,7 +207,7 @@ fn text_is_plain_unless_it_is_for_a_terminal() {
     );
 }
 
-/// Without randomisation: the gap on the stack, which is random, may reach into another page.
+/// Both run without randomisation: the random gap on the stack may reach into another page.
 fn by_both(program: &Path) -> [Snapshot; 2] {
     use nix::sys::personality::{Persona, get, set};
     let persona = get().expect("it takes nothing");
@@ -251,7 +251,7 @@ fn as_much_memory_is_anonymous_as_execve_leaves() {
     }
 }
 
-/// For each family of keys: one value changed, and nothing else is found.
+/// For each family of keys, a change of one value is found, and nothing else is.
 fn a_change_in_one_place_is_found_under_its_key() {
     needs_tracing();
     let program = test_binaries().join("glibc-pie/tell");
@@ -274,8 +274,8 @@ fn a_change_in_one_place_is_found_under_its_key() {
     }
 }
 
-/// Those that a snapshot must have; others are found by themselves. Not `stat.arg_start` and its like: addresses on the
-/// stack are named by them.
+/// The keys that a snapshot must have; other families are added from the snapshot. `stat.arg_start` and similar keys are
+/// not in the list: they are used to name addresses on the stack.
 fn one_key_of_each_family(snapshot: &Snapshot) -> Vec<String> {
     const EXPECTED: [&str; 31] = [
         "reg.rbx",

@@ -1,4 +1,4 @@
-//! `supplant compare --to-exit`: both run to their end; output, status and system calls.
+//! `supplant compare --to-exit`: both programs run to their end; output, status and system calls are compared.
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -24,11 +24,11 @@ trials![
 ];
 
 const QEMU: &str = "qemu-x86_64 -g {gdb} {}";
-/// What answers in an emulator's place.
+/// The server in place of an emulator.
 type Stub = fn(UnixStream);
-/// The time limit of comparisons that are to fail by it.
+/// The time limit of comparisons that must time out.
 const SHORT: &str = "2";
-/// What they may take at most, on a machine that does much else.
+/// The longest time that these comparisons may take on a busy machine.
 const BOUND: Duration = Duration::from_secs(60);
 
 fn by_guest(other: &str, limit: &str, program: &Path) -> Output {
@@ -56,7 +56,7 @@ fn registers_stack_and_every_page_of_the_program_are_compared() {
         assert!(matches!(output.status.code(), Some(0 | 1)), "{seen}");
         assert!(seen.contains("(24 registers)"), "{seen}");
         assert!(seen.contains(" pages, "), "{seen}");
-        // What its author would call a bug: other bytes, arguments, or another entry.
+        // Findings that would be bugs of the emulator: other bytes, other arguments, or another entry.
         for key in ["region.", "stack.arg", "reg.ip", "auxv.AT_ENTRY", "decodes"] {
             assert!(!seen.contains(key), "{key}: {seen}");
         }
@@ -68,10 +68,10 @@ fn a_page_with_another_byte_is_found() {
     needs_emulator();
     let directory = tempfile::tempdir().expect("there is room");
     let mut bytes = fs::read("/bin/true").expect("it is there");
-    // The last byte of e_ident, which means nothing.
+    // The last byte of e_ident, which has no meaning.
     bytes[15] = 0x55;
     let changed = directory.path().join("changed");
-    // With its mode.
+    // The copy keeps the file mode.
     fs::copy("/bin/true", &changed).expect("there is room");
     fs::write(&changed, bytes).expect("there is room");
     let text = format!("exec qemu-x86_64 -g \"$1\" {}", changed.display());
@@ -87,7 +87,7 @@ fn script(directory: &Path, text: &str) -> String {
     format!("sh {} {{gdb}} {{}}", path.display())
 }
 
-/// What a comparison says of a stub that does this, within a bounded time.
+/// The output of a comparison with this stub, within a time limit.
 fn with_stub(
     program: &Path,
     limit: &str,
@@ -108,7 +108,7 @@ fn with_stub(
     output
 }
 
-/// Listens where the script was told to; gives up when it is told nothing.
+/// Listens at the path in the file `told`; gives up if no path appears there.
 fn serve(told: &Path, stub: impl FnOnce(UnixStream)) {
     let start = Instant::now();
     while start.elapsed() < BOUND {
@@ -123,7 +123,7 @@ fn serve(told: &Path, stub: impl FnOnce(UnixStream)) {
     }
 }
 
-/// Until the other side is gone.
+/// Reads until the other side closes the connection.
 fn drain(mut stream: UnixStream) {
     let mut bytes = [0; 1024];
     while stream.read(&mut bytes).is_ok_and(|count| count > 0) {}
@@ -149,7 +149,7 @@ fn a_process_of_the_kernels_behind_a_stub_is_no_different() {
     }
 }
 
-/// Serves a program that execve started, until the other side is gone.
+/// Serves a program started by execve until the other side closes the connection.
 fn gdbserver(program: &Path, stream: UnixStream) {
     let clone = stream.try_clone().expect("there are descriptors");
     let status = Command::new("gdbserver")

@@ -1,4 +1,4 @@
-//! The JSON of `supplant compare` and `supplant diff` is what docs/compare-json.md says, no more and no less.
+//! The JSON of `supplant compare` and `supplant diff` has exactly the fields that docs/compare-json.md lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,11 +20,11 @@ const PAGE: &str = include_str!("../docs/compare-json.md");
 struct Field {
     kind: String,
     always: bool,
-    /// The heading word above: which outcome it belongs to, or all.
+    /// The heading word above the row: the outcome to which the field belongs, or `None` for all outcomes.
     outcome: Option<String>,
 }
 
-/// The fields of the page by path and type.
+/// The fields of the page, by path and type.
 fn documented() -> BTreeMap<(String, String), Field> {
     let mut fields = BTreeMap::new();
     let mut outcome = None;
@@ -46,14 +46,14 @@ fn documented() -> BTreeMap<(String, String), Field> {
         };
         let key = (path.trim_matches('`').to_owned(), kind.to_owned());
         if fields.insert(key.clone(), field).is_some() {
-            // The same field of two outcomes is always there in neither of them alone.
+            // A field that two outcomes have is not always there.
             fields.get_mut(&key).expect("it is there").always = false;
         }
     }
     fields
 }
 
-/// Every path with the type of what stands there; lists of objects count once.
+/// Every path with the type of its value; a list of objects counts once.
 fn paths(value: &Value, path: &str, found: &mut BTreeSet<(String, String)>) {
     let kind = match value {
         Value::Object(members) => {
@@ -77,7 +77,7 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<(String, String)>) {
     found.insert((path.to_owned(), kind.to_owned()));
 }
 
-/// A comparison of each kind.
+/// One comparison of each kind.
 fn lines() -> Vec<Value> {
     let directory = scratch();
     let no_machine = Elf::standard()

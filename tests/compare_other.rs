@@ -1,4 +1,4 @@
-//! `supplant compare --other`: another loader in our place.
+//! `supplant compare --other`: another loader in place of supplant.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -63,7 +63,7 @@ fn we_as_another_loader_are_stopped_at_the_programs_entry() {
     if is_root() {
         assert_tells(&output, 0, &["0 different"]);
     } else {
-        // The one that an ordinary user cannot set, which is not known of another loader.
+        // The exe link, which an ordinary user cannot set. For another loader, it is not a known difference.
         assert_tells(&output, 1, &["1 different", "exe "]);
     }
     let program = test_binaries().join("glibc-static/tell");

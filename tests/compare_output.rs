@@ -1,4 +1,4 @@
-//! Standard output of the commands that start programs holds their report and nothing else, whatever the programs write.
+//! The standard output of commands that start programs contains only their report, whatever the programs write.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,14 +24,14 @@ fn noisy_code() -> Vec<u8> {
     const WRITE: [u8; 24] = [
         0xb8, 1, 0, 0, 0, // mov eax, 1
         0xbf, 1, 0, 0, 0, // mov edi, 1
-        0x48, 0x8d, 0x35, 19, 0, 0, 0, // lea rsi, [rip + 19]: behind the exit
+        0x48, 0x8d, 0x35, 19, 0, 0, 0, // lea rsi, [rip + 19]: after the exit
         0xba, 6, 0, 0, 0, // mov edx, 6
         0x0f, 0x05, // syscall
     ];
     [&WRITE[..], &EXIT_42, NOISE.as_bytes()].concat()
 }
 
-/// A program whose interpreter writes to standard output, and ends.
+/// A program whose interpreter writes to standard output and exits.
 fn noisy_program(directory: &Path) -> PathBuf {
     let interpreter = Elf::standard_pie()
         .with(|elf| elf.contents = vec![(PAGE, noisy_code())])
@@ -41,7 +41,7 @@ fn noisy_program(directory: &Path) -> PathBuf {
         .write(directory.join("program"))
 }
 
-/// A loader that writes to standard output, and has the kernel load the program.
+/// A loader that writes to standard output and then lets the kernel load the program.
 fn noisy_loader(directory: &Path) -> PathBuf {
     let path = directory.join("loader");
     fs::write(&path, "#!/bin/sh\necho noise\nexec \"$@\"\n").expect("it is written");
@@ -49,7 +49,7 @@ fn noisy_loader(directory: &Path) -> PathBuf {
     path
 }
 
-/// Standard output is so many values of JSON, and nothing else; what standard error is.
+/// Asserts that standard output is `count` JSON values and nothing else. Returns standard error.
 fn assert_json(words: &[&str], count: usize) -> Vec<u8> {
     let output = supplant(words);
     let values = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Value>();

@@ -1,4 +1,4 @@
-//! `supplant compare --at program`: both stopped at the program's own entry, with its libraries mapped and relocated.
+//! `supplant compare --at program`: both programs are stopped at their own entry, with their libraries mapped and relocated.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,7 +29,7 @@ const PROGRAMS: [&str; 7] = [
     "musl-static/tell",
 ];
 
-/// Test programs where they are built, and one that is always there.
+/// The test programs that are built, and a program that is always there.
 fn programs() -> Vec<PathBuf> {
     let paths = PROGRAMS.iter().map(|name| test_binaries().join(name));
     paths

@@ -1,5 +1,5 @@
-//! `supplant compare` of programs that have no path: from standard input and by descriptor; and which options of `run` it
-//! and its neighbours take.
+//! `supplant compare` of programs without a path (from standard input and by descriptor), and the options of `run` that
+//! it and related commands take.
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What not every machine and user has: root, a new kernel, some installed program. Without it the test is ignored, and
-//! its kind says what it needs.
+//! Tests that need root, a new kernel or some installed program, which not every machine or user has. If it is missing,
+//! the test is ignored, and its kind names the requirement.
 #![allow(unsafe_code, reason = "brings a child into a state")]
 
 use std::env;
@@ -22,7 +22,7 @@ const NOBODY: u64 = 65534;
 fn main() {
     let root = lacks("root", is_root());
     let mounts = root.or_else(needs_mounts);
-    // Of no length: only whether there is such a call.
+    // The length is 0: the call only shows whether mseal exists.
     let seals = lacks("mseal", system_call(SYS_MSEAL, [0, 0, 0]).is_ok());
     let mut trials = vec![
         asserting("saved_ids_become_the_effective_ones", root, saved_ids),
@@ -100,7 +100,7 @@ fn set_ids(real: u64, effective: u64, saved: u64) -> io::Result<()> {
     system_call(libc::SYS_setgroups, [0, 0])?;
     system_call(libc::SYS_setresgid, [real, effective, saved])?;
     system_call(libc::SYS_setresuid, [real, effective, saved])?;
-    // The change has taken it away; `undumpable` is about that.
+    // The change of ids has cleared this flag; `undumpable` tests that.
     prctl(libc::PR_SET_DUMPABLE, [1])
 }
 
@@ -156,8 +156,8 @@ fn undumpable() {
     assert!(told.has("dumpable 1"), "{told:?}");
 }
 
-/// An ELF program, called by each build, in a mount namespace where its directory is a file system of this kind.
-/// What the kernel answers where the file system may execute, we answer where it may not.
+/// Each build runs an ELF program in a mount namespace in which the program's directory is a noexec file system. Our
+/// answer there is the kernel's answer on a file system that allows execution.
 fn groups_on_noexec() {
     const GROUP: u32 = 77;
     let directory = scratch();
@@ -174,7 +174,7 @@ fn groups_on_noexec() {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
         let kernel = as_member(Call::new(&path)).by_kernel();
         let starts = kernel.ending == Ending::Exited(42);
-        // A file that cannot be read cannot be loaded; all of these can be where they can be executed, but 0711.
+        // A file that cannot be read cannot be loaded. Of these modes, only 0711 allows execution but not reading.
         let starts = starts && mode & 0o044 != 0;
         for build in builds() {
             let call = Call::new(&build).args(["run", "--ignore-noexec"]);
@@ -208,7 +208,7 @@ fn on_mount(directory: &Path, flags: u64, options: &[&str], build: &Path) -> Out
     call.by_kernel()
 }
 
-/// Set-user-id to nobody.
+/// Makes the file set-user-id to the user `nobody`.
 fn set_mode(path: &Path) -> io::Result<()> {
     chown(path, Some(65534), Some(65534))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o4755))
@@ -269,7 +269,7 @@ fn set_id_without_effect() {
     assert!(told.has("Uid:\t0\t0\t0\t0"), "{told:?}");
 }
 
-/// In this process: a page that stays.
+/// Maps a page in this process that cannot be unmapped.
 fn seal_a_page() -> io::Result<()> {
     let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
     let page = system_call(libc::SYS_mmap, [0, 4096, 1, flags, u64::MAX, 0])?;

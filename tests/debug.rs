@@ -1,5 +1,5 @@
-//! `supplant debug`, and debuggers and profilers at work on what `supplant run` started: what they see is what they see
-//! after a real exec.
+//! `supplant debug`, and debuggers and profilers on programs that `supplant run` started: they see the same as after a
+//! real exec.
 #![allow(unreachable_pub, reason = "modules of one test")]
 
 #[path = "debug/perf.rs"]

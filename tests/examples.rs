@@ -1,4 +1,4 @@
-//! The library's examples, each run as its head says, and held against the kernel where that does the same.
+//! The library's examples, each run as its header comment says, and compared with the kernel if the kernel does the same.
 
 use std::env;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use support::refused::file;
 use support::trials::trial;
 use support::{Call, Ending, Outcome, scratch};
 
-/// Tries the example of this name.
+/// Tests the example of this name.
 type Run = fn(&str) -> Result<(), Failed>;
 
 fn main() {
@@ -35,7 +35,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// Where cargo puts examples: beside the folder of the tests.
+/// Where cargo puts examples: next to the directory of the tests.
 fn path(name: &str) -> PathBuf {
     let mut path = env::current_exe().expect("it runs");
     path.pop();
@@ -124,7 +124,7 @@ fn a_hundred_children_end_each_in_its_own_way(name: &str) -> Result<(), Failed> 
     Ok(())
 }
 
-/// A shell started by the kernel says where it lies, and without randomisation that is the same each time.
+/// A shell started by the kernel prints its layout, which is the same each time without randomisation.
 fn bss_and_heap_are_where_the_kernel_puts_them(name: &str) -> Result<(), Failed> {
     const TELL: &str = "read -r line </proc/self/stat; echo \"$line\"; \
                         while read -r line; do echo \"$line\"; done </proc/self/maps";
@@ -135,7 +135,7 @@ fn bss_and_heap_are_where_the_kernel_puts_them(name: &str) -> Result<(), Failed>
     let told = stdout(&kernel);
     let (stat, maps) = told.split_once('\n').ok_or("no line")?;
     let (_, fields) = stat.rsplit_once(") ").ok_or("no name")?;
-    // Field 47, start_brk; the first one after the name is the third.
+    // Field 47 is start_brk; the first field after the name is field 3.
     let heap: u64 = fields.split(' ').nth(44).ok_or("no heap")?.parse()?;
     let outcome = example(name).args(["/bin/sh"]).no_randomize().by_kernel();
     ended(&outcome, Ending::Exited(0))?;
@@ -150,7 +150,7 @@ fn bss_and_heap_are_where_the_kernel_puts_them(name: &str) -> Result<(), Failed>
         .filter_map(|line| line.strip_suffix(" pages of zeros"))
     {
         let (start, end) = range.trim().split_once("..").ok_or("no range")?;
-        // The heap may follow, and is one mapping with them then.
+        // The heap may follow these pages, and both are then one mapping.
         let mapping = maps
             .lines()
             .find(|line| line.starts_with(&format!("{start}-")));
@@ -199,7 +199,7 @@ fn the_tiny_shell_does_what_sh_does(name: &str) -> Result<(), Failed> {
     tells_the_lesson(name)
 }
 
-/// Both returns of one fork, each with its number, and how the child ended.
+/// Both returns of one fork, each with its PID, and how the child ended.
 fn tells_the_lesson(name: &str) -> Result<(), Failed> {
     let outcome = example(name).stdin("sh\nexit 3\n").by_kernel();
     ended(&outcome, Ending::Exited(3))?;

@@ -1,5 +1,5 @@
-//! `supplant_loader::Call` against the raw execveat(2): every kind of descriptor with every kind of path and flags, in the
-//! same run. What starts tells its name, its arguments and its descriptors; what is refused is refused alike.
+//! `supplant_loader::Call` against the raw execveat(2): every kind of descriptor with every kind of path and flags, in
+//! the same run. A program that starts prints its name, its arguments and its descriptors; refusals are the same.
 #![allow(unsafe_code, reason = "calls execveat raw; opens files in a child")]
 
 use std::ffi::{CStr, CString};
@@ -20,10 +20,10 @@ const NOFOLLOW: i32 = libc::AT_SYMLINK_NOFOLLOW;
 const EMPTY: i32 = libc::AT_EMPTY_PATH;
 const CHECK: i32 = 0x1_0000;
 
-/// The number that the descriptor has in the child, above those that tests at the same time may have open.
+/// The descriptor's number in the child, above the numbers that parallel tests may have open.
 const NUMBER: i32 = 700;
 
-/// What execveat's first argument is: a number, or a file that is opened with these flags.
+/// The first argument of execveat: a number, or a file that is opened with these flags.
 #[derive(Clone, Copy)]
 enum Directory {
     Number(i32),
@@ -63,7 +63,7 @@ const FLAGS: [(&str, i32); 8] = [
     ("unknown", 0x2_0000),
 ];
 
-/// Paths from the scratch directory; the first `@` stands for that directory.
+/// Paths from the scratch directory; the first `@` is replaced by that directory.
 const PATHS: [&str; 18] = [
     "",
     "auxv",
@@ -132,7 +132,7 @@ fn files() -> tempfile::TempDir {
     scratch
 }
 
-/// One call, ready to be made in each way in the child.
+/// One call, which the child can make in both ways.
 #[derive(Clone)]
 struct Attempt {
     number: i32,
@@ -163,7 +163,7 @@ impl Attempt {
             pointers.chain([std::ptr::null()]).collect()
         };
         let (argv, envp) = (pointers(&self.argv), pointers(&self.envp));
-        // SAFETY: terminated strings in terminated arrays.
+        // SAFETY: the strings are NUL-terminated, and the arrays end with a null pointer.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_execveat,
@@ -193,7 +193,7 @@ impl Attempt {
         }
     }
 
-    /// In both ways, in a child after this setup.
+    /// Makes the call in both ways, each in a child after this setup.
     fn same(&self, child: &Call) -> Result<Outcome, Failed> {
         let (kernel, ours) = (self.clone(), self.clone());
         let kernel = told(child.in_child(move || kernel.by_kernel()));
@@ -206,7 +206,7 @@ impl Attempt {
     }
 }
 
-/// What does not differ for chance. Without privilege /proc/self/exe stays the caller.
+/// The parts that do not vary by chance. Without privilege, /proc/self/exe stays the caller's.
 fn told(outcome: Outcome) -> Outcome {
     let keys = [
         "comm",
@@ -247,7 +247,7 @@ fn every_path(at: &Path, directory: Directory, flags: i32) -> Result<(), Failed>
     }
 }
 
-/// That the comparisons above compare what they are meant to.
+/// Checks that the comparisons above compare what they should.
 fn what_is_told(at: &Path) -> Result<(), Failed> {
     let child = child(at, Directory::File(".", 0));
     for (path, line) in [
@@ -272,7 +272,7 @@ fn child(at: &Path, directory: Directory) -> Call {
     };
     let path = CString::new(at.join(name).as_os_str().as_bytes()).expect("no NUL");
     child.setup(move || {
-        // SAFETY: a terminated string.
+        // SAFETY: the path is NUL-terminated.
         let opened = unsafe { libc::open(path.as_ptr(), flags) };
         check(opened)?;
         let close_on_exec = flags & libc::O_CLOEXEC;
@@ -284,7 +284,7 @@ fn child(at: &Path, directory: Directory) -> Call {
     })
 }
 
-/// Arguments and environments that are unusual.
+/// Unusual arguments and environments.
 fn vectors(scratch: &Arc<tempfile::TempDir>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (argv_name, argv) in LISTS {
@@ -304,7 +304,7 @@ fn vectors(scratch: &Arc<tempfile::TempDir>) -> Vec<Trial> {
     trials
 }
 
-/// How many strings of which size. They are made when they are needed: every fork copies this process's page tables.
+/// The number of strings and their size. They are created only when needed: every fork copies this process's page tables.
 type List = (usize, usize);
 
 const LISTS: [(&str, List); 5] = [
@@ -345,7 +345,7 @@ fn long_paths(at: &Path) -> Result<(), Failed> {
         if outcome.ending != ending {
             return Err(format!("{outcome:?}").into());
         }
-        // An unknown flag is found after the path is copied.
+        // An unknown flag is detected after the path is copied.
         Attempt::new(libc::AT_FDCWD, &path, 1).same(&child)?;
     }
     Ok(())

@@ -23,33 +23,33 @@ use support::scratch;
 use support::system::{forbid, system_call};
 use support::trials::trial;
 
-/// More than there are calls so far.
+/// Higher than every system call number so far.
 const CALLS: i64 = 480;
-/// What a filter answers most, and what is hardest to tell from the kernel's own answer.
+/// The errno that filters return most often, and the errno that is hardest to distinguish from the kernel's own answer.
 const USUAL: [i32; 2] = [libc::EPERM, libc::EINVAL];
-/// There is none above.
+/// No errno is higher.
 const LAST_ERRNO: i32 = 133;
-/// Without these no program can end, and the C library's malloc crashes by itself.
+/// Without these calls, no program can exit, and the C library's malloc crashes by itself.
 const NEEDED: [i64; 3] = [libc::SYS_exit, libc::SYS_exit_group, libc::SYS_brk];
 
-/// Without these `std` does not learn what came of a child that it starts.
+/// Without these calls, `std` does not learn the outcome of a child that it starts.
 const NEEDED_BY_STD: [i64; 3] = [libc::SYS_write, libc::SYS_close, libc::SYS_recvfrom];
 
-/// The exit status of the program, and of a caller that did not get to the call.
+/// The exit status of the program, and of a caller that did not reach the call.
 const RAN: i32 = 42;
 const NOT_TRIED: i32 = 43;
-/// A refused caller exits with this.
+/// The exit status of a refused caller.
 const REFUSED: i32 = 44;
-/// A caller whose child ended in another way than by running the program.
+/// The exit status of a caller whose child did not end by running the program.
 const CHILD_ENDED: i32 = 45;
 
-/// Longer than anything takes, with what waits for other threads.
+/// Longer than any attempt takes, including waits for other threads.
 const LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_micros(300);
 
-/// Has calls refused from now on, in the calling thread.
+/// Refuses system calls from now on, in the calling thread.
 type Filter = dyn Fn() -> bool + Send + Sync;
-/// Puts the filter in place and makes the call in question. Returns only if that was refused, or with the status of the child.
+/// Installs the filter and makes the tested call. Returns only if the call was refused, or with the status of the child.
 type Way = fn(&Path, &Arc<Filter>) -> i32;
 
 fn main() {
@@ -89,7 +89,7 @@ fn exec(program: &Path, filter: &Arc<Filter>) -> i32 {
     REFUSED
 }
 
-/// The thread is made before: the C library ends a process whose thread it cannot set up.
+/// The thread is created before the filter: the C library ends a process if it cannot set up its thread.
 fn exec_with_a_thread(program: &Path, filter: &Arc<Filter>) -> i32 {
     static IS_FILTERED: AtomicBool = AtomicBool::new(false);
     let of_thread = Arc::clone(filter);
@@ -153,7 +153,7 @@ fn one(way: Way, call: i64, errno: i32, program: &Path) -> Result<(), String> {
             WaitStatus::Stopped(..) => {
                 let mut now = state(child.as_raw());
                 if call == libc::SYS_munmap {
-                    // What was mapped to try it cannot go.
+                    // The trial mappings cannot be unmapped.
                     let stays = [&*program.to_string_lossy(), "/memfd:supplant"];
                     now.retain(|line| !stays.iter().any(|name| line.contains(name)));
                 }
@@ -178,7 +178,7 @@ fn end(child: Pid) {
 }
 
 fn caller(way: Way, call: i64, errno: i32, program: &Path) -> i32 {
-    // Asked before the filter is there: a refused getpid(2) answers -1, and a signal to that reaches every process.
+    // Read before the filter is installed: a refused getpid(2) returns -1, and a signal to -1 reaches every process.
     let own = std::process::id();
     stop(own);
     let action = libc::SECCOMP_RET_ERRNO | errno as u32;
@@ -190,12 +190,12 @@ fn caller(way: Way, call: i64, errno: i32, program: &Path) -> i32 {
     status
 }
 
-/// For the parent to look. A filter may forbid it.
+/// Stops this process so that the parent can inspect it. A filter may forbid the signal.
 fn stop(own: u32) {
     let _ = system_call(libc::SYS_kill, [own.into(), libc::SIGSTOP as u64]);
 }
 
-/// What a refused exec must leave as it was. Anonymous memory is malloc's, and the filter is the test's.
+/// The state that a refused exec must not change, without anonymous memory (malloc's) and without the filter (the test's).
 fn state(pid: i32) -> Vec<String> {
     let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let keys = [

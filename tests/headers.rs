@@ -1,6 +1,6 @@
-//! ELF files with one thing wrong or unusual, and with two: by the kernel and by us the same outcome.
+//! ELF files with one or two errors or unusual values: the kernel and supplant give the same outcome.
 //!
-//! The kernel of this run is the yardstick; nothing here says what is right.
+//! The kernel of this run is the reference; no correct outcomes are written here.
 
 mod vectors;
 
@@ -66,7 +66,7 @@ fn trials(vector: &Vector, program: PathBuf, directory: &Path) -> Vec<Trial> {
     trials
 }
 
-/// Where the command says why, only the ending counts.
+/// If the command prints a reason, only the ending is compared.
 fn by_command(call: &Call, build: &Path) -> Outcome {
     let mut outcome = call.by_command(build);
     if outcome.stderr.starts_with(b"supplant: ") {
@@ -98,10 +98,10 @@ fn alike(about: &str, kernel: &Outcome, ours: &Outcome) -> Result<(), Failed> {
     Err(format!("{about}\n{}", few.collect::<Vec<_>>().join("\n")).into())
 }
 
-/// The map lines without what PARITY.md lists as known:
-/// M-23, execve's anonymous memory joins what lies below it only, mmap's also what lies above;
-/// R-8, a page of the loader stays where a segment covers the word below the stack pointer;
-/// P-6, a heap at the very end of user memory cannot be recorded, and then its label hides the stack's.
+/// The map lines without the known differences of PARITY.md:
+/// M-23, execve's anonymous memory merges only with memory below it, mmap's also with memory above it;
+/// R-8, a page of the loader stays if a segment covers the word below the stack pointer;
+/// P-6, a heap at the very end of user memory cannot be recorded, and then its label hides the stack's label.
 fn without_known(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in text
@@ -121,7 +121,7 @@ fn without_known(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Two lines of anonymous memory, one right behind the other and alike, as one.
+/// Joins two adjacent lines of anonymous memory with the same attributes into one line.
 fn join(below: &str, above: &str) -> Option<String> {
     let anonymous = |line: &str| {
         let (range, rest) = line.split_once(' ')?;

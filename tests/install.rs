@@ -1,4 +1,4 @@
-//! `make install` and `make uninstall`: what goes where, and that programs find it there.
+//! `make install` and `make uninstall`: where the files are installed, and that programs find them there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use support::{Ending, scratch};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const INTERPOSE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/loader/interpose");
-/// The distributable command cannot write them.
+/// The build that writes man pages and completions: the distributable command cannot write them.
 const BUILD: &str = env!("CARGO_BIN_EXE_supplant");
 
-/// What is installed below the prefix, but for documents and the pages of subcommands.
+/// The files installed below the prefix, except documents and the man pages of subcommands.
 const FILES: [&str; 15] = [
     "bin/supplant",
     "include/supplant.h",
@@ -64,7 +64,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// What is not there of programs, and of what `make` builds.
+/// The programs, or the files built by `make`, that are missing.
 fn missing(programs: &[&str]) -> Option<String> {
     let built = ["supplant", "libsupplant.a", "libsupplant_interpose.so"];
     if built.iter().any(|name| !library(name).exists()) {
@@ -74,7 +74,7 @@ fn missing(programs: &[&str]) -> Option<String> {
     absent.map(|program| (*program).to_owned())
 }
 
-/// With man pages and completions of this build, and nothing built anew.
+/// Runs make with the man pages and completions of this build, and builds nothing again.
 fn make(at: &Path, words: &[&str]) -> Result<(), Failed> {
     let (man, completions) = (at.join("man"), at.join("completions"));
     let written = Command::new(BUILD)
@@ -96,7 +96,7 @@ fn make(at: &Path, words: &[&str]) -> Result<(), Failed> {
     Err(format!("{words:?}: {written}, {made}").into())
 }
 
-/// Installed below a prefix, as a user may who is not root.
+/// Installs below a prefix, which needs no root rights.
 fn installed(at: &Path, words: &[&str]) -> Result<PathBuf, Failed> {
     let prefix = at.join("prefix");
     let variable = format!("PREFIX={}", prefix.display());
@@ -104,7 +104,7 @@ fn installed(at: &Path, words: &[&str]) -> Result<PathBuf, Failed> {
     Ok(prefix)
 }
 
-/// The files below a directory, from there, sorted.
+/// The sorted paths of the files below a directory, relative to it.
 fn files(at: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![at.to_owned()];
@@ -211,7 +211,7 @@ fn follow() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Builds the example of the C functions by a command of the shell in which `pkg-config` knows them.
+/// Builds the example of the C functions with a shell command in which `pkg-config` finds them.
 fn built(at: &Path, prefix: &Path, command: &str) -> Result<(), Failed> {
     let script = format!("gcc -Wall -Wextra -Werror {INTERPOSE}/examples/become.c {command}");
     let path = prefix.join("lib/pkgconfig");
@@ -242,7 +242,7 @@ fn shared() -> Result<(), Failed> {
     if !named || !needed.contains("Shared library: [libsupplant.so.0]") {
         return Err(format!("{own}{needed}").into());
     }
-    // What is only for building is not looked for.
+    // The program does not look for files that only the build needs.
     fs::remove_file(prefix.join("lib/libsupplant.so"))?;
     becomes(at.path(), "./become")
 }
@@ -252,7 +252,7 @@ fn fixed() -> Result<(), Failed> {
     let prefix = installed(at.path(), &[])?;
     let flags = "-static $(pkg-config --cflags --libs --static supplant) -o become";
     built(at.path(), &prefix, flags)?;
-    // The archive within a program that is dynamic otherwise.
+    // The static archive in a program that is otherwise dynamic.
     let archive = "$(pkg-config --cflags supplant) \
                    $(pkg-config --variable=libdir supplant)/libsupplant.a -o mixed";
     built(at.path(), &prefix, archive)?;

@@ -1,7 +1,8 @@
-//! The public interface of the library, as a list: loader/interface.txt. Whoever changes the list changes what others rely on.
+//! The public interface of the library, as a list: loader/interface.txt. A change of the list affects the library's users.
 //!
-//! It is read from the source: what lib.rs names, with its public functions, wherever they are written. What is hidden from the
-//! documentation is no part of it. `BLESS=1 cargo test --test interface` writes the list anew.
+//! It is read from the source: the names that lib.rs exports, with their public functions, wherever these are written.
+//! Items that are hidden from the documentation are not part of it. `BLESS=1 cargo test --test interface` rewrites the
+//! list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -39,7 +40,7 @@ fn list(root: &Path) -> String {
     let mut lines = BTreeSet::new();
     for file in &files {
         let items = parsed(file);
-        // Another module may have something of the same name.
+        // Another module may have an item of the same name.
         let here = names
             .iter()
             .filter(|(name, module)| is_in(file, module) || imports(&items, module, name));
@@ -77,7 +78,7 @@ fn parsed(file: &Path) -> Vec<Item> {
     syn::parse_file(&text).expect("it compiles").items
 }
 
-/// What lib.rs makes public, each with the module that it comes from.
+/// The names that lib.rs makes public, each with the module that it comes from.
 fn names(items: &[Item]) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
     for item in items {
@@ -127,7 +128,7 @@ fn last_names(tree: &UseTree, names: &mut BTreeSet<String>) {
     }
 }
 
-/// The lines for an item, if it is one of these, or makes one of them do something.
+/// The lines for an item, if it has one of these names or implements something for one of them.
 fn declaration(item: &Item, names: &BTreeSet<String>, lines: &mut BTreeSet<String>) {
     match item {
         Item::Struct(item) if names.contains(&item.ident.to_string()) => {
@@ -229,7 +230,7 @@ fn is_hidden(attributes: &[Attribute]) -> bool {
     attributes.iter().any(hidden)
 }
 
-/// As Rust, but for the blanks that the tokens are printed with.
+/// As Rust source, without the blanks that printing puts between tokens.
 fn text(tokens: &impl quote::ToTokens) -> String {
     let mut text = tokens.to_token_stream().to_string();
     for (blank, tight) in [

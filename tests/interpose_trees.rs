@@ -1,5 +1,5 @@
-//! The interposer shown by use: whole trees of programs, run without it and with it in the same directory, have the same
-//! output and the same status, leave the same files, and after the first program strace sees no execve any more.
+//! The interposer in use: whole trees of programs, run without it and with it in the same directory, have the same output
+//! and status and leave the same files. With it, strace sees no execve after the first program.
 //!
 //! `TREES=1 cargo test --test interpose_trees -- --nocapture` prints the counts and the times.
 
@@ -21,9 +21,9 @@ struct Tree {
     /// Name, content, and mode in the working directory.
     files: &'static [(&'static str, &'static str, u32)],
     words: &'static [&'static str],
-    /// The least number of programs that are started, so that a trial does not pass because nothing happened.
+    /// The minimum number of programs that are started, so that a trial does not pass because nothing happened.
     started: usize,
-    /// How many of them are given an environment without the library.
+    /// How many of them get an environment without the library.
     escapes: usize,
 }
 
@@ -130,7 +130,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// What is missing for strace, which a container may forbid.
+/// The missing requirements of strace, which a container may forbid.
 fn no_tracing() -> Option<String> {
     let at = scratch();
     let trace = at.path().join("trace");
@@ -139,7 +139,7 @@ fn no_tracing() -> Option<String> {
     (!works).then(|| "strace, and to be allowed to trace".to_owned())
 }
 
-/// What a run came to: how it ended, what it printed, and what it left.
+/// The result of a run: how it ended, what it printed, and which files it left.
 #[derive(PartialEq)]
 struct Left {
     outcome: Outcome,
@@ -191,7 +191,7 @@ fn no_execve(tree: &Tree) -> Result<(), Failed> {
     }
 }
 
-/// Runs a tree in a new directory of always the same name.
+/// Runs a tree in a new directory, which always has the same name.
 fn result(tree: &Tree, at: &Path, change: impl Fn(Run) -> Run) -> (Left, std::time::Duration) {
     let directory = at.join("work");
     fs::create_dir(&directory).expect("the scratch directory is ours");

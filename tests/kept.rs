@@ -1,4 +1,4 @@
-//! What exec keeps that is seldom looked at, and what it drops of it: by the kernel and by us, with the same result.
+//! Rarely checked state that exec keeps or drops: the kernel and supplant give the same result.
 #![allow(unsafe_code, reason = "brings a child into a state")]
 
 use std::io;
@@ -48,7 +48,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// Puts a new descriptor where no other one is.
+/// Moves a new descriptor to a number that no other descriptor has.
 fn at(number: u64, descriptor: i64) -> io::Result<()> {
     system_call(libc::SYS_dup3, [descriptor as u64, number, 0])?;
     system_call(libc::SYS_close, [descriptor as u64]).map(drop)
@@ -69,7 +69,7 @@ fn kinds() {
     assert_eq!(told.lines().count(), 5, "{told:?}");
 }
 
-/// Another open file of the same name does not get it.
+/// Another open file of the same name does not get the lock.
 fn lock() {
     let directory = scratch();
     let file = script(&directory, "file", "");
@@ -84,12 +84,12 @@ fn lock() {
     assert!(alike(&call, &[""]).has("held"));
 }
 
-/// Opens one that has no name any more. It is close-on-exec by itself.
+/// Opens a message queue and removes its name. Such a descriptor is always close-on-exec.
 fn queue() -> io::Result<i64> {
     let name = address(c"supplant-test-queue");
     let flags = (libc::O_CREAT | libc::O_RDWR) as u64;
     let queue = system_call(libc::SYS_mq_open, [name, flags, 0o600, 0])?;
-    // Another test run at the same time may have taken the name away.
+    // A parallel test run may have removed the name.
     let _ = system_call(libc::SYS_mq_unlink, [name]);
     Ok(queue)
 }
@@ -127,7 +127,7 @@ fn memory_policy() {
     alike(&call, &["policy"]);
 }
 
-/// Every system call goes on, as long as the byte that says so is there.
+/// Every system call is allowed as long as the byte that allows it is mapped.
 fn dispatch() -> io::Result<()> {
     const PR_SET_SYSCALL_USER_DISPATCH: i32 = 59;
     const ON: u64 = 1;
@@ -148,7 +148,7 @@ fn become_another() -> io::Result<()> {
     system_call(libc::SYS_setresuid, [u64::MAX, NOBODY, u64::MAX]).map(drop)
 }
 
-/// By the library alone: execve of the command would do it already.
+/// By the library only: the execve of the command would already change the limit.
 fn other_rights() {
     let call = Call::new("/bin/sh")
         .args(["-c", "echo stack $(ulimit -s)"])

@@ -1,4 +1,4 @@
-//! `supplant layout`: what it draws, and what it says of an address.
+//! `supplant layout`: its drawing, and its answers about an address.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! `--layout-from`: a program lies where a process, a capture or a core says, and a fault that depends on that happens
-//! again.
+//! `--layout-from`: a program gets the layout of a process, a capture or a core file, and a fault that depends on the
+//! layout happens again.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -46,7 +46,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// cat(1), once it has read and written: from then on it changes nothing.
+/// cat(1) after it has read and written: from then on, it changes nothing.
 struct Cat(Child);
 
 impl Cat {
@@ -71,7 +71,7 @@ impl Cat {
         )
     }
 
-    /// As the kernel does not randomise the process, it can lie wherever it has to.
+    /// The kernel does not randomise this process, so it can use every address that it needs.
     fn by(build: &Path, subject: &str) -> Self {
         let mut command = Command::new("setarch");
         command
@@ -90,7 +90,7 @@ impl Cat {
         fs::read(format!("/proc/{}/{name}", self.0.id())).expect("it is our child")
     }
 
-    /// The bytes that its AT_RANDOM points to.
+    /// The bytes to which its AT_RANDOM points.
     fn random(&self) -> [u8; 16] {
         let at = Auxv::from_bytes(&self.read("auxv")).get(AT_RANDOM);
         let memory = fs::File::open(format!("/proc/{}/mem", self.0.id())).expect("our child");
@@ -101,7 +101,7 @@ impl Cat {
         bytes
     }
 
-    /// Each mapping but for those that nobody can access; of the stack the end counts.
+    /// Each mapping except inaccessible mappings; for the stack, only the end counts.
     fn mappings(&self) -> Vec<String> {
         let text = String::from_utf8_lossy(&self.read("maps")).into_owned();
         let key = |line: &str| {
@@ -125,8 +125,8 @@ impl Drop for Cat {
     }
 }
 
-/// With other strings as arguments and environment: all that the auxiliary vector points to is where it was, the heap too,
-/// and what the program maps later.
+/// With other argument and environment strings, everything that the auxiliary vector points to has the same address, and
+/// so have the heap and the program's later mappings.
 fn lies_as_process(subject: &dyn Fn(&Cat) -> String) -> Result<(), Failed> {
     let process = Cat::by_kernel();
     let subject = subject(&process);
@@ -196,10 +196,10 @@ fn useless_subjects() -> Result<(), Failed> {
     Ok(())
 }
 
-/// How often a program is started until it faults, which it does in one of four layouts.
+/// The maximum number of starts until a program faults, which it does in one of four layouts.
 const STARTS: usize = 100;
 
-/// Starts the program by the kernel until it faults, in this directory, which then holds the core.
+/// Starts the program by the kernel in this directory until it faults. The directory then contains the core file.
 fn fault(program: &Path, directory: &Path) -> Result<Outcome, Failed> {
     let call = Call::new(program).args(["crash"]).directory(directory);
     let call = call.envp(["PADDING=xxxxxxxxxxxxxxxxxxxxxxxxxxxx"]);
@@ -213,7 +213,7 @@ fn fault(program: &Path, directory: &Path) -> Result<Outcome, Failed> {
     Ok(fault.ok_or("it never faulted")?)
 }
 
-/// The core says where the program has to lie to fault every time.
+/// With the layout from the core file, the program faults every time.
 fn fault_again(program: &Path) -> Result<(), Failed> {
     let directory = scratch();
     let fault = fault(program, directory.path())?;
@@ -234,7 +234,7 @@ fn fault_again(program: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The same addresses told, and the same end.
+/// The printed addresses and the ending are the same.
 fn same_fault(fault: &Outcome, ours: &Outcome) -> Result<(), Failed> {
     if (&fault.stdout, fault.ending) == (&ours.stdout, ours.ending) {
         Ok(())
@@ -243,13 +243,13 @@ fn same_fault(fault: &Outcome, ours: &Outcome) -> Result<(), Failed> {
     }
 }
 
-/// The core file, whatever the kernel called it.
+/// The core file, whatever name the kernel gave it.
 fn core(directory: &Path) -> Result<PathBuf, Failed> {
     let mut files = fs::read_dir(directory)?.flatten().map(|entry| entry.path());
     Ok(files.next().ok_or("no core file was written")?)
 }
 
-/// Cut off here and there, and with bytes changed at random: the program runs, or it is refused in one line.
+/// Core files that are truncated or have random bytes changed: the program runs, or it is refused in one line.
 fn damaged_cores(program: &Path) -> Result<(), Failed> {
     const CUTS: usize = 40;
     const CHANGED: u64 = 120;
@@ -278,7 +278,7 @@ fn damaged_cores(program: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// With some bytes of the headers and notes changed, and some of all others.
+/// Changes some bytes of the headers and notes, and some bytes of the rest.
 fn changed(core: &[u8], seed: u64) -> Vec<u8> {
     const HEADERS: u64 = 4096;
     let mut core = core.to_vec();

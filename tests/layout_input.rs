@@ -1,4 +1,4 @@
-//! `supplant layout` of what is damaged, gone, forbidden, or much: an answer or one line, and never a panic.
+//! `supplant layout` of damaged, missing, forbidden or very large input: an answer or one line, and never a panic.
 
 use std::fs;
 use std::process::Command;
@@ -112,7 +112,7 @@ fn a_process_that_may_not_be_read_is_told_with_the_errno() {
     if support::is_root() {
         ignore("an ordinary user");
     }
-    // In a PID namespace the first process may be this user's own.
+    // In a PID namespace, the first process may belong to this user.
     if fs::read("/proc/1/auxv").is_ok() {
         ignore("a first process of another user");
     }
@@ -144,7 +144,7 @@ fn a_core_file_cut_anywhere_is_read_or_refused() {
     assert!(drawn > 1000, "{drawn}");
 }
 
-/// A program with random bytes in its headers and tables, mapped where it is when it is whole.
+/// A program with random bytes in its headers and tables, mapped as the undamaged program is.
 fn garbage_in_headers_and_tables_is_drawn() {
     use supplant_inspect::layout::{Binary, Layout, symbols::nearest};
     let path = fs::canonicalize("/bin/true").expect("it is there");

@@ -1,4 +1,4 @@
-//! `supplant layout` against the kernel in the same run: its mappings, its chance, its memory, its core files.
+//! `supplant layout` against the kernel in the same run: mappings, randomisation, memory and core files.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -22,7 +22,7 @@ trials![
     a_program_whose_file_is_gone_still_has_its_segments,
 ];
 
-/// What maps says too: range, mode, offset; and name and role.
+/// The fields that maps also contains (range, mode, offset), the name, the role and other fields of each region.
 fn mappings(layout: &Value) -> Vec<Value> {
     let regions = layout["regions"].as_array().expect("there are regions");
     let keys = [
@@ -72,7 +72,7 @@ fn chance_stays_in_its_window_in_the_kernels_hands() {
                 };
                 let (from, to) = (number(&window[0]), number(&window[1]));
                 let address = number(&anchor["address"]);
-                // What is aligned to more than a page may lie a little lower.
+                // An address that is aligned to more than a page may be a little lower.
                 let slack = 0x20_0000;
                 assert!(
                     (from.saturating_sub(slack)..=to).contains(&address),
@@ -84,7 +84,7 @@ fn chance_stays_in_its_window_in_the_kernels_hands() {
     }
 }
 
-/// Where a region shows a file, the byte that `--at` names in the file is the byte in memory.
+/// If a region shows a file, the byte at the file offset that `--at` reports is the byte in memory.
 fn the_offset_that_is_told_holds_the_byte_that_is_in_memory() {
     let pid = std::process::id();
     let subject = format!("pid:{pid}");
@@ -100,7 +100,7 @@ fn the_offset_that_is_told_holds_the_byte_that_is_in_memory() {
         }
         let start = number(&region["range"][0]);
         let found = json(&["--at", &format!("{:#x}", start + 0x120), &subject]);
-        // RELRO was written to before it became read-only.
+        // RELRO was written before it became read-only.
         if found["piece"]["relro"] == true {
             continue;
         }
@@ -126,7 +126,7 @@ fn a_core_file_tells_what_maps_told() {
         [("core", &core), ("maps", &maps)].map(|(kind, path)| format!("{kind}:{}", path.display()));
     let both = json(&["--with", &subjects[1], &subjects[0]]);
     for pair in both["pairs"].as_array().expect("there are pairs") {
-        // The second mapping of the vDSO's data has a name of its own, which is not in a core file.
+        // The second mapping of the vDSO's data has a separate name, which a core file does not contain.
         if !pair["key"]
             .as_str()
             .is_some_and(|key| key.starts_with("[vvar"))
@@ -202,7 +202,7 @@ fn a_program_whose_file_is_gone_still_has_its_segments() {
     assert!(is_gone && program["owner"] == "program", "{program}");
 }
 
-/// The parts that lie elsewhere on the right, of a program that is looked at twice, by their keys; nothing else differs.
+/// The keys of the parts that have another address on the right, if a program is inspected twice. Nothing else differs.
 fn moved(subject: &str, launcher: &[&str]) -> Option<Vec<String>> {
     let supplant = builds().remove(0);
     let mut words: Vec<_> = launcher.iter().map(AsRef::as_ref).collect();

@@ -1,5 +1,5 @@
 //! The page of `supplant layout --html` in a browser: no script errors; hover, click, keys, search and the fragment work.
-//! Without Chromium the trials are ignored.
+//! Without Chromium, the trials are ignored.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use support::system::needs_tracing;
 use support::trials::{lacks, trial};
 use support::{builds, scratch, test_binaries};
 
-/// Before the page's own script: collects its errors.
+/// Runs before the page's own script and collects its errors.
 const LISTEN: &str = "<script>window.wrong = []; window.addEventListener('error', (event) => wrong.push(event.message)); \
                       window.addEventListener('securitypolicyviolation', (event) => wrong.push(event.violatedDirective));\
                       </script>";
@@ -81,7 +81,7 @@ fn many() -> String {
     lines + "7ffffffde000-7ffffffff000 rw-p 00000000 00:00 0 [stack]\n"
 }
 
-/// Makes the page, opens it at an address, and does with it what a person would.
+/// Makes the page, opens it at an address, and uses it as a person would.
 fn explore(browser: &Path, command: &str, arguments: &[String]) -> Result<(), Failed> {
     let directory = scratch();
     fs::write(directory.path().join("HOSTILE"), HOSTILE)?;

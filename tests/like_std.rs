@@ -1,6 +1,6 @@
-//! `Command` is like std's: told the same, both show the same, start the same, and fail the same.
+//! `Command` behaves as std's does: with the same settings, both show the same, start the same, and fail the same.
 //!
-//! std's own Command of the running toolchain is the yardstick here, as the kernel is elsewhere.
+//! The reference here is std's own Command of the running toolchain; in other tests it is the kernel.
 #![allow(unsafe_code, reason = "a raw setting of signals, and hooks")]
 
 #[path = "like_std/in_place.rs"]
@@ -65,7 +65,7 @@ trials![
     in_place::a_hook_leaves_the_executable_link_alone,
 ];
 
-/// Says the same to both.
+/// Makes the same calls on both commands.
 macro_rules! both {
     ($program:expr $(, $method:ident($($argument:expr),*))* $(,)?) => {{
         let mut std = std::process::Command::new($program);
@@ -139,7 +139,7 @@ fn both_have_the_same_getters() {
 
 type Pair = (std::process::Command, Command);
 
-/// Becomes the program, by std's exec or by ours.
+/// Replaces this process with the program, by std's exec or by ours.
 fn exec_one((mut std, mut ours): Pair, by_us: bool) -> io::Error {
     if by_us {
         ours.exec().into()
@@ -148,7 +148,7 @@ fn exec_one((mut std, mut ours): Pair, by_us: bool) -> io::Error {
     }
 }
 
-/// Starts a child and then execs, by std and by ours, each in a process of its own that is set up as `call` says: both have
+/// Starts a child and then execs, by std and by ours, each in a separate process that is set up as `call` says. Both have
 /// the same outcome, which is returned.
 fn start_alike(call: &Call, make: impl Fn() -> Pair + Clone + Send + Sync + 'static) -> Outcome {
     let [std, ours] = [false, true].map(|by_us| {
@@ -158,7 +158,7 @@ fn start_alike(call: &Call, make: impl Fn() -> Pair + Clone + Send + Sync + 'sta
             let status = if by_us {
                 ours.status().map_err(io::Error::from)
             } else {
-                // SAFETY: nothing is done.
+                // SAFETY: the hook does nothing.
                 unsafe { std.pre_exec(|| Ok(())) };
                 std.status()
             };
@@ -171,13 +171,13 @@ fn start_alike(call: &Call, make: impl Fn() -> Pair + Clone + Send + Sync + 'sta
     std
 }
 
-/// Writes without std's lock: another thread had it when the child was forked.
+/// Writes without std's lock: another thread held it when the child was forked.
 fn tell(text: &str) -> io::Result<()> {
     nix::unistd::write(io::stdout(), text.as_bytes())?;
     Ok(())
 }
 
-/// That a child ran and ended well, and so did the exec.
+/// Asserts that a child ran and succeeded, and that the exec did too.
 fn expect_started(outcome: &Outcome) {
     assert!(
         outcome.has("Ok(ExitStatus(unix_wait_status(0)))"),
@@ -186,10 +186,10 @@ fn expect_started(outcome: &Outcome) {
     assert_eq!(outcome.ending, Ending::Exited(0), "{outcome:?}");
 }
 
-/// What a child of std and one of ours print, and that both ended well.
+/// The output of a child of std and of a child of ours. Both must succeed.
 fn outputs(std: &mut std::process::Command, ours: &mut Command) -> [String; 2] {
-    // With a hook std forks: posix_spawn leaves two signals of the C library ignored.
-    // SAFETY: nothing is done.
+    // With a hook, std forks: posix_spawn leaves two signals of the C library ignored.
+    // SAFETY: the hook does nothing.
     unsafe { std.pre_exec(|| Ok(())) };
     let std = forking(|| std.output()).expect("std starts it");
     let ours = forking(|| ours.output()).expect("we start it");
@@ -199,7 +199,7 @@ fn outputs(std: &mut std::process::Command, ours: &mut Command) -> [String; 2] {
     })
 }
 
-/// Prints what a child has from its command.
+/// Prints the attributes that a child gets from its command.
 const TELL: &str = "grep -E '^(Sig[PBIC]|Uid|Gid|Groups|Cap|NoNew)' /proc/self/status; pwd; umask; \
                     cut -d' ' -f5 /proc/$$/stat | grep -c $$; ls -l /proc/self/fd | wc -l";
 
@@ -220,7 +220,7 @@ fn an_ignored_sigpipe_is_inherited_on_request() {
     assert_eq!(by_us, by_std);
     ours.inherit_signals(true);
     let output = forking(|| ours.output()).expect("it starts");
-    // The start of Rust's programs, this test among them, ignores it.
+    // The startup code of Rust programs, including this test, ignores SIGPIPE.
     let own = fs::read_to_string("/proc/self/status").expect("it is there");
     let ignored = own.lines().find(|line| line.starts_with("SigIgn"));
     assert_eq!(
@@ -293,14 +293,14 @@ fn needs_root() {
     }
 }
 
-/// A hook that writes who and where it is.
+/// A hook that writes its user and its directory.
 fn telling() -> io::Result<()> {
     let directory = std::env::current_dir()?;
     let user = nix::unistd::geteuid();
     tell(&format!("hook of {user} in {}\n", directory.display()))
 }
 
-/// In a child that becomes the program, by std's exec and by ours.
+/// Runs in a child that becomes the program, by std's exec and by ours.
 fn execs(run: fn(bool) -> io::Error) -> [support::Outcome; 2] {
     [false, true].map(|ours| Call::new("exec").in_child(move || run(ours)))
 }
@@ -332,7 +332,7 @@ fn errors_have_program_kind_and_one_line() {
             "/: a directory, not a regular file (EACCES)",
         ),
     ] {
-        // The caller's may hold folders that this user may not search.
+        // The caller's PATH may contain directories that this user may not search.
         let (mut std, mut command) = both!(program, env("PATH", "/usr/bin:/bin"));
         let by_std = std.spawn().expect_err("it cannot start");
         let errors = [
@@ -354,7 +354,7 @@ fn errors_have_program_kind_and_one_line() {
 }
 
 fn descriptors_that_were_given_away_are_closed() {
-    // In a process of its own: other trials open files too.
+    // In a separate process: other trials open files too.
     let outcome = Call::new("/bin/true").in_child(|| {
         let text = || fs::File::open("/etc/passwd").expect("it is there");
         let program = || fs::File::open("/bin/true").expect("it is there");
@@ -376,7 +376,7 @@ fn descriptors_that_were_given_away_are_closed() {
             assert!(Command::from_bytes("name", b"bytes").exec().raw_os_error() != 0);
         }
         assert_eq!(descriptors(), before);
-        // One that was only named is the caller's.
+        // A descriptor that was only named still belongs to the caller.
         let file = text();
         drop(Command::from_inherited_fd(file.as_raw_fd()));
         assert!(file.metadata().is_ok());
@@ -385,7 +385,7 @@ fn descriptors_that_were_given_away_are_closed() {
     assert_eq!(outcome.ending, Ending::Exited(0), "{outcome:?}");
 }
 
-/// Its interpreter opens it by its number, so it stays open as long as anything was prepared from it.
+/// The interpreter opens the script by its number, so the descriptor stays open as long as anything prepared from it exists.
 fn a_script_by_a_descriptor_that_was_given_away() {
     let directory = scratch();
     let script = file(directory.path().join("script"), "#!/bin/cat\n", 0o755);

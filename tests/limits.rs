@@ -1,5 +1,5 @@
-//! Resource limits, in many steps: a program ends in the same way by the kernel and by us, down to where the command
-//! itself does not get what it needs. And much at once: arguments and environment.
+//! Resource limits, in many steps: a program ends in the same way by the kernel and by supplant, down to limits that are
+//! too low for the command itself. Also very many or very large arguments and environment strings.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use support::{Call, Ending, builds, test_binaries};
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-/// Each half as much again as the one before, in whole pages.
+/// Each step is 1.5 times the previous step, in whole pages.
 fn steps(from: u64, to: u64) -> Vec<u64> {
     let next = |limit: &u64| Some(limit + (limit / 2).next_multiple_of(4 * KIB));
     std::iter::successors(Some(from), next)
@@ -18,7 +18,7 @@ fn steps(from: u64, to: u64) -> Vec<u64> {
         .collect()
 }
 
-/// The first step at which the command can do as little as to tell its version.
+/// The first step at which the command can at least print its version.
 fn own_need(build: &Path, resource: Resource, steps: &[u64]) -> u64 {
     let works = |limit: &&u64| {
         let call = Call::new(build)
@@ -29,8 +29,8 @@ fn own_need(build: &Path, resource: Resource, steps: &[u64]) -> u64 {
     *steps.iter().find(works).expect("the last one is enough")
 }
 
-/// Compares the endings at each step. A program that runs by the kernel may not run by us only where the limit is below
-/// what the command needs for itself, and that is `more` at most while it holds both programs' memory.
+/// Compares the endings at each step. A program that runs by the kernel may fail by us only if the limit is below the
+/// command's own need, which is higher by at most `more` while it holds the memory of both programs.
 fn endings_are_alike(resource: Resource, programs: &[PathBuf], steps: &[u64], more: u64) {
     for build in builds() {
         let own = own_need(&build, resource, steps) + more;

@@ -1,4 +1,4 @@
-//! The command line: status, names that are allowed, forms of output.
+//! The command line: exit status, names that are allowed, output formats.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -61,7 +61,7 @@ fn status() {
         code(&["--strict", "--allow", "no-stack-header"], &[&good]),
         Some(0)
     );
-    // Whether there is a 32-bit loader differs.
+    // Only some machines have a 32-bit loader.
     let other = code(&[], &[&other]);
     assert!(matches!(other, Some(1 | 2)), "{other:?}");
     assert_eq!(code(&[], &[]), Some(125));
@@ -113,13 +113,13 @@ fn pages() {
             .env("COLUMNS", columns.to_string());
         let output = forking(|| command.output()).expect("it was built");
         let text = text(&output);
-        // A word that is longer has its own line.
+        // A longer word has its own line.
         let fits =
             |line: &str| line.chars().count() <= columns || line.split_whitespace().count() <= 2;
         assert!(text.lines().all(fits), "{columns}: {text}");
         assert!(!text.contains('\u{1b}'), "{text}");
     }
-    // Where nothing says how wide the page is, each thing is one line.
+    // If the page width is unknown, each item is one line.
     assert!(
         text(&run(&[], &[&path]))
             .lines()
@@ -141,7 +141,7 @@ fn control_characters() {
     );
 }
 
-/// The table in the document is what `--list` says.
+/// The table in the document equals the output of `--list`.
 fn documented() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/check.md");
     let document = std::fs::read_to_string(path).expect("it is there");

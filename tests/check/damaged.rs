@@ -1,4 +1,4 @@
-//! Files with one thing wrong: the kernel refuses or kills, and the finding has the name, the bytes and the status.
+//! Files with one error: the kernel refuses or kills, and the finding has the name, the bytes and the status.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use support::refused::{file, forking};
 use support::trials::trial;
 use support::{Call, Ending, builds, scratch};
 
-/// Its name, the finding, what stands in the message or the bytes, and the file's bytes.
+/// The name of the case, the finding, a text in its message or bytes, and the file's bytes.
 type Case = (&'static str, &'static str, &'static str, fn() -> Vec<u8>);
 
 const CASES: [Case; 16] = [

@@ -1,4 +1,4 @@
-//! Whatever a file is, there is an answer, soon, and within bounds.
+//! For every file, there is a quick answer within bounds.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -16,7 +16,7 @@ use support::elf::{Elf, PT_LOAD, ProgramHeader};
 use support::refused::file;
 use support::{Call, Ending, scratch, test_binaries};
 
-/// Far more than any of it takes.
+/// Far longer than any file takes.
 const SOON: Duration = Duration::from_secs(5);
 const SETTING: Setting = Setting {
     page_size: PageSize::SMALLEST,
@@ -84,7 +84,7 @@ fn real() -> Vec<u8> {
     fs::read(test_binaries().join("glibc-pie/tell")).expect("`make test-binaries` builds it")
 }
 
-/// The headers byte by byte, the rest in steps.
+/// Truncates the file at each byte of the headers, and at steps in the rest.
 fn cut_off() {
     let bytes = real();
     let directory = scratch();
@@ -94,7 +94,7 @@ fn cut_off() {
         let findings = check::findings(&bytes[..size], size as u64, SETTING);
         assert!(findings.len() < 200, "{size}: {} findings", findings.len());
     }
-    // Where the kernel's answer changes: the prefix, the table, the segments.
+    // The sizes at which the kernel's answer changes: in the prefix, the table, the segments.
     for size in [
         0,
         1,
@@ -123,7 +123,7 @@ fn cut_off() {
             (Verdict::Killed { signal }, Ending::Killed(expected)) => {
                 assert_eq!(signal, expected, "{size}");
             }
-            // What starts may well die of what is missing.
+            // A program that starts may die because of the missing part.
             (Verdict::Starts, Ending::Exited(_) | Ending::Killed(_)) => (),
             (ours, kernel) => {
                 panic!("{size} bytes: {ours:?}, the kernel {kernel:?}");
@@ -144,7 +144,7 @@ fn changed() {
     }
 }
 
-/// The same numbers in each run.
+/// The random numbers are the same in each run.
 fn random() {
     let mut next = numbers(0x9e37_79b9_7f4a_7c15);
     let directory = scratch();

@@ -1,4 +1,4 @@
-//! Where a file lies and who asks: mounts, permissions, writers, limits; the answer is execve's for the same caller.
+//! The location of a file and its caller: mounts, permissions, writers, limits; the answer is execve's for the same caller.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -30,7 +30,7 @@ pub(super) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// What the command reports, called like this.
+/// The command's report if it is called in this way.
 fn report(path: &Path, like: impl FnOnce(Call) -> Call) -> Value {
     let call = Call::new(&builds()[0])
         .args(["check", "--json"])
@@ -46,7 +46,7 @@ fn names(report: &Value) -> Vec<&str> {
     names.map(|name| name.expect("each has a name")).collect()
 }
 
-/// The same errno as execve gives, by the finding of this name.
+/// The command reports the same errno as execve, with the finding of this name.
 fn refused(path: &Path, name: &str, like: impl Fn(Call) -> Call) {
     let (report, kernel) = (
         report(path, &like),
@@ -83,7 +83,7 @@ fn busy() {
     assert_eq!(report(&path, |call| call)["outcome"], "starts");
 }
 
-/// execve starts it; of its contents nothing can be said.
+/// execve starts it, but its contents cannot be checked.
 fn unreadable() {
     let directory = scratch();
     let path = program(directory.path().join("program"), 0o711);
@@ -99,7 +99,7 @@ fn unreadable() {
     );
 }
 
-/// What is wrong with its contents is told all the same.
+/// Errors in its contents are reported nevertheless.
 fn not_executable() {
     let directory = scratch();
     let path = file(
@@ -145,7 +145,7 @@ fn mdwe() {
     let said = report(&path, forbidden);
     let expected = match kernel {
         Ending::Killed(signal) => (Value::from("killed"), Value::from(signal)),
-        // An older kernel does not know it.
+        // An older kernel does not know PR_SET_MDWE.
         _ => (Value::from("starts"), Value::Null),
     };
     assert_eq!(
@@ -174,7 +174,7 @@ fn limit() {
     );
 }
 
-/// execve needs none, so nothing is said of it.
+/// execve needs no descriptor, so the report does not mention descriptors.
 fn no_descriptor() {
     let directory = scratch();
     let path = program(directory.path().join("program"), 0o755);
@@ -183,11 +183,11 @@ fn no_descriptor() {
         without(Call::new(&path)).by_kernel().ending,
         Ending::Exited(42)
     );
-    // The distributable build needs none to start.
+    // The distributable build needs no descriptor to start.
     let build = builds().pop().expect("there is one");
     let call = Call::new(build).args(["check", "--json"]).args([&path]);
     let outcome = without(call).by_kernel();
-    // A command that is dynamic does not come so far.
+    // A dynamically linked command does not get this far.
     if outcome.ending != Ending::Exited(127) {
         assert_eq!(outcome.ending, Ending::Exited(2), "{outcome:?}");
     }

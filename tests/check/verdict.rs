@@ -1,4 +1,4 @@
-//! What `check` says of each of the generated ELF files is what the kernel then does.
+//! For each of the generated ELF files, the verdict of `check` is what the kernel then does.
 
 use std::ffi::CString;
 use std::fs;
@@ -19,7 +19,7 @@ use support::refused::{file, forking};
 use support::trials::trial;
 use support::{is_root, scratch, test_binaries};
 
-/// Of so many vectors one is tried; `CHECK_ALL=1` tries each.
+/// Every `STEP`th vector is tried; `CHECK_ALL=1` tries every vector.
 const STEP: usize = 2;
 const THREADS: usize = 4;
 
@@ -40,7 +40,7 @@ pub(super) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// Those of `examine`, so that the stack is as large.
+/// The arguments of `examine`, so that the stack has the same size.
 fn arguments() -> Arguments {
     let environment = std::env::vars_os().map(|(name, value)| {
         let variable = [name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat();
@@ -53,7 +53,7 @@ fn arguments() -> Arguments {
     }
 }
 
-/// Working directory and personality belong to a thread, if it asks for that; its children inherit both.
+/// The thread requests a separate working directory and personality; its children inherit both.
 fn in_a_thread(run: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Result<(), Failed> {
     let thread = thread::spawn(move || {
         unshare(CloneFlags::CLONE_FS).expect("anyone may");
@@ -102,7 +102,7 @@ fn agree(part: usize) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Real programs with some bytes of their headers changed, the same ones in each run.
+/// Real programs with some bytes of their headers changed, the same bytes in each run.
 fn mutated() -> Result<(), Failed> {
     const EACH: usize = 250;
     let scratch = scratch();
@@ -128,7 +128,7 @@ fn mutated() -> Result<(), Failed> {
     }
 }
 
-/// Up to three bytes of the ELF header and of the first program headers.
+/// Changes up to three bytes of the ELF header and of the first program headers.
 fn changed(original: &[u8], next: &mut impl FnMut() -> u64) -> Vec<u8> {
     const HEADERS: u64 = 64 + 14 * 56;
     let mut bytes = original.to_vec();
@@ -139,7 +139,7 @@ fn changed(original: &[u8], next: &mut impl FnMut() -> u64) -> Vec<u8> {
     bytes
 }
 
-/// A child that another thread forked while the file was open for writing keeps it busy until its own exec.
+/// If another thread forks while the file is open for writing, the child keeps the file busy until its own exec.
 fn settled(path: &Path) -> Report {
     let mut report = examine(path, None);
     while report.verdict
@@ -168,7 +168,7 @@ fn kernel() -> Verdict {
     }
 }
 
-/// Where it cannot be told, that is said, with its reason.
+/// If the verdict is unknown, the report must contain the reason.
 fn agrees(report: &Report, kernel: Verdict) -> bool {
     let names: Vec<_> = report
         .findings
@@ -204,7 +204,7 @@ fn real_programs_start() {
         let name = CString::new(path.as_os_str().as_encoded_bytes()).expect("no NUL");
         let allowed = nix::unistd::access(name.as_c_str(), nix::unistd::AccessFlags::X_OK);
         let file = path.metadata().is_ok_and(|metadata| metadata.is_file());
-        // A link may lead nowhere, and a script may name what is not installed.
+        // A link may have no target, and a script may name an interpreter that is not installed.
         if allowed == Ok(()) && file && report.chain.is_empty() && report.verdict != Verdict::Starts
         {
             let known = report.verdict

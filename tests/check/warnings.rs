@@ -1,4 +1,4 @@
-//! Files that start, each with one thing that deserves a look: exactly the finding of that name is there.
+//! Files that start, each with one suspicious property: `check` reports exactly the finding of that name.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::asserting;
 use support::elf::{self, Elf, PAGE, ProgramHeader};
 use support::trials::trial;
 
-/// The finding, and what is changed in the standard file.
+/// The finding, and the change to the standard file.
 type Case = (&'static str, fn(&mut Elf));
 
 const CASES: [Case; 33] = [
@@ -93,13 +93,13 @@ const CASES: [Case; 33] = [
     }),
 ];
 
-/// What every one of these files has.
+/// The findings that every one of these files has.
 const ALWAYS: [&str; 3] = [
     "hole-between-segments",
     "trailing-data",
     "no-section-headers",
 ];
-/// What comes of the other change.
+/// The change for the first finding also causes the second.
 const FOLLOWS: [(&str, &str); 6] = [
     ("fixed-address", "low-address"),
     ("segments-overlap", "segments-share-page"),

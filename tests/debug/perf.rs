@@ -1,4 +1,4 @@
-//! perf on what `supplant run` starts.
+//! perf on programs that `supplant run` starts.
 
 use libtest_mimic::{Failed, Trial};
 
@@ -18,7 +18,7 @@ pub fn trials() -> Vec<Trial> {
     trials.collect()
 }
 
-/// What keeps this user from profiling.
+/// The reason that prevents this user from profiling.
 fn may_profile(who: Who) -> Option<&'static str> {
     let directory = scratch();
     open_to_all(directory.path()).ok()?;
@@ -29,7 +29,7 @@ fn may_profile(who: Who) -> Option<&'static str> {
     (!recorded).then_some("permission to use perf_event_open(2)")
 }
 
-/// perf begins to count when its child execs: the command. What it runs then is known by its own name and functions.
+/// perf begins to count when its child, the command, execs. The new program then has its own name and functions.
 fn profiled(who: Who) -> Result<(), Failed> {
     let program = test_binaries().join("glibc-pie/frames");
     for build in builds() {

@@ -1,4 +1,4 @@
-//! What gdb sees of a program: from its first instruction, attached to, and in its core file.
+//! gdb's view of a program: from its first instruction, after attaching, and in its core file.
 
 use std::fs;
 use std::path::Path;
@@ -65,7 +65,7 @@ const LOOK: [&str; 7] = [
     "stepi",
 ];
 
-/// The same commands under gdb's own `run`: frames, libraries, mappings, and where a step leads.
+/// The same commands under gdb's own `run` show the same frames, libraries and mappings, and the same place after a step.
 fn sees_the_same(program: &Path, who: Who) -> Result<(), Failed> {
     let of_kernel = LOOK.map(|command| {
         if command == "continue" {
@@ -89,7 +89,7 @@ fn sees_the_same(program: &Path, who: Who) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The function that the last line with an address names.
+/// The function in the last line with an address.
 fn last_function(text: &str) -> Option<String> {
     let in_function = text
         .lines()
@@ -105,7 +105,7 @@ fn last_function(text: &str) -> Option<String> {
     )
 }
 
-/// Whatever the exe link names.
+/// gdb attaches whatever the exe link names.
 fn attaches(program: &Path, who: Who) -> Result<(), Failed> {
     for build in builds() {
         let running = Running::new(who, &build, &[], &[path(program), "loop"]);
@@ -119,8 +119,8 @@ fn attaches(program: &Path, who: Who) -> Result<(), Failed> {
     Ok(())
 }
 
-/// `run --stop` waits some instructions before the first of the program.
-/// The name that gdb has for the first instruction after a real exec: none where ld.so has no symbols (libc6-dbg).
+/// `run --stop` stops some instructions before the first instruction of the program.
+/// The name that gdb shows for the first instruction after a real exec: `None` if ld.so has no symbols (libc6-dbg).
 fn name_of_start(program: &Path) -> Result<Option<&'static str>, Failed> {
     let mut gdb = command(Who::Caller, "gdb");
     gdb.args(QUIET).args(expressions(&["starti", "x/i $pc"]));

@@ -1,4 +1,4 @@
-//! Debuggers started by one user or another, and what they print, taken apart.
+//! Debuggers that are started by different users, and functions that parse their output.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -11,11 +11,11 @@ use libtest_mimic::Failed;
 
 use support::{builds, is_root};
 
-/// An ordinary user, for what root may and others may not.
+/// An ordinary user, for actions that only root may perform.
 pub const NOBODY: u32 = 65534;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Who debugs.
+/// The user who debugs.
 #[derive(Clone, Copy, Debug)]
 pub enum Who {
     Caller,
@@ -27,7 +27,7 @@ impl Who {
         [Self::Caller, Self::Nobody]
     }
 
-    /// What is missing to be this user.
+    /// The reason why this user is not available.
     pub fn missing(self) -> Option<&'static str> {
         match self {
             Self::Caller => None,
@@ -58,7 +58,7 @@ pub fn command(who: Who, program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// The name of a program that is not installed.
+/// The name of the program, if it is not installed.
 pub fn missing(name: &'static str) -> Option<&'static str> {
     let mut version = Command::new(name);
     version
@@ -78,7 +78,7 @@ pub fn expressions(commands: &[&str]) -> Vec<String> {
 
 pub const QUIET: [&str; 2] = ["-nx", "-batch"];
 
-/// What `supplant debug` with these options and gdb print.
+/// The command `supplant debug` with these options and gdb commands.
 pub fn debug(
     who: Who,
     build: &Path,
@@ -100,7 +100,7 @@ pub fn path(path: &Path) -> &str {
     path.to_str().expect("plain")
 }
 
-/// The output within some time: a debugger that waits for a process would wait for ever.
+/// The output, with a time limit: a debugger that waits for a process would wait forever.
 pub fn output(command: &mut Command) -> Result<String, Failed> {
     let child = command
         .stdout(Stdio::piped())
@@ -120,7 +120,7 @@ pub fn output(command: &mut Command) -> Result<String, Failed> {
     Ok(text(&waiting.join().expect("no panic")?))
 }
 
-/// The functions of a backtrace, from `#0` on, of the last one that is printed.
+/// The functions of the last printed backtrace, from `#0` on.
 pub fn frames(text: &str) -> Vec<String> {
     let name = |line: &str| {
         let rest = line.strip_prefix('#')?.split_once(' ')?.1.trim_start();
@@ -131,7 +131,7 @@ pub fn frames(text: &str) -> Vec<String> {
     text[start..].lines().map_while(name).collect()
 }
 
-/// Paths at the ends of lines, each once: of libraries and mappings.
+/// The paths of libraries and mappings at the ends of lines, without duplicates.
 pub fn paths(text: &str) -> Vec<&str> {
     let last = text
         .lines()
@@ -144,10 +144,10 @@ pub fn paths(text: &str) -> Vec<&str> {
     paths
 }
 
-/// Where `frames` is found by a breakpoint in its last function.
+/// The backtrace of `frames` at a breakpoint in its last function.
 pub const IN_INNER: [&str; 4] = ["inner", "middle", "outer", "main"];
 
-/// A program that `run` started, and its number.
+/// A program that `run` started, with its PID.
 pub struct Running(pub Child);
 
 impl Running {
@@ -165,7 +165,7 @@ impl Running {
         format!("pid:{}", self.0.id())
     }
 
-    /// Waits until it has used some hundredths of a second: it is past what the dynamic linker does.
+    /// Waits until the program has used some hundredths of a second, and so is past the dynamic linker.
     pub fn until_it_has_run(&self) {
         const USER_TIME: usize = 14;
         const FIRST: usize = 3;
@@ -182,7 +182,7 @@ impl Running {
         }
     }
 
-    /// Waits until it is stopped, or has the name.
+    /// Waits until its status contains this text: it is stopped, or has the name.
     pub fn until(&self, what: &str) {
         let started = Instant::now();
         let status = || fs::read_to_string(format!("/proc/{}/status", self.0.id()));

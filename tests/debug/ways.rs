@@ -1,4 +1,4 @@
-//! The ways to debug: scripts, standard input, gdbserver, printed commands; the end; and what is refused.
+//! The ways to debug: scripts, standard input, gdbserver, printed commands; how sessions end; and refusals.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -62,7 +62,7 @@ fn script() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A file, which the program reads to its end, and gdb none of it.
+/// The standard input is a file. The program reads it to its end, and gdb reads nothing of it.
 fn standard_input() -> Result<(), Failed> {
     let directory = scratch();
     let file = directory.path().join("input");
@@ -78,7 +78,7 @@ fn standard_input() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The number that gdb tells in "process N".
+/// The PID that gdb prints in "process N".
 fn process_in(shown: &str) -> Option<u32> {
     let digits = shown.split("process ").nth(1)?;
     digits
@@ -121,7 +121,7 @@ fn ends_with_debugger() -> Result<(), Failed> {
     Ok(())
 }
 
-/// gdb is told what gdbserver's side prints.
+/// gdb runs the commands that are printed for the gdbserver.
 fn remote() -> Result<(), Failed> {
     let program = test_binaries().join("glibc-pie/frames");
     for build in builds() {
@@ -160,7 +160,7 @@ fn remote() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Waits for a listener without connecting, which would be the only connection.
+/// Waits for a listener without connecting: the listener accepts only one connection.
 fn listens(port: u16) -> Result<(), Failed> {
     const LISTEN: &str = " 0A ";
     let wanted = format!(":{port:04X} ");
@@ -181,7 +181,7 @@ fn listens(port: u16) -> Result<(), Failed> {
     Ok(())
 }
 
-/// gdb waits for one exec more than there is, so that it sets no breakpoint: what docs/debugging.md says.
+/// gdb waits for one exec more than there is, so it sets no breakpoint, as docs/debugging.md says.
 fn exec_wrapper() -> Result<(), Failed> {
     let program = test_binaries().join("glibc-pie/frames");
     for build in builds() {

@@ -1,4 +1,4 @@
-//! What the library says in its log, and what it is asked for by variables and by `run --follow`.
+//! The library's log, and requests by variables and by `run --follow`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,7 +14,7 @@ use support::{self, Ending, builds, scratch};
 const GLIBC_STATIC: &str = "target/test-binaries/glibc-static/arguments";
 const MUSL: &str = "target/test-binaries/musl-pie/arguments";
 
-/// What has to be there besides the library.
+/// The requirement of a case besides the library.
 #[derive(Clone, Copy)]
 enum Need {
     Nothing,
@@ -34,7 +34,7 @@ impl Need {
     }
 }
 
-/// Its name, what it needs, and what it does in a directory of its own.
+/// The name of the case, its requirement, and its test in a separate directory.
 type Case = (&'static str, Need, fn(&Path) -> Result<(), Failed>);
 
 const CASES: [Case; 13] = [
@@ -118,7 +118,7 @@ fn shell(at: &Path, script: &str) -> Run {
     Run::new(at, &["bash", "-c", script]).interposed(&at.join("log"))
 }
 
-/// The log's lines after this script, which has to succeed.
+/// The lines of the log after this script, which must succeed.
 fn logged(at: &Path, run: &Run) -> Result<Vec<String>, Failed> {
     ended(&run.outcome(), Ending::Exited(0))?;
     Ok(log_lines(&at.join("log")))
@@ -155,7 +155,7 @@ fn a_static_child(at: &Path) -> Result<(), Failed> {
     equal(&lines, &expected.each_ref().map(String::as_str))
 }
 
-/// musl's dynamic linker cannot load a library of glibc's, and would not start the program.
+/// musl's dynamic linker cannot load a library for glibc, and would not start the program.
 fn a_program_of_another_c_library(at: &Path) -> Result<(), Failed> {
     let program = in_repository(MUSL);
     let program = program.display();
@@ -192,7 +192,7 @@ fn what_is_followed(at: &Path) -> Result<(), Failed> {
     equal(&lines, &expected)
 }
 
-/// By a user without rights, whether or not root runs the test.
+/// Runs as a user without rights, even if root runs the test.
 fn unreadable(at: &Path) -> Result<Run, Failed> {
     let program = at.join("unreadable");
     fs::copy("/bin/true", &program)?;
@@ -228,7 +228,7 @@ fn strict(at: &Path) -> Result<(), Failed> {
     Err(format!("{lines:?}").into())
 }
 
-/// To give a file to somebody, where the bits count.
+/// The missing requirement for giving a file to another user where set-id bits count.
 fn needs_set_id() -> Option<&'static str> {
     use nix::sys::statvfs::{FsFlags, statvfs};
     let flags = statvfs(scratch().path()).map(|status| status.flags());
@@ -247,7 +247,7 @@ fn set_id(at: &Path) -> Result<(), Failed> {
     equal(&lines, &[expected])
 }
 
-/// In a user namespace of its own, which has formats of its own.
+/// Runs in a new user namespace, which has separate formats.
 const OTHER_FORMAT: &str = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc &&
     echo ':supplant:M::XYZ1::/bin/cat:' >/proc/sys/fs/binfmt_misc/register &&
     exec /usr/bin/env ./program";
@@ -257,7 +257,7 @@ fn format_run(at: &Path) -> Run {
     Run::new(at, &["unshare", "-Urm", "sh", "-c", OTHER_FORMAT])
 }
 
-/// binfmt_misc of its own for each user namespace is as old as Linux 6.7.
+/// A separate binfmt_misc for each user namespace exists since Linux 6.7.
 fn needs_formats() -> Option<String> {
     let at = scratch();
     let works = format_run(at.path()).outcome().stdout == b"XYZ1\n";
@@ -329,7 +329,7 @@ fn run_follow_says_where_it_looked(at: &Path) -> Result<(), Failed> {
     Err(text.into_owned().into())
 }
 
-/// A child that is forked while other threads hold locks of the C library's.
+/// A child that is forked while other threads hold locks of the C library.
 fn threads_are_no_obstacle(at: &Path) -> Result<(), Failed> {
     let script = "import subprocess, threading
 def churn():

@@ -1,4 +1,4 @@
-//! The functions for C programs, by their examples, as they are installed.
+//! The functions for C programs, tested by their examples, as they are installed.
 
 use std::path::Path;
 use std::process::Command;
@@ -27,7 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Installs everything, and builds the example as its head says.
+/// Installs everything, and builds the example as its header comment says.
 fn c_example(at: &Path) -> Result<(), Failed> {
     let make = Command::new("make")
         .args(["-s", "-o", "interpose", "install-interpose"])
@@ -52,7 +52,7 @@ fn python_example(at: &Path) -> Result<(), Failed> {
     becomes(&run.env("SUPPLANT_LIBRARY", library("libsupplant.so")))
 }
 
-/// The process stays the same one, and what is refused is an error.
+/// The process stays the same, and a refusal is an error.
 fn becomes(run: &Run) -> Result<(), Failed> {
     let with = |words: &[&str]| {
         let mut run = run.clone();
@@ -77,7 +77,7 @@ fn becomes(run: &Run) -> Result<(), Failed> {
     Err(format!("{refused:?}").into())
 }
 
-/// Only what is preloaded takes the C library's names.
+/// Only the preloaded library defines names of the C library.
 fn linking_stands_in_for_nothing() -> Result<(), Failed> {
     let names = |library: &Path| -> Result<String, Failed> {
         let output = Command::new("nm")

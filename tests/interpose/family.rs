@@ -1,4 +1,4 @@
-//! Each way in which a C program starts another one (family/), with and without the library: the same output and status.
+//! Each way in which a C program starts another program (family/): the same output and status with and without the library.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -39,7 +39,7 @@ fn compile(at: &Path) -> PathBuf {
     let status = Command::new("gcc")
         .args(["-std=gnu11", "-D_GNU_SOURCE", "-O1", "-pthread"])
         .args(["-Wall", "-Wextra", "-Werror"])
-        // Bad pointers are part of what is tested.
+        // Some cases pass bad pointers on purpose.
         .args(["-Wno-nonnull", "-Wno-stringop-overread"])
         .args(files.filter(|path| path.extension().is_some_and(|extension| extension == "c")))
         .arg("-o")
@@ -49,7 +49,7 @@ fn compile(at: &Path) -> PathBuf {
     program
 }
 
-/// A directory in which a case finds what it starts.
+/// A directory with the files that a case starts.
 fn place(at: &Path, name: &str) -> PathBuf {
     let directory = at.join(name);
     fs::create_dir_all(&directory).expect("the directory is ours");
@@ -79,7 +79,7 @@ fn same_with_library(at: &Path, name: &str) -> Result<(), Failed> {
         return Err(difference(&plain, &interposed).into());
     }
     let lines = log_lines(&log);
-    // What only the kernel can start is started by it.
+    // The kernel starts the programs that only the kernel can start.
     let word = match name {
         "check" => return Ok(()),
         "killed" => "refused",

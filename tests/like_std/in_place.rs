@@ -1,4 +1,4 @@
-//! What exec sets in this very process, and takes back where the program is refused.
+//! State that exec sets in the calling process, and restores if the program is refused.
 
 use std::fs;
 use std::io;
@@ -28,7 +28,7 @@ pub(crate) fn exec_sets_all_that_std_sets() {
             stderr(Stdio::null()),
             env("A", "1")
         );
-        // SAFETY: in this thread's own process.
+        // SAFETY: the hook runs in this thread's own process.
         unsafe { std.pre_exec(telling) };
         // SAFETY: as above.
         unsafe { ours.pre_exec(telling) };
@@ -46,7 +46,7 @@ pub(crate) fn exec_sets_all_that_std_sets() {
 pub(crate) fn what_exec_set_is_taken_back_where_it_is_refused() {
     let directory = scratch();
     let text = file(directory.path().join("text"), "no program", 0o755);
-    // A group beyond the PID namespace cannot be gone back to.
+    // A process cannot return to a group outside its PID namespace.
     let own_group = || match nix::unistd::getpgrp().as_raw() {
         0 => Ok(nix::unistd::setpgid(
             nix::unistd::Pid::from_raw(0),
@@ -83,10 +83,10 @@ pub(crate) fn what_exec_set_is_taken_back_where_it_is_refused() {
             .uid(nix::unistd::geteuid().as_raw());
         let error = command.exec();
         assert_eq!(error.raw_os_error(), libc::ENOEXEC);
-        // Refused in the last moment: by a hook.
+        // A hook refuses at the last moment.
         let mut command = Command::new("true");
         command.stdout(Stdio::null()).process_group(0);
-        // SAFETY: nothing is done.
+        // SAFETY: the hook only returns an error.
         unsafe { command.pre_exec(|| Err(io::Error::from_raw_os_error(libc::EXDEV))) };
         assert_eq!(command.exec().raw_os_error(), libc::EXDEV);
         assert_eq!(state(), before);
@@ -95,7 +95,7 @@ pub(crate) fn what_exec_set_is_taken_back_where_it_is_refused() {
     assert_eq!(outcome.ending, Ending::Exited(0), "{outcome:?}");
 }
 
-/// What is opened for the program takes no number of a stream that is closed: std puts the new one there.
+/// A file opened for the program does not get the number of a closed stream: std puts the new stream there.
 pub(crate) fn closed_streams_are_set_and_closed_again() {
     let [std, ours] = execs(|by_us| {
         for number in [0, 2] {
@@ -114,7 +114,7 @@ pub(crate) fn closed_streams_are_set_and_closed_again() {
         assert_eq!(by_us_too, by_std);
         let mut refused = Command::new("true");
         refused.stdin(Stdio::null()).current_dir("/");
-        // SAFETY: nothing is done.
+        // SAFETY: the hook only returns an error.
         unsafe { refused.pre_exec(|| Err(io::Error::from_raw_os_error(libc::EXDEV))) };
         assert_eq!(refused.exec().raw_os_error(), libc::EXDEV);
         assert_eq!(descriptors(), before);
@@ -124,12 +124,12 @@ pub(crate) fn closed_streams_are_set_and_closed_again() {
     assert_eq!(ours, std);
 }
 
-/// A hook that refuses in the last moment.
+/// A hook that refuses at the last moment.
 fn refusing() -> io::Result<()> {
     Err(io::Error::from_raw_os_error(libc::EXDEV))
 }
 
-/// However many are left, a refused exec leaves all as they were.
+/// However many descriptors are left, a refused exec leaves all of them as they were.
 pub(crate) fn few_descriptors_are_left() {
     let outcome = Call::new("few").in_child(|| {
         let before = descriptors();
@@ -139,7 +139,7 @@ pub(crate) fn few_descriptors_are_left() {
             let mut command = Command::new("true");
             command.stdin(Stdio::null()).stdout(Stdio::inherit());
             command.current_dir("/").process_group(0);
-            // SAFETY: nothing is done.
+            // SAFETY: the hook only returns an error.
             unsafe { command.pre_exec(refusing) };
             let errno = command.exec().raw_os_error();
             setrlimit(Resource::RLIMIT_NOFILE, 1024, 1024).expect("anyone may");
@@ -169,7 +169,7 @@ pub(crate) fn a_working_directory_that_may_not_be_entered() {
     expect_started(&start_alike(&call, || both!("pwd", current_dir("/"))));
 }
 
-/// Neither is needed to open a program from another directory.
+/// Opening a program from another directory needs neither another process nor unshare(2).
 pub(crate) fn without_another_process_or_unshare() {
     let filtered = Call::new("filtered").setup(|| {
         let action = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
@@ -191,7 +191,7 @@ pub(crate) fn without_another_process_or_unshare() {
     assert_eq!(ours, std);
 }
 
-/// A filter that refuses what the end needs is asked before it.
+/// Before the end, exec tests whether a filter refuses a system call that the end needs.
 pub(crate) fn a_filter_refuses_what_the_end_needs() {
     for number in [
         libc::SYS_munmap,
@@ -212,7 +212,7 @@ pub(crate) fn a_hook_fails_without_an_errno() {
     let outcome = Call::new("hook").in_child(|| {
         let (mut std, mut ours) = both!("true");
         let hook = || Err(io::Error::from(io::ErrorKind::Other));
-        // SAFETY: nothing is done.
+        // SAFETY: the hook only returns an error.
         unsafe { std.pre_exec(hook) };
         // SAFETY: as above.
         unsafe { ours.pre_exec(hook) };
@@ -224,7 +224,7 @@ pub(crate) fn a_hook_fails_without_an_errno() {
     assert_eq!(outcome.ending, Ending::Refused(libc::EINVAL), "{outcome:?}");
 }
 
-/// The last process of a group cannot come back to it, so it does not leave before nothing can be refused.
+/// The last process of a group cannot return to it, so it leaves the group only when nothing can be refused any more.
 pub(crate) fn a_process_group_without_its_leader() {
     let directory = scratch();
     let text = file(directory.path().join("text"), "no program", 0o755);
@@ -256,12 +256,12 @@ pub(crate) fn a_process_group_without_its_leader() {
 
 fn left_alone(text: &Path) -> ! {
     let group = getpgrp();
-    // The leader is gone when it has been waited for.
+    // The leader is gone after its parent has waited for it.
     while nix::sys::signal::kill(group, None).is_ok() {
         std::thread::yield_now();
     }
     let open = descriptors().len() as u64 - 1;
-    // Some of these do for opening the program, but not for replacing this one.
+    // Some of these limits are enough to open the program, but not to replace this process.
     let mut stayed = (open..open + 4).all(|limit| {
         setrlimit(Resource::RLIMIT_NOFILE, limit, 1024).expect("anyone may");
         let error = Command::new("true").process_group(0).exec();
@@ -282,7 +282,7 @@ fn left_alone(text: &Path) -> ! {
 
 pub(crate) fn a_hook_leaves_the_executable_link_alone() {
     let (mut std, mut ours) = both!("readlink", arg("/proc/self/exe"));
-    // SAFETY: nothing is done.
+    // SAFETY: the hook does nothing.
     unsafe { ours.pre_exec(|| Ok(())) };
     let [std, ours] = outputs(&mut std, &mut ours);
     let told = Command::new("true")

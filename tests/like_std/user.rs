@@ -1,4 +1,4 @@
-//! Who the new program is: users, groups, and what they may.
+//! The users, groups and rights of the new program.
 
 use std::fs;
 use std::io;
@@ -55,7 +55,7 @@ pub(crate) fn a_child_has_the_user_and_the_groups() {
     });
     let text = String::from_utf8_lossy(&output.expect("it starts").stdout).into_owned();
     assert!(text.contains("\nGroups:\t5 6 \n"), "{text}");
-    // This process is who it was.
+    // This process has the same ids and the same dumpable flag as before.
     let after = (
         fs::read_to_string("/proc/thread-self/status")
             .map(|status| ids_of(&status))
@@ -93,7 +93,7 @@ pub(crate) fn the_program_is_opened_with_the_new_users_rights() {
     let by_std = forking(|| std.status()).expect_err("the directory's mode says so");
     let by_us = forking(|| ours.status()).expect_err("the directory's mode says so");
     assert_eq!(Some(by_us.raw_os_error()), by_std.raw_os_error());
-    // A group makes the difference.
+    // Here the group makes the difference.
     let of_group = file(directory.path().join("of_group"), &bytes, 0o710);
     chown(&of_group, 0, 7);
     let status = |groups: &[u32]| {
@@ -120,12 +120,12 @@ pub(crate) fn an_ordinary_user_may_not_become_another() {
             Some(ours.status().expect_err("only root may").raw_os_error()),
             by_std.raw_os_error()
         );
-        // No id at all is refused, and not taken for one that stays.
+        // An invalid id is refused, and not treated as an unchanged id.
         let (mut std, mut ours) = both!("true", uid(u32::MAX));
         let by_std = std.status().expect_err("it is none");
         let by_us = ours.status().expect_err("it is none");
         assert_eq!(Some(by_us.raw_os_error()), by_std.raw_os_error());
-        // Oneself anyone may be.
+        // Every user may switch to its own id.
         let own = nix::unistd::geteuid().as_raw();
         Command::new("true").uid(own).exec().into()
     });
@@ -164,7 +164,7 @@ pub(crate) fn exec_as_another_user() {
     assert_eq!(ours, std);
 }
 
-/// Root that may not pass over permissions goes to a directory as the user whom it belongs to.
+/// Root that cannot bypass permissions enters a directory as the user who owns it.
 pub(crate) fn a_directory_that_only_the_new_user_may_enter() {
     const CAP_DAC_OVERRIDE: u32 = 1;
     const CAP_DAC_READ_SEARCH: u32 = 2;
@@ -183,7 +183,7 @@ pub(crate) fn a_directory_that_only_the_new_user_may_enter() {
     expect_started(&outcome);
 }
 
-/// What was prepared is refused, and does not end the process.
+/// A prepared program is refused, and the process does not end.
 pub(crate) fn rights_that_were_lost_since() {
     needs_root();
     let outcome = Call::new("late").in_child(|| {
@@ -222,7 +222,7 @@ pub(crate) fn parallel_starts_leave_the_process_dumpable() {
                     scope.spawn(start);
                 }
             });
-            // SAFETY: takes no pointer.
+            // SAFETY: the call takes no pointer.
             let after = unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
             io::Error::from_raw_os_error(100 + after)
         });
@@ -234,14 +234,14 @@ pub(crate) fn parallel_starts_leave_the_process_dumpable() {
     }
 }
 
-/// glibc has every thread that it knows of follow, and ends a process where one cannot.
+/// glibc applies the change to every thread that it knows, and ends the process if a thread cannot follow.
 pub(crate) fn another_thread_changes_its_groups_meanwhile() {
     needs_root();
     let outcome = Call::new("groups").in_child(|| {
         let done = std::sync::atomic::AtomicBool::new(false);
         let change = || {
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                // SAFETY: no group is read.
+                // SAFETY: the count is 0, so no group is read.
                 check(unsafe { libc::setgroups(0, std::ptr::null()) }).expect("root may");
             }
         };
@@ -258,11 +258,11 @@ pub(crate) fn another_thread_changes_its_groups_meanwhile() {
     assert_eq!(outcome.ending, Ending::Exited(0), "{outcome:?}");
 }
 
-/// A user namespace as an ordinary user makes it: all rights, one id, and groups that stay.
+/// A user namespace as an ordinary user creates it: all rights, one id, and groups that cannot change.
 fn in_user_namespace() -> Call {
     let call = Call::new("namespace").setup(|| {
         let user = nix::unistd::geteuid();
-        // SAFETY: takes no pointer.
+        // SAFETY: the call takes no pointer.
         check(unsafe { libc::unshare(libc::CLONE_NEWUSER) })?;
         fs::write("/proc/self/setgroups", "deny")?;
         fs::write("/proc/self/uid_map", format!("0 {user} 1"))
@@ -281,7 +281,7 @@ pub(crate) fn groups_that_may_not_be_given_up() {
     assert_eq!(refused.ending, Ending::Refused(libc::EINVAL), "{refused:?}");
 }
 
-/// Whoever starts as whom, and whether that is allowed or not: this process is who it was.
+/// Whichever user starts a program as whichever other user, allowed or not: this process keeps its own ids.
 pub(crate) fn who_starts_another_stays_the_same() {
     needs_root();
     let own = || fs::read_to_string("/proc/thread-self/status").map(|status| ids_of(&status));
@@ -310,13 +310,13 @@ pub(crate) fn who_starts_another_stays_the_same() {
     }
 }
 
-/// What another thread sets for all reaches the one that is another user for a moment.
+/// If another thread sets the groups of all threads, they also reach the thread that is another user for a moment.
 pub(crate) fn groups_that_another_thread_sets_are_not_lost() {
     needs_root();
     let outcome = Call::new("groups").in_child(|| {
         for group in 5000..5200_u32 {
             std::thread::scope(|scope| {
-                // SAFETY: one number.
+                // SAFETY: the pointer is to one number, as the count says.
                 scope.spawn(move || check(unsafe { libc::setgroups(1, &raw const group) }));
                 Command::new("true")
                     .uid(NOBODY)
@@ -334,7 +334,7 @@ pub(crate) fn groups_that_another_thread_sets_are_not_lost() {
     assert_eq!(outcome.ending, Ending::Refused(libc::EXDEV), "{outcome:?}");
 }
 
-/// The first child of a new PID namespace ends it for all that come after.
+/// When the first child of a new PID namespace ends, no later child can be created in the namespace.
 pub(crate) fn nobody_is_born_before_the_program() {
     const NEW_PID: u64 = libc::CLONE_NEWPID as u64;
     needs_root();
@@ -363,7 +363,7 @@ pub(crate) fn nobody_is_born_before_the_program() {
     assert_eq!(ours, std);
 }
 
-/// What is prepared already is looked at again for another user.
+/// A prepared program is checked again for another user.
 pub(crate) fn another_user_of_what_is_open() {
     needs_root();
     let directory = scratch();
@@ -377,7 +377,7 @@ pub(crate) fn another_user_of_what_is_open() {
     }
 }
 
-/// Linux before 6.4 has none, and the file of a process that may not be dumped is root's.
+/// Linux before 6.4 has no PR_GET_AUXV, and root owns the auxv file of a process that is not dumpable.
 pub(crate) fn without_a_system_call_for_the_auxiliary_vector() {
     const PR_GET_AUXV: u32 = 0x4155_5856;
     const ERRNO: u32 = libc::SECCOMP_RET_ERRNO;
@@ -410,7 +410,7 @@ pub(crate) fn an_effective_id_alone_is_not_ones_own() {
 pub(crate) fn a_hook_sets_the_signal_at_the_parents_end() {
     let attributes = program("attributes");
     let own = nix::unistd::geteuid().as_raw();
-    // Who stays the same keeps what was set before.
+    // A process whose user does not change keeps the previous setting.
     let (user, kept) = if is_root() { (NOBODY, 0) } else { (own, 12) };
     for (user, kept, signal) in [
         (user, kept, None),
@@ -428,7 +428,7 @@ pub(crate) fn a_hook_sets_the_signal_at_the_parents_end() {
                     Some(signal) => prctl(libc::PR_SET_PDEATHSIG, [signal as u64]),
                     None => Ok(()),
                 };
-                // SAFETY: it allocates nothing.
+                // SAFETY: the hook allocates nothing.
                 unsafe { std.pre_exec(hook) };
                 // SAFETY: as above.
                 unsafe { ours.pre_exec(hook) };
