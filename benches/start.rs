@@ -1,5 +1,5 @@
-//! How long it takes until a program runs: `supplant run` against `env`, which execs it, measured alternately, so that
-//! what the machine does meanwhile hits both. Prints ratios; nothing is asserted.
+//! Measures the time until a program runs: `supplant run` against `env`, which execs it. The two alternate, so that other load
+//! on the machine affects both. Prints ratios and asserts nothing.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! Help, man pages and completions: every command has them, with examples, and they fit.
+//! Tests of help, man pages and completions: every command has them, with examples, and their lines fit.
 
 use std::fs;
 use std::path::Path;
@@ -50,7 +50,7 @@ fn help(words: &[&str], columns: u32) -> String {
     String::from_utf8(output.stdout).expect("it is text")
 }
 
-/// The commands that the help lists, but for `help` itself.
+/// The commands that the help lists, except `help` itself.
 fn commands() -> Vec<String> {
     let help = help(&[], 100);
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
@@ -74,7 +74,7 @@ fn options(command: &str) -> Vec<String> {
     options.map(|(name, _)| name).collect()
 }
 
-/// The same, each with the name of its value, if it has one.
+/// The long options that the help of a command lists, each with the name of its value, if it has one.
 fn options_with_values(command: &str) -> Vec<(String, Option<String>)> {
     let help = help(&[command], 100);
     let option = |line: &str| {

@@ -1,5 +1,5 @@
-//! The one line that a refusal is told by, `supplant: PROGRAM: reason (ERRNO)`, with the errno that execve gives, and the
-//! status: 127 where something is not found, 126 otherwise; the signal where execve kills.
+//! The error line for a rejected program, `supplant: PROGRAM: reason (ERRNO)`, with execve's errno, and the exit status: 127 if
+//! a file is not found, 126 otherwise; the signal if execve kills the process.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use support::alike::{program, run, script};
 use support::{Call, Ending, builds, is_root, scratch, test_binaries};
 
-/// What the command says of a program that the kernel refuses.
+/// Checks the command's message for a program that the kernel rejects.
 fn is_refused(path: &Path, errno: i32, reason: &str) {
     let kernel = Call::new(path).by_kernel();
     assert_eq!(kernel.ending, Ending::Refused(errno), "{}", path.display());
@@ -77,7 +77,7 @@ fn files_that_may_not_be_executed() {
     is_refused(&busy, libc::ETXTBSY, "open for writing (ETXTBSY)");
 }
 
-/// A known difference: execve need not read what it runs.
+/// A known difference: execve does not need read permission for the program.
 #[test]
 fn files_that_may_not_be_read() {
     let directory = scratch();
@@ -122,7 +122,7 @@ fn interpreters_that_are_not_there() {
     let (old, new) = (b"/lib64/ld-linux-x86-64.so.2\0", b"/lib/none.so\0");
     let at = dynamic.windows(old.len()).position(|window| window == old);
     let at = at.expect("it names its interpreter");
-    // The rest of the old name stays behind the NUL; the last byte is still a NUL.
+    // The rest of the old name follows the NUL; the last byte is still a NUL.
     let bytes = [&dynamic[..at], new, &dynamic[at + new.len()..]].concat();
     let path = script(&directory, "program", bytes);
     is_refused(
@@ -166,7 +166,7 @@ fn where_execve_kills_the_reason_is_told_and_the_signal_the_same() {
     }
 }
 
-/// A #! line is written by anybody. What it holds does nothing to a terminal.
+/// Anybody can write a `#!` line. Its bytes must not control a terminal.
 #[test]
 fn control_characters_are_visible_in_what_every_command_prints() {
     let directory = scratch();

@@ -1,7 +1,8 @@
-//! Random mutations of real programs: the outcome is the kernel's, and where both start, nothing differs at the first
-//! instruction. No instruction of a mutated program ever runs.
+//! Random mutations of real programs: the outcome is the kernel's, and if both start, their states at the first instruction are
+//! equal. No instruction of a mutated program ever runs.
 //!
-//! `SEED` and `COUNT` in the environment choose which and how many; a failure names the seed that makes it again.
+//! The environment variables `SEED` and `COUNT` choose which mutations and how many; a failure names the seed that reproduces
+//! it.
 
 use std::ffi::CString;
 use std::fs;
@@ -21,7 +22,7 @@ const USUAL_COUNT: u64 = 200;
 const EHDR_SIZE: usize = 64;
 const PHDR_SIZE: usize = 56;
 
-/// xorshift64*: small, and the same everywhere.
+/// xorshift64*: small, and the same on every machine.
 struct Random(u64);
 
 impl Random {
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
     for seed in first..first + count {
         let path = directory.path().join("mutant");
         let mutant = mutate(seed, &bases, directory.path());
-        // A new file each time: one that is mapped or traced is busy.
+        // A new file each time: a mapped or traced file is busy.
         let _ = fs::remove_file(&path);
         write_executable(&path, &mutant);
         if std::env::var_os("KEEP").is_some() {
@@ -96,7 +97,7 @@ fn bases() -> Vec<Vec<u8>> {
     bases
 }
 
-/// One to three changes of fields of the ELF header or of a program header, or of the size of the file.
+/// Makes one to three changes to fields of the ELF header or of a program header, or to the size of the file.
 fn mutate(seed: u64, bases: &[Vec<u8>], directory: &Path) -> Vec<u8> {
     let mut random = Random::new(seed);
     let base = random.below(bases.len());
@@ -110,7 +111,7 @@ fn mutate(seed: u64, bases: &[Vec<u8>], directory: &Path) -> Vec<u8> {
     bytes
 }
 
-/// The changed file is the interpreter of a good one.
+/// Makes the changed file the interpreter of a valid program.
 fn as_interpreter(base: &[u8], random: &mut Random, directory: &Path) -> Vec<u8> {
     use support::elf::Elf;
     let mut interpreter = base.to_vec();
@@ -166,7 +167,7 @@ fn change(bytes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// A new value that is near the old one, or interesting, or anything.
+/// Writes a new value: near the old one, a boundary value, or random.
 fn overwrite(bytes: &mut [u8], at: usize, size: usize, random: &mut Random) {
     const INTERESTING: [u64; 16] = [
         0,
@@ -202,7 +203,7 @@ fn overwrite(bytes: &mut [u8], at: usize, size: usize, random: &mut Random) {
     field.copy_from_slice(&new.to_le_bytes()[..size]);
 }
 
-/// Whether it starts; an error says what differs.
+/// Whether the program starts; an error describes the difference.
 fn outcome(path: &Path) -> Result<bool, String> {
     let name = CString::new(path.to_str().expect("ASCII")).expect("no NUL");
     let arguments = Arguments {
@@ -250,7 +251,7 @@ fn clean(kernel: &Snapshot, ours: &Snapshot) -> Result<(), String> {
     }
 }
 
-/// Anonymous memory that execve leaves in two mappings, and mmap in one (M-23), as one.
+/// Joins anonymous memory that execve leaves in two mappings, and mmap in one (M-23).
 fn joined(snapshot: &Snapshot) -> Snapshot {
     let mut joined = snapshot.clone();
     joined.values.remove("place.order");

@@ -1,4 +1,5 @@
-//! What stands in the way of an exec in userspace and not of the kernel's: it is refused, and the process is as it was.
+//! States of the process that prevent an exec in userspace but not in the kernel: the exec is rejected, and the process is
+//! unchanged.
 #![allow(unsafe_code, reason = "clones, and brings a child into a state")]
 
 use std::cell::Cell;
@@ -9,7 +10,7 @@ use support::Ending;
 use support::alike::{forked, program};
 use support::system::{forbid, prctl, set_action};
 
-/// Everything of this process that a refused exec might have changed.
+/// Everything in this process that a rejected exec might change.
 fn state() -> String {
     let status = fs::read_to_string("/proc/self/status").expect("/proc is mounted");
     let keys = [
@@ -26,7 +27,7 @@ fn state() -> String {
     descriptors.sort();
     state.extend(descriptors);
     let maps = fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
-    // Heap and anonymous memory are malloc's.
+    // Heap and anonymous memory belong to malloc.
     let files = maps
         .lines()
         .filter(|line| line.contains(" /") || line.contains("memfd"));
@@ -34,7 +35,7 @@ fn state() -> String {
     state.join("\n")
 }
 
-/// The errno of an exec that is refused and changes nothing.
+/// The errno of an exec that is rejected and changes nothing.
 fn refusal_without_harm(path: &std::path::Path) -> i32 {
     let before = state();
     let errno = Command::new(path).exec().raw_os_error();
@@ -60,7 +61,7 @@ fn a_refused_process_has_its_signals_descriptors_and_memory_as_before() {
     assert_eq!(ending, Ending::Exited(libc::EACCES));
 }
 
-/// The C library's area would be written to when its memory is gone.
+/// Otherwise the kernel would write to the C library's rseq area after its memory is unmapped.
 #[test]
 fn restartable_sequences_that_a_filter_protects_are_refused() {
     for errno in [libc::EPERM, libc::ENOSYS, libc::EINVAL] {
@@ -82,18 +83,18 @@ fn a_program_that_is_not_there_changes_nothing() {
 /// Runs in the memory of its parent.
 extern "C" fn exec_in_shared_memory(errno: *mut libc::c_void) -> i32 {
     let refused = Command::new(program("arguments")).exec().raw_os_error();
-    // SAFETY: the parent's, which waits.
+    // SAFETY: the pointer is to a variable of the parent, which waits.
     unsafe { errno.cast::<i32>().write(refused) };
     0
 }
 
-/// The errno of an exec by a vfork child, as the parent saw it, which lives on.
+/// The errno of an exec by a vfork child, as the surviving parent sees it.
 fn exec_by_a_vfork_child() -> i32 {
     let errno = Cell::new(0);
     let mut stack = vec![0u8; 1 << 20];
     let top = stack.as_mut_ptr_range().end.map_addr(|top| top & !15);
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: a stack of its own; the parent waits until the child is gone.
+    // SAFETY: the child has its own stack; the parent waits until the child is gone.
     let child = unsafe {
         libc::clone(
             exec_in_shared_memory,
@@ -111,7 +112,7 @@ fn a_vfork_child_is_refused_and_its_parent_lives() {
     assert_eq!(ending, Ending::Exited(libc::EBUSY));
 }
 
-/// A filter's answer to the questions is not that of the kernel.
+/// If a filter answers the loader's questions, the answer is not the kernel's.
 #[test]
 fn a_vfork_child_is_refused_whatever_a_filter_says_to_the_questions() {
     let questions: [&[i64]; 3] = [

@@ -1,7 +1,7 @@
-//! The library in a crate of somebody else: packaged, outside the workspace, in cargo's own profiles.
+//! The library in an external crate: packaged, outside the workspace, with cargo's own profiles.
 //!
-//! Cargo's default release profile once did not link it, though each profile of this workspace did. Profiles are set on
-//! cargo's command line, so that what they do not change (procedural macros) is built once.
+//! Cargo's default release profile once failed to link the library, although each profile of this workspace linked it. Profiles
+//! are set on cargo's command line, so that crates that they do not affect (procedural macros) are built once.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,18 @@ use std::{env, fs, io};
 use libtest_mimic::{Arguments, Failed};
 use support::trials::{lacks, trial};
 
-/// One way to build it.
+/// One way to build the crate.
 #[derive(Clone, Copy)]
 struct Way {
     name: &'static str,
     edition: &'static str,
     target: Option<&'static str>,
     arguments: &'static [&'static str],
-    /// A line for the release profile, in TOML. One that is for the library alone leaves the other crates as they are built.
+    /// A line for the release profile, in TOML. A line for the library alone does not change how the other crates are built.
     profile: Option<&'static str>,
 }
 
-/// Each way writes the program to the same place, so each has its turn.
+/// All ways write the program to the same place, so they run one after the other.
 static TURN: Mutex<()> = Mutex::new(());
 
 const MUSL: &str = "x86_64-unknown-linux-musl";
@@ -110,7 +110,7 @@ fn main() {
 
 fn cargo() -> Command {
     let mut command = Command::new(env!("CARGO"));
-    // What cargo sets for this test is not for a stranger.
+    // An external crate does not get the flags that cargo sets for this test.
     command
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
@@ -126,8 +126,8 @@ fn has_target(target: &str) -> bool {
     folder.is_ok_and(|folder| Path::new(&folder).is_dir())
 }
 
-/// The crate in each edition; beside them the library as it is published, and once more as an older version; and the versions
-/// of the workspace's dependencies, so that nothing is downloaded.
+/// Lays out the crate in each edition, the library as it is published, a copy of it with an older version, and the versions of
+/// the workspace's dependencies, so that nothing is downloaded.
 fn lay_out(place: &Path) -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let packaging = place.join("packaging");
@@ -162,7 +162,7 @@ fn lay_out(place: &Path) -> io::Result<()> {
     let manifest = place.join("other/Cargo.toml");
     let version = format!("\nversion = \"{}\"\n", env!("CARGO_PKG_VERSION"));
     let (manifest_text, older) = (fs::read_to_string(&manifest)?, "\nversion = \"0.0.1\"\n");
-    // Once: the next one is a dependency's.
+    // Only the first match: the next version is that of a dependency.
     if !manifest_text.contains(older) {
         fs::write(&manifest, manifest_text.replacen(&version, older, 1))?;
     }
@@ -184,7 +184,7 @@ fn lay_out(place: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Extracts a package, unless it is there as it is: cargo builds anew what has been written anew.
+/// Extracts a package, unless the same package is already extracted: cargo rebuilds files with a new modification time.
 fn extract(packed: &Path, name: &str, folder: &Path) -> io::Result<()> {
     let packed_before = folder.join("package.crate");
     if fs::read(&packed_before).ok() == Some(fs::read(packed)?) {
@@ -192,7 +192,7 @@ fn extract(packed: &Path, name: &str, folder: &Path) -> io::Result<()> {
     }
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder)?;
-    // With the time of now: in a package all files are equally old.
+    // With the current time: in a package all files have the same old time.
     succeeded(
         Command::new("tar")
             .args(["-xzm", "--strip-components=1", "-f"])

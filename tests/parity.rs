@@ -1,5 +1,5 @@
-//! PARITY.md's table of known differences, held to the table of rules in the code: each rule has its row, with the difference
-//! and the keys that it names; and the rows name no difference that is not there.
+//! Compares PARITY.md's table of known differences with the table of rules in the code: each rule has its row, with its
+//! difference and its keys, and no row names a difference that does not exist.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use supplant_model::rules::{RULES, Subject};
 
 /// A row of "All known differences".
 struct Row {
-    /// `P-8`, or several.
+    /// `P-8`, or several rules.
     rules: Vec<String>,
     text: String,
 }
@@ -103,7 +103,7 @@ fn the_table_names_no_difference_that_is_not_there() {
     }
 }
 
-/// The sources that the documents name, by their paths.
+/// The sources that the documents name, with their paths.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join("src"), root.join("loader"), root.join("tests")];
@@ -125,7 +125,7 @@ fn sources() -> Vec<(String, String)> {
     sources
 }
 
-/// Of `` a.rs `b`, `c` `` the names b and c.
+/// For `` a.rs `b`, `c` ``, the names b and c.
 fn names_after(mut rest: &str) -> Vec<&str> {
     let mut names = Vec::new();
     while let Some(after) = rest.trim_start_matches([' ', ',']).strip_prefix('`') {

@@ -1,4 +1,4 @@
-//! The options that choose the layout: what is asked for is where it is asked for, and what cannot be had is refused.
+//! The options that choose the layout: each part is at the requested address, and impossible choices are rejected.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ const FLAVOURS: [&str; 6] = [
     "musl-static-pie",
 ];
 
-/// A test program in each of the flavours that were built.
+/// A test program in each flavour that was built.
 fn flavours(name: &str) -> Vec<PathBuf> {
     let paths = FLAVOURS.map(|flavour| test_binaries().join(flavour).join(name));
     let built: Vec<_> = paths.into_iter().filter(|path| path.exists()).collect();
@@ -30,7 +30,7 @@ fn text(outcome: &Outcome) -> String {
     String::from_utf8_lossy(&outcome.stdout).into_owned()
 }
 
-/// The number behind a name in what `addresses` tells.
+/// The number after a name in the output of `addresses`.
 fn address(outcome: &Outcome, name: &str) -> u64 {
     let text = text(outcome);
     let value = text
@@ -66,7 +66,7 @@ fn a_seed_gives_the_same_layout_every_time_whatever_the_process_has() {
     }
 }
 
-/// All of it, to the end of what is reserved.
+/// The whole map, to the end of the reserved range.
 #[test]
 fn a_seed_gives_the_same_memory_map_every_time() {
     for build in builds() {
@@ -104,7 +104,7 @@ fn each_part_goes_where_it_is_asked_to() {
     }
 }
 
-/// Below a stack in the middle of where the kernel places mappings, none keeps it from growing.
+/// If the stack is in the middle of the range where the kernel places mappings, no mapping below it prevents its growth.
 #[test]
 fn a_stack_at_a_chosen_place_grows_to_its_limit() {
     for program in flavours("deep_stack") {
@@ -154,7 +154,7 @@ fn entries_of_the_auxiliary_vector_are_replaced_and_added() {
         assert_eq!(changed[changed.len() - 2], (99, 5));
         let has = |tag, value| changed.contains(&(tag, value));
         assert!(has(26, 0x12), "{changed:?}");
-        // More than the kernel has room for: those that were there are shown all the same, and the program runs.
+        // More entries than the kernel has room for: the original entries are still shown, and the program runs.
         let many: Vec<_> = (100..150)
             .flat_map(|tag| ["--auxv".to_owned(), format!("{tag}=1")])
             .collect();
@@ -163,7 +163,7 @@ fn entries_of_the_auxiliary_vector_are_replaced_and_added() {
     }
 }
 
-/// Options, the program (`static`: one of fixed addresses), and the errno.
+/// Options, the program (`static`: a program with fixed addresses), and the errno.
 const IMPOSSIBLE: &[(&[&str], &str, i32)] = &[
     (&["--base", "0x1001"], "/bin/true", libc::EINVAL),
     (&["--base", "0x800000000000"], "/bin/true", libc::ERANGE),
@@ -238,7 +238,7 @@ fn what_cannot_be_had_is_refused_with_an_errno_and_kills_nobody() {
     }
 }
 
-/// The process goes on after a refusal, and what it then asks for it gets.
+/// After a rejected choice, the process continues, and its next valid choice is accepted.
 #[test]
 fn a_refused_choice_leaves_the_process_as_it_was() {
     let mut command = supplant_loader::Command::new("/bin/true");
@@ -274,7 +274,7 @@ fn words_that_are_no_choice_are_a_wrong_command_line() {
     }
 }
 
-/// What compare says of a program whose layout is chosen.
+/// The output of `compare` for a program with a chosen layout.
 fn compared(build: &Path, options: &[&str]) -> Outcome {
     let words = ["compare", "--json"]
         .iter()
@@ -283,7 +283,7 @@ fn compared(build: &Path, options: &[&str]) -> Outcome {
     Call::new(build).args(words).by_kernel()
 }
 
-/// At its first instruction the program differs from what execve starts in what was asked for, and in nothing else.
+/// At its first instruction, the program differs from a program that execve starts only in the chosen layout.
 #[test]
 fn nothing_differs_but_what_was_asked_for() {
     let cases: &[(&[&str], &[&str])] = &[

@@ -1,4 +1,4 @@
-//! `supplant plan`: what it says is what `run` then does, and the kernel without randomisation.
+//! Tests of `supplant plan`: a plan matches `run`, and the kernel without randomisation.
 
 #[path = "plan/hosts.rs"]
 mod hosts;
@@ -50,7 +50,7 @@ fn programs() -> Vec<PathBuf> {
     there
 }
 
-/// With the same small environment each time, so that the stack is as large.
+/// With the same small environment each time, so that the stack size is the same.
 fn supplant(arguments: &[&str]) -> Command {
     let mut command = Command::new(&builds()[0]);
     command.args(arguments).env_clear().env("NAME", "value");
@@ -66,7 +66,7 @@ fn planned(options: &[&str], program: &Path) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
-/// What it prints, started while no file is being written: a child would keep that one busy for a moment.
+/// The output of a command that starts while no file is being written: a child would keep that file busy for a moment.
 fn output(command: &mut Command) -> Output {
     forking(|| command.output()).expect("it was built")
 }

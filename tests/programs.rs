@@ -1,6 +1,6 @@
-//! The test programs, each in every flavour, by the kernel and by each build of the command: same output, same status.
+//! Runs the test programs, each in every flavour, by the kernel and by each build of the command: same output, same status.
 //!
-//! `tell` prints what a process sees of itself; without randomisation that is equal line for line.
+//! `tell` prints what a process sees of itself; without randomisation its output is equal line for line.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::{Call, Ending, builds, difference, is_root, test_binaries};
 
-/// Programs that are interpreters of others.
+/// Programs that are only interpreters of others.
 const NOT_RUN: [&str; 2] = ["tiny_interp", "exec_interp"];
 
 fn main() {
@@ -111,8 +111,8 @@ fn runs_alike(build: &Path, program: &Path, randomize: bool) -> Result<(), Faile
     }
 }
 
-/// Pipes have numbers of their own each time; the executable's link needs a capability (P-8), and addresses are compared
-/// only where they are fixed.
+/// Pipes have new numbers in each run; the executable's link needs a capability (P-8), and addresses are compared only if they
+/// are fixed.
 fn comparable(output: &[u8], randomize: bool) -> Vec<u8> {
     let text = String::from_utf8_lossy(output);
     let lines = text.lines().filter(|line| {
@@ -129,8 +129,7 @@ fn comparable(output: &[u8], randomize: bool) -> Vec<u8> {
     lines.map(stable).collect::<String>().into_bytes()
 }
 
-/// A program that replaces itself by the command, twice, and by a program at the end; with two programs of one address
-/// in it.
+/// The command replaces itself with the command, and then with a last program; two of the last programs have the same address.
 fn a_chain_of_replacements(build: &Path) -> Result<(), Failed> {
     let bare = test_binaries().join("bare");
     for last in ["at_400000_a", "at_400000_b", "entry_state"] {
@@ -150,10 +149,10 @@ fn a_chain_of_replacements(build: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Sixteen bytes that the command has in its data, but no program that it runs.
+/// Sixteen bytes that are in the data of the command, but in no program that it runs.
 const MARK: [u8; 16] = *b"supplant's mark.";
 
-/// As the argument of `scan`, which must not contain the mark itself.
+/// The mark in the form of an argument for `scan`, which must not contain the mark itself.
 fn masked(mark: &[u8; 16]) -> String {
     mark.iter()
         .map(|byte| format!("{:02x}", byte ^ 0x5a))

@@ -1,5 +1,4 @@
-//! Address randomisation: what is random varies over the kernel's range with the kernel's alignment, and what is not
-//! random is equal.
+//! Address randomisation: random bits vary over the kernel's range with the kernel's alignment, and all other bits are equal.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,10 +13,10 @@ trials![
     a_program_at_fixed_addresses_is_random_where_the_kernel_makes_it_so,
 ];
 
-/// Enough that a bit which is random is the same in all of them once in 2^150 times.
+/// So many that a random bit has the same value in all runs only once in 2^150 times.
 const RUNS: usize = 150;
 
-/// The bits of an address that were seen as 0 and those seen as 1, and its range.
+/// The bits of an address that were seen as 0, the bits that were seen as 1, and the range of the address.
 #[derive(Clone, Copy, Debug)]
 struct Spread {
     zeros: u64,
@@ -39,7 +38,7 @@ impl Spread {
         }
     }
 
-    /// The bits that were seen as both.
+    /// The bits that were seen as both 0 and 1.
     fn random(self) -> u64 {
         self.zeros & self.ones
     }
@@ -96,8 +95,8 @@ fn spreads(call: &Call, build: Option<&PathBuf>) -> BTreeMap<&'static str, Sprea
         .collect()
 }
 
-/// Bits that are random for the kernel are random for us and the others are not; one bit at the upper end may be seen by
-/// chance of a carry on one side only.
+/// The same bits are random for the kernel and for us; one bit at the upper end may be seen on one side only, by the chance of
+/// a carry.
 fn alike(flavour: &str) {
     let program = test_binaries().join(flavour).join("tell");
     if !program.exists() {

@@ -1,6 +1,6 @@
-//! What exec drops that few processes have: robust mutexes, asynchronous I/O, shared memory of System V, local descriptor
-//! tables, shared descriptor tables, switches of the processor, very many descriptors. By the kernel and by us, with the
-//! same result. What the machine cannot do is ignored, and its kind says what it needs.
+//! State that exec drops and that few processes have: robust mutexes, asynchronous I/O, System V shared memory, local
+//! descriptor tables, shared descriptor tables, processor switches, very many descriptors. The kernel and we give the same
+//! result. Tests that the machine cannot run are ignored, and the reason says what they need.
 #![allow(unsafe_code, reason = "brings a child into a state")]
 
 use std::cell::Cell;
@@ -20,10 +20,10 @@ use support::{Call, Ending, Outcome};
 
 const WAITERS: u32 = 1 << 31;
 const OWNER_DIED: u32 = 1 << 30;
-/// In place of the thread id of a futex that is held as before.
+/// Replaces the thread id of a futex that is still held.
 const HELD: u32 = 0x2a;
 
-// libc has the two for glibc only.
+// libc has these two for glibc only.
 const PR_GET_SPECULATION_CTRL: i32 = 52;
 const PR_SET_SPECULATION_CTRL: i32 = 53;
 
@@ -79,22 +79,22 @@ fn shared_page() -> &'static [AtomicU64; 512] {
     );
     let arguments = [0, 4096, prot as u64, flags as u64, u64::MAX, 0];
     let page = system_call(libc::SYS_mmap, arguments).expect("there is memory");
-    // SAFETY: a page of zeros that stays, used by atomic operations only.
+    // SAFETY: a page of zeros that is never unmapped and is used by atomic operations only.
     unsafe { &*std::ptr::with_exposed_provenance::<[AtomicU64; 512]>(page as usize) }
 }
 
 fn futex_word(word: &AtomicU64) -> &AtomicU32 {
-    // SAFETY: the lower half of the same number, used atomically too.
+    // SAFETY: the lower half of the same number, which is also used atomically.
     unsafe { AtomicU32::from_ptr(word.as_ptr().cast()) }
 }
 
-/// What a child leaves in the words of a robust list that it sets up in a shared page, by the kernel and by us.
+/// The values that a child leaves in the words of a robust list in a shared page, by the kernel and by us.
 fn words_left(set_up: fn(&'static [AtomicU64; 512]) -> io::Result<()>) -> [Vec<u32>; 2] {
     let left = |run: fn(&Call) -> Outcome| {
         let page = shared_page();
         let outcome = run(&Call::new(program("arguments")).setup(move || set_up(page)));
         assert_eq!(outcome.ending, Ending::Exited(42), "{outcome:?}");
-        // Thread ids are other ones each time.
+        // Thread ids differ in each run.
         let owner = page[511].load(Ordering::SeqCst) as u32;
         let words = page[256..264].iter();
         let words = words.map(|word| futex_word(word).load(Ordering::SeqCst));
@@ -105,7 +105,8 @@ fn words_left(set_up: fn(&'static [AtomicU64; 512]) -> io::Result<()>) -> [Vec<u
     [left(Call::by_kernel), left(Call::by_library)]
 }
 
-/// Registers a list whose head is the page's start: its first entry, the words' distance from the entries, the pending one.
+/// Registers a list whose head is at the start of the page: the first entry, the offset of the words from the entries, the
+/// pending entry.
 fn register(page: &[AtomicU64; 512], first: u64, pending: u64) -> io::Result<()> {
     const DISTANCE: u64 = 128 * 8;
     let head = [first, DISTANCE, pending];
@@ -116,7 +117,7 @@ fn register(page: &[AtomicU64; 512], first: u64, pending: u64) -> io::Result<()>
     system_call(libc::SYS_set_robust_list, [address(page), 24]).map(drop)
 }
 
-/// The entry whose futex is the word number `index`, from 0.
+/// The entry whose futex is word number `index`, from 0.
 fn entry(page: &[AtomicU64; 512], index: usize) -> &AtomicU64 {
     &page[128 + index]
 }
@@ -125,7 +126,7 @@ fn own_thread() -> io::Result<u32> {
     system_call(libc::SYS_gettid, []).map(|thread| thread as u32)
 }
 
-/// Held, held and waited for, another's, free, and the one that is about to be taken.
+/// Futexes that are held, held with a waiter, held by another thread, free, held again, and the pending one.
 fn several(page: &'static [AtomicU64; 512]) -> io::Result<()> {
     let own = own_thread()?;
     let words = [own, own | WAITERS, 1, 0, own, own | WAITERS];
@@ -147,26 +148,26 @@ fn robust() {
     assert_eq!(kernel[..2], [OWNER_DIED, OWNER_DIED | WAITERS]);
 }
 
-/// An entry that leads nowhere.
+/// An entry that points to an unmapped address.
 fn leads_nowhere(page: &'static [AtomicU64; 512]) -> io::Result<()> {
     futex_word(&page[256]).store(own_thread()?, Ordering::SeqCst);
     entry(page, 0).store(0x10, Ordering::SeqCst);
     register(page, address(entry(page, 0)), 0x18)
 }
 
-/// A circle that does not come back to the head.
+/// A circular list that does not return to the head.
 fn circle(page: &'static [AtomicU64; 512]) -> io::Result<()> {
     futex_word(&page[256]).store(own_thread()?, Ordering::SeqCst);
     entry(page, 0).store(address(entry(page, 0)), Ordering::SeqCst);
     register(page, address(entry(page, 0)), 0)
 }
 
-/// The head itself is not there.
+/// The head itself is not mapped.
 fn no_head(_: &'static [AtomicU64; 512]) -> io::Result<()> {
     system_call(libc::SYS_set_robust_list, [0x1000, 24]).map(drop)
 }
 
-/// A futex in memory that may not be written, which comes before one that may.
+/// A futex in read-only memory, before a futex in writable memory.
 fn read_only(page: &'static [AtomicU64; 512]) -> io::Result<()> {
     let own = own_thread()?;
     futex_word(&page[256]).store(own, Ordering::SeqCst);
@@ -190,14 +191,14 @@ fn broken_robust() {
     }
 }
 
-/// Sets up a context, which goes with the process.
+/// Sets up a context, which ends with the process.
 fn asynchronous_io() -> io::Result<()> {
     const EVENTS: u64 = 3000;
     let context = Cell::new(0_u64);
     system_call(libc::SYS_io_setup, [EVENTS, address(&context)]).map(drop)
 }
 
-/// The system's count of events in all contexts.
+/// Prints the system-wide count of events in all contexts.
 fn no_asynchronous_io() {
     let call = Call::new("/bin/cat")
         .args(["/proc/sys/fs/aio-nr"])
@@ -205,7 +206,7 @@ fn no_asynchronous_io() {
     assert_eq!(alike(&call, &[""]).ending, Ending::Exited(0));
 }
 
-/// Attaches a segment that is removed with its last user.
+/// Attaches a segment that is removed when its last user detaches.
 fn attach() -> io::Result<()> {
     const PRIVATE: u64 = 0;
     let segment = system_call(libc::SYS_shmget, [PRIVATE, 4096, 0o600])? as u64;
@@ -215,7 +216,7 @@ fn attach() -> io::Result<()> {
 }
 
 fn no_shared_memory() {
-    // The program's own segments: none is left, and so none is listed with its id.
+    // None of the program's own segments remains, so none is listed with its process id.
     let call = Call::new("/bin/sh")
         .args(["-c", "while read -r key id perms size cpid rest; do [ \"$cpid\" != $$ ] || echo attached; done </proc/sysvipc/shm"])
         .setup(attach);
@@ -223,10 +224,10 @@ fn no_shared_memory() {
     assert_eq!((told.ending, told.lines().count()), (Ending::Exited(0), 0));
 }
 
-/// Writes a 32-bit data segment into the table.
+/// Writes a 32-bit data segment to the table.
 fn local_descriptor() -> io::Result<()> {
     const WRITE: u64 = 0x11;
-    // Number, base, limit, flags: 32 bits, limit in pages, useable.
+    // Number, base, limit, flags: 32 bits, limit in pages, usable.
     let description = [3_u32, 0, 0xfffff, 0x51];
     system_call(libc::SYS_modify_ldt, [WRITE, address(&description), 16]).map(drop)
 }
@@ -236,7 +237,7 @@ fn no_local_descriptors() {
     assert_eq!(alike(&call, &[""]).ending, Ending::Exited(42));
 }
 
-/// A process that shares the caller's descriptors, and sleeps until it is killed.
+/// Starts a process that shares the caller's descriptors and sleeps until it is killed.
 fn start_sharer() -> io::Result<i32> {
     let flags = (libc::CLONE_FILES | libc::SIGCHLD) as u64;
     let child = system_call(libc::SYS_clone, [flags, 0, 0, 0, 0])? as i32;
@@ -248,7 +249,7 @@ fn start_sharer() -> io::Result<i32> {
     Ok(child)
 }
 
-/// Whether the sharer of an exec'd process still has the close-on-exec descriptor that they shared.
+/// Whether, after an exec, the sharing process still has the close-on-exec descriptor.
 fn sharer_keeps(exec: fn(&Path) -> i32) -> bool {
     let page = shared_page();
     let ending = forked(|| {
@@ -319,7 +320,7 @@ fn cpuid() {
     assert_eq!(alike(&call, &[""]).ending, Ending::Exited(0));
 }
 
-/// A hundred thousand, or as many as the limit lets a process have.
+/// A hundred thousand, or as many as the process's limit allows.
 fn many() -> u64 {
     const LOW: u64 = 1000;
     const REST: u64 = 100;

@@ -1,4 +1,4 @@
-//! What execve refuses, it refuses here too, with the same errno; and the caller goes on as it was.
+//! Programs that execve rejects are rejected here with the same errno, and the caller continues unchanged.
 
 #[path = "refusals/busy.rs"]
 mod busy;

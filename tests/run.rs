@@ -1,4 +1,4 @@
-//! The options of `supplant run`, and what goes through it: standard input and output, the process id, signals.
+//! The options of `supplant run`, and what it passes through: standard input and output, the process id, signals.
 #![allow(unsafe_code, reason = "stops and continues a child")]
 
 use std::fs;
@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use support::alike::{bare, copy, program, run, script};
 use support::{Call, Ending, Outcome, builds, scratch, test_binaries};
 
-/// What a program in the standard flavour prints, run with these options by each build.
+/// The output of a program in the standard flavour, run with these options by each build.
 fn printed(options: &[&str], name: &str, args: &[&str]) -> Vec<Outcome> {
     let outcomes = builds().into_iter().map(|build| {
         let call = run(&build, options).args([program(name)]).args(args);
@@ -130,7 +130,7 @@ fn a_base_is_where_the_program_goes() {
     }
 }
 
-/// The addresses are those of the kernel under `setarch -R`.
+/// The addresses equal those of the kernel under `setarch -R`.
 #[test]
 fn without_randomisation_the_initial_mappings_are_where_execve_puts_them() {
     let kernel = Call::new(program("tell")).no_randomize().by_kernel();

@@ -1,4 +1,4 @@
-//! The `#!` line: what it names, what the interpreter's arguments become, and how far it is looked at (B-1 to B-15).
+//! The `#!` line: the interpreter it names, the interpreter's arguments, and how many bytes are read (B-1 to B-15).
 
 #[path = "scripts/chains.rs"]
 mod chains;
@@ -29,7 +29,7 @@ fn fixture() -> tempfile::TempDir {
     at
 }
 
-/// A script with these bytes, in the working directory of the call; the name is new for every one.
+/// A script with these bytes, in the working directory of the call; each script has a new name.
 fn script(at: &tempfile::TempDir, name: &str, bytes: impl AsRef<[u8]>) -> Call {
     file(at.path().join(name), bytes, 0o755);
     Call::new(format!("./{name}"))
@@ -37,7 +37,7 @@ fn script(at: &tempfile::TempDir, name: &str, bytes: impl AsRef<[u8]>) -> Call {
         .directory(at.path())
 }
 
-/// By the kernel and by the library, the same.
+/// Runs the script by the kernel and by the library, with the same result.
 fn compare(at: &tempfile::TempDir, name: &str, bytes: impl AsRef<[u8]>) -> Result<Outcome, Failed> {
     let bytes = bytes.as_ref();
     let named = |failed: Failed| {
@@ -47,7 +47,7 @@ fn compare(at: &tempfile::TempDir, name: &str, bytes: impl AsRef<[u8]>) -> Resul
     same(&script(at, name, bytes)).map_err(named)
 }
 
-/// Runs of one byte as their count.
+/// Shows a run of one byte as its count.
 fn shown(bytes: &[u8]) -> String {
     let runs = bytes.chunk_by(|a, b| a == b);
     let text = |run: &[u8]| match run.len() {

@@ -1,4 +1,4 @@
-//! Programs that do not come by a path: from a descriptor, from standard input, from memory.
+//! Programs without a path: from a descriptor, from standard input, from memory.
 #![allow(unsafe_code, reason = "opens files in a child")]
 
 use std::fs;
@@ -12,7 +12,7 @@ use support::{Call, Ending, Outcome, builds, c_string, check, scratch, test_bina
 
 const AT_EMPTY_PATH: u64 = 0x1000;
 
-/// Opens the file as descriptor 705, which is nobody else's, before anything else.
+/// Before anything else, opens the file as descriptor 705, which nothing else uses.
 fn with_descriptor(call: Call, path: &Path, flags: i32) -> Call {
     let path = c_string(path.as_os_str());
     call.setup(move || {
@@ -26,7 +26,7 @@ fn with_descriptor(call: Call, path: &Path, flags: i32) -> Call {
     })
 }
 
-/// What execveat(2) of descriptor 705 does, with this argument vector.
+/// The outcome of execveat(2) for descriptor 705, with this argument vector.
 fn by_execveat(path: &Path, flags: i32, argv: &[&'static std::ffi::CStr]) -> Outcome {
     let mut argv: Vec<u64> = argv.iter().map(|arg| address(*arg)).collect();
     argv.push(0);
@@ -49,7 +49,7 @@ fn a_descriptor_runs_as_execveat_runs_it() {
             with_descriptor(call, &program("tell"), 0).by_kernel(),
             &keys,
         );
-        // Without privilege it stays the command.
+        // Without privilege, `exe` still names the command.
         let differs = |outcome: &Outcome| {
             let lines = outcome
                 .lines()
@@ -85,7 +85,7 @@ fn a_script_by_a_descriptor_is_opened_once_more_by_its_interpreter() {
     }
 }
 
-/// By the library: the command would not inherit it.
+/// By the library: the command would not inherit the descriptor.
 #[test]
 fn by_a_close_on_exec_descriptor_programs_run_and_scripts_do_not() {
     let directory = scratch();

@@ -1,4 +1,4 @@
-//! Children: started by std's own Command with our commit before its exec, from one preparation or many, in processes with
+//! Children that std's own Command starts, with our commit before its exec: from one preparation or many, in processes with
 //! threads.
 #![allow(
     unsafe_code,
@@ -19,7 +19,7 @@ use support::alike::{program, script};
 use support::scratch;
 use support::system::{apply, filter};
 
-/// Ends every process that allocates and is not the one the tests run in.
+/// An allocator that ends every process that allocates, except the process of the tests.
 struct OnlyHere;
 
 static HERE: AtomicU32 = AtomicU32::new(0);
@@ -32,17 +32,17 @@ fn check_process() {
     }
 }
 
-// SAFETY: everything is the system's.
+// SAFETY: the system's allocator does everything.
 unsafe impl GlobalAlloc for OnlyHere {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         check_process();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         check_process();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller keeps the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -113,7 +113,7 @@ fn one_preparation_starts_many_each_with_its_own_arguments_and_environment() {
     }
 }
 
-/// Two runs of one preparation lie at different addresses.
+/// Two runs of one preparation have different addresses.
 #[test]
 fn each_start_is_randomised_by_itself() {
     only_here();
@@ -135,7 +135,7 @@ fn what_the_child_finds_comes_back_whole() {
     let mut command = Command::new(program("arguments"));
     let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
     let mut no_rseq = filter(&[libc::SYS_rseq], refused);
-    // SAFETY: two system calls; nothing is allocated.
+    // SAFETY: the hook makes two system calls and allocates nothing.
     unsafe { command.pre_exec(move || apply(&mut no_rseq)) };
     let error = command
         .spawn()
@@ -178,7 +178,7 @@ fn a_command_starts_children_again_and_again() {
     assert!(ended.expect("it starts").success());
     let own = nix::unistd::geteuid().as_raw();
     assert!(command.uid(own).status().expect("it starts").success());
-    // SAFETY: nothing is done.
+    // SAFETY: the hook does nothing.
     unsafe { command.pre_exec(|| Ok(())) };
     assert!(command.status().expect("it starts").success());
 }
@@ -190,7 +190,7 @@ fn a_childs_death_by_a_signal_is_seen() {
     assert_eq!(status.expect("it starts").signal(), Some(libc::SIGKILL));
 }
 
-/// As std leaves them: SIGPIPE not ignored. tests/like_std.rs has more.
+/// Signals are as std leaves them: SIGPIPE is not ignored. tests/like_std.rs has more.
 #[test]
 fn signals_are_as_std_leaves_them() {
     only_here();
@@ -200,8 +200,8 @@ fn signals_are_as_std_leaves_them() {
     };
     let mut by_std = std::process::Command::new("grep");
     by_std.arg("Sig[BI]").arg("/proc/self/status");
-    // With a hook it forks: posix_spawn leaves two signals of the C library ignored.
-    // SAFETY: nothing is done.
+    // With a hook, std forks: posix_spawn leaves two signals of the C library ignored.
+    // SAFETY: the hook does nothing.
     unsafe { by_std.pre_exec(|| Ok(())) };
     let by_std = String::from_utf8(by_std.output().expect("it starts").stdout).expect("text");
     assert_eq!(lines(Command::new("grep")), by_std);

@@ -1,5 +1,5 @@
-//! What exec keeps of a process, and what it drops: the process is brought into a state, runs a program that tells what
-//! it finds, once by the kernel and in each of our ways, and both tell the same.
+//! The state that exec keeps and the state that it drops: a process sets up a state and runs a program that reports it, by the
+//! kernel and in each of our ways, with the same report.
 #![allow(unsafe_code, reason = "brings a child into a state")]
 
 use std::cell::Cell;
@@ -53,7 +53,7 @@ fn a_pending_signal_of_a_timer_is_dropped_with_it() {
     let told = told(&["status.SigPnd", "status.ShdPnd"], || {
         block(&[libc::SIGALRM])?;
         let timer = Cell::new(0u32);
-        // Without an event it is SIGALRM.
+        // Without an event structure, the timer sends SIGALRM.
         system_call(libc::SYS_timer_create, [0, 0, address(&timer)])?;
         let soon = [0u64, 0, 0, 1];
         let timer = timer.get().into();
@@ -139,10 +139,10 @@ fn posix_timers_are_deleted() {
     assert!(told.lines().all(|line| line.trim() == "timers"), "{told:?}");
 }
 
-/// Opens a file for the child, at an offset, under a number.
+/// Opens a file for the child, at an offset, as this descriptor.
 fn open_at(number: i32, flags: i32, offset: i64) -> io::Result<()> {
     let path = c"/etc/passwd";
-    // SAFETY: a terminated string.
+    // SAFETY: the string is terminated.
     let opened = unsafe { libc::open(path.as_ptr(), flags) };
     check(opened)?;
     let how = if flags & libc::O_CLOEXEC == 0 {

@@ -1,7 +1,7 @@
-//! Real programs: everything executable in /usr/bin and /usr/sbin, with `--version` and with `--help`, by the kernel and
-//! by us, as an ordinary user in an empty directory: same output, same status.
+//! Runs real programs: every executable in /usr/bin and /usr/sbin, with `--version` and with `--help`, by the kernel and by us,
+//! as an ordinary user in an empty directory: same output, same status.
 //!
-//! Without arguments a fixed sample; `--all` takes every program, paths take those.
+//! Without arguments, runs a fixed sample; `--all` runs every program; paths as arguments run those programs.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -23,7 +23,7 @@ const SAMPLE: [&str; 24] = [
     "which", "xz",
 ];
 
-/// What gives another answer each time, by the kernel too, is compared by its status only.
+/// If the output varies from run to run, also by the kernel, only the status is compared.
 const ATTEMPTS: usize = 3;
 
 fn main() -> ExitCode {
@@ -64,9 +64,9 @@ fn main() -> ExitCode {
 
 enum Verdict {
     Equal,
-    /// Its output varies from run to run, by the kernel too; the status is the same.
+    /// The output varies from run to run, also by the kernel; the status is the same.
     Varies,
-    /// By this rule of PARITY.md.
+    /// A difference by this rule of PARITY.md.
     Known(&'static str),
     Different(String),
 }
@@ -127,8 +127,8 @@ fn compare(program: &Path, argument: &str) -> Verdict {
     Verdict::Different(reasons)
 }
 
-/// P-27: a set-id program is refused to an ordinary user. P-8: for one /proc/self/exe keeps naming the loader, and there
-/// ld.so looks for the libraries of a program that names them by `$ORIGIN`.
+/// P-27: a set-id program is rejected for an ordinary user. P-8: for an ordinary user /proc/self/exe still names the loader,
+/// and ld.so looks there for the libraries of a program that names them by `$ORIGIN`.
 fn known(program: &Path, ours: &Outcome) -> Option<&'static str> {
     const SET_ID: u32 = 0o6000;
     let mode = fs::metadata(program).ok()?.permissions().mode();
@@ -141,7 +141,7 @@ fn known(program: &Path, ours: &Outcome) -> Option<&'static str> {
         .then_some("P-8")
 }
 
-/// In a new empty directory, so that what one run leaves there does not change the next.
+/// Runs in a new empty directory, so that files of one run do not affect the next.
 fn run(program: &Path, argument: &str, build: Option<&Path>) -> Outcome {
     let directory = support::scratch();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
@@ -174,7 +174,7 @@ fn drop_privileges() -> std::io::Result<()> {
         nix::unistd::setgid(NOBODY.into())?;
         nix::unistd::setuid(NOBODY.into())?;
     }
-    // A session of its own, without a terminal.
+    // A new session, without a terminal.
     let _ = nix::unistd::setsid();
     Ok(())
 }
@@ -184,9 +184,9 @@ fn sample() -> Vec<PathBuf> {
     SAMPLE.iter().filter_map(found).collect()
 }
 
-/// Each file once, by whatever name: a name may decide what a program does, so links count by their own.
+/// All files by name: a program may behave differently under another name, so each link counts separately.
 fn every_program() -> Vec<PathBuf> {
-    // These act on the machine, or wait for something, whatever their arguments.
+    // These act on the machine, or wait for something, with any arguments.
     let left_out: BTreeSet<&OsStr> = [
         "poweroff", "reboot", "halt", "shutdown", "telinit", "killall5",
     ]

@@ -1,5 +1,5 @@
-//! Other threads end with the program, as execve ends them, whatever they are doing; when the program is refused they go on.
-//! Whichever thread calls, the new program has the process's id, and what was the caller's.
+//! Other threads end with the program, in any state, as with execve; if the program is rejected, they continue. Whichever
+//! thread calls, the new program has the id of the process and the caller's attributes.
 #![allow(unsafe_code, reason = "brings threads into a state")]
 
 use std::io;
@@ -17,16 +17,16 @@ use support::alike::{alike, forked, program, told};
 use support::system::{action_of, address, block, forbid, prctl, set_action, system_call};
 use support::{Call, Ending};
 
-/// How often a state that lasts only moments is met.
+/// How often a short-lived state is tried.
 const TIMES: usize = 20;
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-/// Runs the program with these threads in the process, by the kernel and by us.
+/// Runs the program while the process has these threads, by the kernel and by us.
 fn ends(threads: fn() -> io::Result<()>) {
     let told = told(&["status.Threads", "threads"], move || {
         threads()?;
-        // They are at it when exec is called.
+        // The threads are in their state when exec is called.
         thread::sleep(Duration::from_millis(2));
         Ok(())
     });
@@ -129,7 +129,7 @@ fn threads_that_start_threads_end() {
     }
 }
 
-/// What another thread than the first one has for itself goes to the program.
+/// The program inherits the per-thread state of a caller that is not the first thread.
 #[test]
 fn a_caller_that_is_not_the_first_thread_hands_on_what_it_has() {
     let before = || {
@@ -163,7 +163,7 @@ fn the_process_keeps_its_id_whichever_thread_calls() {
     }
 }
 
-/// Calls exec in a thread that did `before`, and says why it was refused. The others are as they were.
+/// Calls exec in a thread that ran `before`, and returns the cause of the rejection. The other threads are unchanged.
 fn refused_in_thread(before: fn() -> io::Result<()>) -> Option<Cause> {
     let thread = thread::spawn(move || {
         before().ok()?;
@@ -208,17 +208,17 @@ fn where_the_first_thread_has_ended_the_program_is_refused() {
                 error.cause(),
                 Cause::Process(ProcessFault::Leader { what: "ended" })
             );
-            // SAFETY: ends the process.
+            // SAFETY: the call only ends the process.
             unsafe { libc::_exit(if named { 7 } else { 1 }) };
         });
-        // SAFETY: ends this thread alone.
+        // SAFETY: the call only ends this thread.
         unsafe { libc::syscall(libc::SYS_exit, 0) };
         0
     });
     assert_eq!(ending, Ending::Exited(7));
 }
 
-/// Whether the counting threads still count.
+/// Whether the counting threads continue to count.
 fn counts() -> bool {
     let (before, started) = (COUNTER.load(Ordering::Relaxed), Instant::now());
     while started.elapsed() < Duration::from_secs(5) {
@@ -237,7 +237,7 @@ fn when_the_program_is_refused_the_others_go_on() {
         if start(2, block_by_the_kernel).is_err() || start(2, count).is_err() {
             return 1;
         }
-        // Found out when all are stopped: an rseq area that cannot be given up.
+        // The loader finds this only when all threads are stopped: the rseq area cannot be unregistered.
         if forbid(&[libc::SYS_rseq], EPERM).is_err() {
             return 1;
         }
@@ -271,7 +271,7 @@ fn of_threads_that_exec_at_once_one_program_runs() {
     }
 }
 
-/// The kernel's own check would keep threads from being made while it is asked.
+/// The kernel's own check would prevent the creation of threads while it runs.
 #[test]
 fn preparing_does_not_keep_other_threads_from_starting_some() {
     let ending = forked(|| {
@@ -292,16 +292,16 @@ fn preparing_does_not_keep_other_threads_from_starting_some() {
     assert_eq!(ending, Ending::Exited(7));
 }
 
-/// Another thread may be about to stop the others when this process is copied. The copy has no such thread.
+/// Another thread may be about to stop the others when this process forks. The child does not have that thread.
 #[test]
 fn children_that_are_forked_while_another_thread_execs_run_their_programs() {
     const SECONDS: u64 = 20;
     let ending = forked(|| {
         let _ = system_call(libc::SYS_setpgid, [0, 0]);
-        // A process group of its own: where a child waits forever, all end by a signal.
+        // A new process group: if a child waits forever, one signal ends all.
         thread::spawn(|| {
             thread::sleep(Duration::from_secs(SECONDS));
-            // SAFETY: a number.
+            // SAFETY: the call takes numbers only.
             unsafe { libc::kill(0, libc::SIGKILL) };
         });
         thread::spawn(|| {
@@ -322,22 +322,22 @@ fn children_that_are_forked_while_another_thread_execs_run_their_programs() {
 }
 
 extern "C" fn nap(_: *mut libc::c_void) -> i32 {
-    // SAFETY: a system call.
+    // SAFETY: the call takes a number only.
     unsafe { libc::sleep(6) };
     0
 }
 
-/// No signal but SIGKILL reaches the thread until a child that has its memory ends. Then it counts.
+/// Only SIGKILL reaches the thread until a child that shares its memory ends. Then the thread counts.
 fn wait_for_a_child_in_this_memory() {
     let mut stack = vec![0_u8; 64 * 1024];
     let top = stack.as_mut_ptr_range().end.map_addr(|top| top & !15);
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: a stack of its own; this thread waits until the child is gone.
+    // SAFETY: the child has its own stack; this thread waits until the child is gone.
     unsafe { libc::clone(nap, top.cast(), flags, std::ptr::null_mut()) };
     count();
 }
 
-/// A signal that was sent in vain waits for its thread: when it comes at last, it does no harm.
+/// A signal that does not reach its thread in time stays pending: its late delivery does no harm.
 #[test]
 fn a_thread_that_no_signal_reached_in_time_lives_on() {
     const EPERM: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
@@ -350,7 +350,7 @@ fn a_thread_that_no_signal_reached_in_time_lives_on() {
         if set_action(33, [0; 4]).is_err() || forbid(&[libc::SYS_rseq], EPERM).is_err() {
             return 1;
         }
-        // The first time it does not come in time; the second time it does, and has one more signal waiting.
+        // The first time, a thread does not stop in time; the second time it does, and one more signal is pending for it.
         for late in [true, false] {
             let error = Command::new(program("arguments")).exec();
             if late
@@ -361,7 +361,7 @@ fn a_thread_that_no_signal_reached_in_time_lives_on() {
             {
                 return 2;
             }
-            // No handler stays behind, though a signal may still be on its way.
+            // No handler remains, although a signal may still be pending.
             if action_of(33) != Some([0; 4]) {
                 return 4;
             }
@@ -387,7 +387,7 @@ fn threads_that_block_all_signals_may_end_by_themselves() {
     }
 }
 
-/// Then no signal can be sent that brings something along.
+/// With this limit, no signal that carries data can be sent.
 #[test]
 fn threads_end_where_no_more_signals_may_wait() {
     const NONE: [u64; 2] = [0; 2];

@@ -1,4 +1,4 @@
-//! Planning for another machine or process.
+//! Plans for another machine or process.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(crate) fn this_host_in_a_file_gives_the_same_plan() {
         };
         assert_eq!(names(&here), names(&there));
     }
-    // The form is stable: what is read is written again.
+    // The format is stable: output that is read back is written unchanged.
     let again = output(&mut supplant(&["plan", "--print-host", "--host", host]));
     assert_eq!(text(&again), text(&here));
 }
@@ -58,7 +58,7 @@ pub(crate) fn a_program_of_another_machine_is_planned_on_a_host_of_its_kind() {
         .find(|item| item["name"] == "platform")
         .expect("there is one");
     assert_eq!(platform["value"], "\"aarch64\"");
-    // Segments that need pages of 4 KiB.
+    // The program's segments need pages of 4 KiB.
     let value = planned(&["-R", "--host", "typical:aarch64:65536"], &program);
     assert_eq!(
         (&value["outcome"], &value["signal"]),
@@ -82,7 +82,7 @@ pub(crate) fn a_program_of_another_machine_is_planned_on_a_host_of_its_kind() {
     }
 }
 
-/// What is in the file, and what is said of it.
+/// The content of the file, and the message about it.
 const NO_HOSTS: [(&str, &str); 12] = [
     ("", "EOF"),
     ("{}", "missing field"),

@@ -1,4 +1,4 @@
-//! What a plan says is what `run` then does, and the kernel without randomisation.
+//! A plan matches `run`, and the kernel without randomisation.
 
 use std::ffi::CString;
 use std::fs;
@@ -19,7 +19,7 @@ use support::refused::forking;
 use support::trials::ignore;
 use support::{scratch, test_binaries};
 
-/// A process that is stopped before its first instruction; killed with the value.
+/// A process that is stopped before its first instruction; it is killed when the value is dropped.
 struct Stopped(Child);
 
 impl Stopped {
@@ -56,9 +56,9 @@ fn proc(pid: u32, name: &str) -> String {
     fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default()
 }
 
-/// What maps lists, as a plan has it. Two neighbouring pieces of anonymous memory may be one (M-23).
+/// The lines of `maps` in the form of a plan. Two adjacent anonymous mappings may be one (M-23).
 fn mappings(maps: &str) -> Vec<Value> {
-    // At the stop the last call is still to come.
+    // At the stop, the last call is not made yet.
     let lines = maps
         .lines()
         .filter(|line| !line.ends_with("/memfd:supplant (deleted)"));
@@ -104,7 +104,7 @@ fn planned_mappings(plan: &Value) -> Vec<Value> {
     )
 }
 
-/// Fields of /proc/PID/stat, by their numbers in proc(5).
+/// Fields of /proc/PID/stat, by their number in proc(5).
 fn stat(text: &str, field: usize) -> u64 {
     let rest = text.rsplit_once(") ").expect("a name in parentheses").1;
     rest.split(' ')
@@ -150,7 +150,7 @@ pub(crate) fn a_seed_gives_the_same_plan_again_and_run_follows_it() {
 
 pub(crate) fn without_randomisation_a_plan_is_what_the_kernel_does() {
     let thread = thread::spawn(|| {
-        // The personality is this thread's, and its children's.
+        // The personality applies to this thread and its children.
         unshare(CloneFlags::CLONE_FS).expect("anyone may");
         set(get().expect("it takes nothing") | Persona::ADDR_NO_RANDOMIZE).expect("anyone may");
         for program in programs() {
@@ -191,7 +191,7 @@ pub(crate) fn without_randomisation_a_plan_is_what_the_kernel_does() {
         .unwrap_or_else(|payload| resume_unwind(payload));
 }
 
-/// The rows of the plan are those of the log, but for places and descriptors that the loader chooses.
+/// The rows of the plan equal those of the log, except addresses and descriptors that the loader chooses.
 pub(crate) fn the_system_calls_are_those_of_run() {
     let program = test_binaries().join("glibc-pie/tell");
     let directory = scratch();
@@ -207,7 +207,7 @@ pub(crate) fn the_system_calls_are_those_of_run() {
             call.rsplit(' ').next().expect("its name").to_owned()
         })
         .collect();
-    // The log is a descriptor more, in both.
+    // In both, the log takes one more descriptor.
     let other = log.with_extension("other");
     let plan = planned(&["-R", "--log", other.to_str().expect("UTF-8")], &program);
     let calls = plan["calls"].as_array().expect("a plan has calls");
@@ -215,7 +215,7 @@ pub(crate) fn the_system_calls_are_those_of_run() {
         .iter()
         .map(|call| call["name"].as_str().expect("a name").to_owned())
         .collect();
-    // The last call is no row.
+    // The last call has no row.
     assert_eq!(planned[..planned.len() - 1], names[..]);
     assert!(
         calls

@@ -1,4 +1,4 @@
-//! What is shown: the whole stack, refused programs as far as they go, lines that fit.
+//! The output of a plan: the whole stack, rejected programs up to the point of rejection, lines that fit.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ pub(crate) fn the_stack_is_shown_without_a_byte_left_out() {
     assert!(names.contains(&"AT_PHDR") && names.contains(&"random bytes"));
 }
 
-/// Their names, bytes, outcome, and how many files can be shown.
+/// Rejected programs: their names, bytes, outcome, and how many files can be shown.
 fn refused(directory: &Path) -> [(&'static str, Vec<u8>, Value, usize); 5] {
     let at = |name: &str| directory.join(name);
     [
@@ -151,7 +151,7 @@ pub(crate) fn lines_fit_their_page() {
             assert!(!text.contains('\u{1b}'));
         }
     }
-    // Where nothing says how wide the page is, nothing is cut.
+    // If the width of the page is unknown, nothing is cut.
     let mut command = supplant(&["plan", "-R", "-e"]);
     command
         .arg(format!("LONG={}", "x".repeat(300)))

@@ -1,4 +1,4 @@
-//! Files that someone has open for writing (E-9).
+//! Files that are open for writing (E-9).
 
 use std::fs::{File, OpenOptions, hard_link};
 use std::io;
@@ -16,7 +16,7 @@ use support::{Call, Ending, builds, is_root, scratch};
 const BUSY: Ending = Ending::Refused(libc::ETXTBSY);
 const RUNS: Ending = Ending::Exited(42);
 
-/// What is called in a directory, which file there someone has open for writing, and how it ends.
+/// The name, the call in a directory, the file there that is open for writing, and the ending.
 type Case = (&'static str, fn(&Path) -> Call, &'static str, Ending);
 
 const CASES: [Case; 15] = [
@@ -125,14 +125,14 @@ pub(crate) fn trials() -> Vec<Trial> {
             let at = fixture();
             let path = at.path().join("program");
             let call = Call::new(&path).setup(move || keep(&path));
-            // Not by the command: what the process holds is gone when it becomes the command.
+            // Not by the command: the process's files are closed when it becomes the command.
             expect(&same(&call)?, ending)
         }));
     }
     trials.push(trial("busy_an_own_file_under_a_filter", None, || {
         under_a_filter(NOBODY, BUSY)
     }));
-    // Known difference: nothing tells.
+    // Known difference: under a filter, the loader cannot notice a busy file of root.
     trials.push(trial(
         "busy_a_file_of_root_under_a_filter_is_not_noticed",
         needs_root(),
@@ -141,7 +141,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// How the process itself has a file open, or mapped, and how a call of it ends.
+/// The name, how the process itself has a file open or mapped, and how a call of that file ends.
 type Hold = (&'static str, fn(&Path) -> io::Result<()>, Ending);
 
 const HELD: [Hold; 4] = [
@@ -159,7 +159,7 @@ const HELD: [Hold; 4] = [
     ("mapped_for_writing_by_oneself", map_for_writing, BUSY),
 ];
 
-/// Leaves it open, close-on-exec.
+/// Keeps the file open, close-on-exec.
 fn keep(opened: io::Result<File>) -> io::Result<()> {
     opened.map(std::mem::forget)
 }
@@ -179,7 +179,7 @@ fn map_for_writing(path: &Path) -> io::Result<()> {
     system_call(libc::SYS_mmap, arguments).map(drop)
 }
 
-/// Under a system-call filter the kernel is not asked, so other means have to do.
+/// Under a system-call filter the loader does not ask the kernel and must use other means.
 fn under_a_filter(owner: u32, ours: Ending) -> Result<(), Failed> {
     let at = fixture();
     let path = at.path().join("program");

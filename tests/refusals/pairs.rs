@@ -1,4 +1,4 @@
-//! Two things wrong at once: which answer comes first.
+//! Two faults at once: the tests show which errno comes first.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use support::refused::{expect, file, needs_mounts, program, same};
 use support::trials::trial;
 use support::{Call, Ending, scratch};
 
-/// What is in the file; without anything wrong, a program.
+/// The content of the file; without a fault, a program.
 #[derive(Clone, Copy, PartialEq)]
 enum Content {
     Program,
@@ -22,7 +22,7 @@ enum Content {
     NoProgramHeaders,
     /// A script with this interpreter.
     Script(Interpreter),
-    /// A program with it.
+    /// A program with this interpreter.
     Interpreted(Interpreter),
 }
 
@@ -36,7 +36,7 @@ enum Interpreter {
     Itself,
 }
 
-/// What is wrong with the file around its content, or with the call.
+/// A fault of the file other than its content, or of the call.
 #[derive(Clone, Copy, PartialEq)]
 enum Fault {
     NotExecutable,
@@ -144,7 +144,7 @@ fn compare(content: Content, faults: &[Fault]) -> Result<(), Failed> {
     let at = scratch();
     let (call, _writers) = call(at.path(), content, faults);
     let result = same(&call).map(drop);
-    // So that an ordinary user can remove it.
+    // Allows an ordinary user to remove the directory.
     fs::set_permissions(
         at.path().join("directory"),
         fs::Permissions::from_mode(0o755),
@@ -152,7 +152,7 @@ fn compare(content: Content, faults: &[Fault]) -> Result<(), Failed> {
     result
 }
 
-/// The call, and the open files that make others busy.
+/// The call, and the open files that make other files busy.
 fn call(at: &Path, content: Content, faults: &[Fault]) -> (Call, Vec<File>) {
     let directory = at.join("directory");
     fs::create_dir(&directory).expect("the scratch directory is ours");
@@ -190,7 +190,7 @@ fn call(at: &Path, content: Content, faults: &[Fault]) -> (Call, Vec<File>) {
                 call.unprivileged()
             }
             Fault::NoExec => call.on_noexec(&directory),
-            // One page, which this nearly fills.
+            // The stack has one page, which this argument nearly fills.
             Fault::NoStack => call
                 .args(["x".repeat(3800)])
                 .limit(Resource::RLIMIT_STACK, 0)

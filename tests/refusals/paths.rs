@@ -1,4 +1,4 @@
-//! Where the path leads, and to what kind of file (E-1, E-4, E-5, E-6, E-18).
+//! Paths that lead nowhere or to other kinds of files (E-1, E-4, E-5, E-6, E-18).
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,7 +14,7 @@ use support::{Call, is_root, scratch};
 
 type Case = (&'static str, fn(&Path) -> Call);
 
-/// What the path is, in a directory with the files of `fixture`.
+/// Paths in a directory with the files of `fixture`.
 const PATHS: [Case; 32] = [
     ("the_empty_path", |_| Call::new("")),
     ("a_path_of_4095_bytes", |at| Call::new(padded(at, 4095))),
@@ -87,7 +87,7 @@ const PATHS: [Case; 32] = [
     }),
 ];
 
-/// What stands in the file.
+/// The content of the file.
 const CONTENTS: [(&str, &[u8]); 12] = [
     ("an_empty_file", b""),
     ("a_newline", b"\n"),
@@ -129,7 +129,7 @@ fn fixture() -> tempfile::TempDir {
     program(path(&"n".repeat(255)), 0o755);
     fs::create_dir(path("directory")).expect("the directory is ours");
     fs::create_dir(path("unsearchable")).expect("the directory is ours");
-    // An ordinary user could not remove it; and it makes no difference, for nobody gets to look.
+    // An ordinary user could not remove the file; and it makes no difference, because no caller can reach it.
     if is_root() {
         program(path("unsearchable/program"), 0o755);
     }
@@ -151,14 +151,14 @@ fn link(to: &str, path: &Path) {
     symlink(to, path).expect("the directory is ours");
 }
 
-/// The program with so many slashes before its name that the path has this size.
+/// The program's path with as many slashes before its name as this size needs.
 fn padded(at: &Path, size: usize) -> String {
     let directory = at.display().to_string();
     let slashes = "/".repeat(size - directory.len() - "program".len());
     format!("{directory}{slashes}program")
 }
 
-/// None of them blocks, and none is opened: all are refused.
+/// Special files: all are rejected, none blocks, and none is opened.
 fn special_files() -> Vec<Trial> {
     let special = |name: &'static str, missing, make: fn(&Path)| {
         trial(name, missing, move || {

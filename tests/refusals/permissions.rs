@@ -1,4 +1,4 @@
-//! Who may execute what (E-7), and the files that may be executed but not read (P-30).
+//! Execute permission (E-7), and files that may be executed but not read (P-30).
 
 use std::ffi::CString;
 use std::io;
@@ -14,14 +14,14 @@ use support::system::{address, system_call};
 use support::trials::trial;
 use support::{Call, Ending, builds, is_root, scratch};
 
-/// Each bit alone, each combination of execute bits with and without the bits for reading, and usual ones.
+/// Each bit alone, each combination of execute bits with and without the read bits, and usual modes.
 const MODES: [u32; 30] = [
     0o000, 0o001, 0o010, 0o100, 0o011, 0o101, 0o110, 0o111, 0o444, 0o445, 0o454, 0o455, 0o544,
     0o545, 0o554, 0o555, 0o644, 0o666, 0o711, 0o744, 0o755, 0o655, 0o754, 0o745, 0o777, 0o722,
     0o005, 0o050, 0o500, 0o311,
 ];
 
-/// Who calls, and whose file it is: user and group.
+/// The name, the caller, and the owner of the file: user and group.
 type Relation = (&'static str, fn(Call) -> Call, Option<(u32, u32)>);
 
 const OTHER_GROUP: u32 = 4242;
@@ -86,7 +86,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// Every mode, by the kernel and by us: the same, or known difference P-30.
+/// Runs a file with each mode, by the kernel and by us: the same result, or known difference P-30.
 fn each_mode(caller: fn(Call) -> Call, owner: Option<(u32, u32)>) -> Result<(), Failed> {
     let at = scratch();
     all(MODES.map(|mode| {
@@ -107,7 +107,7 @@ fn each_mode(caller: fn(Call) -> Call, owner: Option<(u32, u32)>) -> Result<(), 
     }))
 }
 
-/// What the kernel refuses we refuse alike; what it runs we refuse, with the cause by its name.
+/// If the kernel rejects the file, we reject it alike; if the kernel runs it, we reject it and name the cause.
 fn same_or_unreadable(call: &Call) -> Result<support::Outcome, Failed> {
     let kernel = call.by_kernel();
     if kernel.ending != Ending::Exited(42) {
@@ -124,7 +124,8 @@ fn same_or_unreadable(call: &Call) -> Result<support::Outcome, Failed> {
     Ok(kernel)
 }
 
-/// Its interpreter is started, and could not open it: here it is not started (P-30, B-15).
+/// The kernel starts the script's interpreter, which could not open the script: here the interpreter is not started (P-30,
+/// B-15).
 fn unreadable_script() -> Result<(), Failed> {
     let at = scratch();
     let interpreter = program(at.path().join("program"), 0o755);
@@ -151,7 +152,7 @@ fn unreadable_interpreter() -> Result<(), Failed> {
 
 type Identity = (&'static str, fn() -> io::Result<()>);
 
-/// Of which only the effective one decides.
+/// Only the effective id decides.
 const IDS: [Identity; 4] = [
     ("a_real_user_who_is_nobody", || {
         set_ids([NOBODY, 0, 0], [NOBODY, 0, 0])
@@ -167,7 +168,7 @@ const IDS: [Identity; 4] = [
     }),
 ];
 
-/// Files for root only, for nobody only, for everyone and for no one; unreadable ones are left out.
+/// Tests files for root only, for nobody only, for all users and for no user; unreadable files are left out.
 fn rights(call: impl Fn(&Path) -> Call) -> Result<(), Failed> {
     let at = scratch();
     let files = [

@@ -1,6 +1,6 @@
-//! How much room the strings may take, to the byte (E-11 to E-15, E-20 to E-25).
+//! How much room the strings may take, exact to the byte (E-11 to E-15, E-20 to E-25).
 //!
-//! A text file shows where the limit is without running anything: it is refused by E2BIG or, later, by ENOEXEC.
+//! A text file shows the limit without running anything: it is rejected with E2BIG or, later, with ENOEXEC.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use support::{Call, Ending, scratch};
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-/// `RLIMIT_STACK`s where the limit is by the sum of strings and pointers, and where it is by the stack.
+/// Values of `RLIMIT_STACK`: for some the sum of strings and pointers is limited, for others the stack.
 const STACKS: [(&str, u64); 14] = [
     ("unlimited", u64::MAX),
     ("64_mib", 64 * MIB),
@@ -34,7 +34,7 @@ const STACKS: [(&str, u64); 14] = [
     ("nothing", 0),
 ];
 
-/// What takes the room: a name, how, and the bytes that one piece takes, with its pointer.
+/// What fills the room: a name, a function, and the bytes that each piece takes, including its pointer.
 type Fill = (&'static str, fn(Call, u64) -> Call, u64);
 
 const LONG_VARIABLES: Fill = ("long_variables", long_variables, 1);
@@ -52,7 +52,7 @@ const SHORT_VARIABLES: Fill = (
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, stack) in STACKS {
-        // Many pieces take long and show nothing new.
+        // Many pieces take a long time and show nothing new.
         let many = [64 * KIB, 256 * KIB].contains(&stack);
         let fills = [EMPTY_ARGUMENTS, SHORT_VARIABLES]
             .into_iter()
@@ -84,13 +84,13 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The main stack is under the limit that is tried, also in a forked child; a thread's is not.
+/// The limit under test applies to the main stack, also in a forked child, but not to a thread's stack.
 fn off_the_main_stack(run: impl FnOnce() -> Result<(), Failed> + Send) -> Result<(), Failed> {
     thread::scope(|scope| scope.spawn(run).join())
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Variables with this many bytes in all, of 100000 bytes but for the last; a variable has at least three.
+/// Variables with this many bytes in all: 100000 bytes each, except the last; a variable has at least three.
 fn long_variables(call: Call, size: u64) -> Call {
     const LONGEST: u64 = 100_000;
     let mut rest = size;
@@ -104,7 +104,7 @@ fn long_variables(call: Call, size: u64) -> Call {
     call.envp(envp)
 }
 
-/// The first in the range for which it is true; it is false before and true after.
+/// The first number in the range for which the condition is true; it is false before and true after.
 fn first(range: Range<u64>, is: impl Fn(u64) -> bool) -> u64 {
     let (mut start, mut end) = (range.start, range.end);
     while start < end {
@@ -118,7 +118,7 @@ fn first(range: Range<u64>, is: impl Fn(u64) -> bool) -> u64 {
     start
 }
 
-/// The first size, or count of pieces of so many bytes, that is too big for the kernel.
+/// The first size, or count of pieces of this size, that is too big for the kernel.
 fn too_big(call: impl Fn(u64) -> Call, piece: u64) -> Result<u64, Failed> {
     let most = if piece == 1 { 7 * MIB } else { 140 * KIB };
     let range = 10..most / piece;
@@ -129,7 +129,7 @@ fn too_big(call: impl Fn(u64) -> Call, piece: u64) -> Result<u64, Failed> {
     Ok(first(range, refused))
 }
 
-/// Around sizes, at those that there are.
+/// Sizes around these sizes, without those that are too small.
 fn around(sizes: &[u64]) -> Vec<u64> {
     let steps = [-4096, -16, -8, -1, 0, 1, 8, 4096];
     let mut all: Vec<_> = sizes
@@ -157,7 +157,7 @@ fn same_around(sizes: &[u64], call: impl Fn(u64) -> Call) -> Result<(), Failed> 
 
 fn room(stack: u64, fill: fn(Call, u64) -> Call, piece: u64) -> Result<(), Failed> {
     let (_at, text, program) = files();
-    // How far the stack pointer goes down is up to chance otherwise, and some stacks are just large enough.
+    // Randomisation would change the stack pointer, and some stacks are just large enough.
     let call = |path: &Path, size| {
         fill(Call::new(path), size)
             .limit(RLIMIT_STACK, stack)
@@ -168,7 +168,7 @@ fn room(stack: u64, fill: fn(Call, u64) -> Call, piece: u64) -> Result<(), Faile
     same_around(&[end], |size| call(&program, size))
 }
 
-/// Strings that fit may leave no room for what comes below them: that kills.
+/// Strings that fit may leave no room for the data below them: execve then kills the process.
 fn death(stack: u64) -> Result<(), Failed> {
     let (_at, text, program) = files();
     let call = |path: &Path, size| {
@@ -224,7 +224,7 @@ fn one_string() -> Result<(), Failed> {
     expect(&same_by_all(&longest)?, Ending::Exited(42))
 }
 
-/// The old `argv[0]` is taken off first, so a long one makes room (E-25).
+/// The old `argv[0]` is removed first, so a long one makes room (E-25).
 fn rewriting() -> Result<(), Failed> {
     let (at, text, _) = files();
     for (number, argument) in ["", " an argument"].into_iter().enumerate() {

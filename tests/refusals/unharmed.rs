@@ -1,4 +1,4 @@
-//! After a refusal the caller goes on as it was.
+//! After a rejected exec, the caller continues unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ use support::trials::trial;
 use support::{Call, Ending, scratch};
 
 const REFUSALS: usize = 200;
-/// So many different errnos they give at least.
+/// The least number of different errnos.
 const KINDS: usize = 9;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -31,7 +31,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// In a child that looks at itself before and after; in the end it calls a program that runs.
+/// A child compares its state before and after; at the end it calls a program that runs.
 fn unharmed(crowded: bool) -> Result<(), Failed> {
     let at = scratch();
     let paths = refused_paths(at.path());
@@ -64,7 +64,7 @@ fn unharmed(crowded: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Files of which every one is refused at another place, the last ones after all planning.
+/// Files that are each rejected at another point, the last ones after all planning.
 fn refused_paths(at: &Path) -> Vec<PathBuf> {
     let path = |name: &str| at.join(name);
     let elf = |name: &str, change: fn(&mut Elf)| {
@@ -101,7 +101,7 @@ fn refused_paths(at: &Path) -> Vec<PathBuf> {
     ]
 }
 
-/// The errnos of so many calls; one call in four has much to carry, and one too much.
+/// The errnos of this many calls; one call in four has long arguments, and one in four has an argument that is too long.
 fn refuse(paths: &[PathBuf], count: usize) -> Vec<i32> {
     let calls = paths.iter().cycle().take(count).enumerate();
     calls
@@ -118,12 +118,12 @@ fn refuse(paths: &[PathBuf], count: usize) -> Vec<i32> {
         .collect()
 }
 
-/// Something of everything that an exec would change.
+/// Sets up some of each kind of state that an exec would change.
 fn settle() -> io::Result<()> {
     block(&[libc::SIGUSR1, libc::SIGTERM])?;
     set_action(libc::SIGUSR2, [0, 0, 0, 0])?;
     set_action(libc::SIGHUP, [1, 0, 0, 0])?;
-    // An address is all that a handler that is never called needs.
+    // A handler that is never called needs only an address.
     set_action(libc::SIGWINCH, [0x1000, 0x0400_0000, 0x2000, 5])?;
     let mut stack: Vec<u8> = vec![0; 65536];
     let alternate = libc::stack_t {
@@ -133,13 +133,13 @@ fn settle() -> io::Result<()> {
     };
     std::mem::forget(stack);
     system_call(libc::SYS_sigaltstack, [address(&alternate), 0])?;
-    // Close-on-exec, and not.
+    // One descriptor with close-on-exec, and one without.
     std::mem::forget(fs::File::open("/dev/null")?);
     system_call(libc::SYS_dup, [0])?;
     Ok(())
 }
 
-/// Descriptors up to a limit, but for a handful.
+/// Opens descriptors up to a limit, except a handful.
 fn crowd() -> io::Result<()> {
     let limit: [u64; 2] = [64, 64];
     let resource = Resource::RLIMIT_NOFILE as u64;
@@ -148,7 +148,7 @@ fn crowd() -> io::Result<()> {
     Ok(())
 }
 
-/// What a process can tell of itself.
+/// What a process can report about itself.
 #[derive(Debug, PartialEq)]
 struct State {
     maps: Vec<String>,
@@ -207,7 +207,7 @@ fn status() -> io::Result<Vec<String>> {
 fn action(signal: u64) -> [u64; 4] {
     let mut action = [0_u64; 4];
     let place = (&raw mut action).addr() as u64;
-    // 32 and 33 are the C library's, which hides them; the call itself does not.
+    // The C library hides its signals 32 and 33; the system call itself does not.
     let _ = system_call(libc::SYS_rt_sigaction, [signal, 0, place, 8]);
     action
 }

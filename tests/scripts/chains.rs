@@ -54,7 +54,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// What the last of the scripts names, and how it ends with five and with six of them.
+/// What the last script names, and how a chain of five and a chain of six scripts end.
 const LASTS: [(&str, &str, Ending, Ending); 5] = [
     (
         "nothing",
@@ -83,7 +83,7 @@ const LASTS: [(&str, &str, Ending, Ending); 5] = [
     ),
 ];
 
-/// `s1` is called; the last one names `last`.
+/// Calls `s1`; the last script names `last`.
 fn in_a_row(depth: usize, last: &str, ending: Ending) -> Result<(), Failed> {
     let at = fixture();
     file(at.path().join("text"), "text", 0o755);
@@ -123,7 +123,7 @@ fn by_a_link() -> Result<(), Failed> {
     expect(&same_by_all(&call)?, TOO_DEEP)
 }
 
-/// With and without arguments of their own, at each of three depths.
+/// Scripts with and without arguments, at each of three depths.
 fn arguments() -> Result<(), Failed> {
     let at = fixture();
     let forms = ["", " x", " x y ", "\t\tx\0z"];

@@ -1,4 +1,4 @@
-//! What the interpreter is, how it is found, and what it is told.
+//! What the interpreter is, how it is found, and which arguments it gets.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use support::refused::{NOBODY, chown, expect, file, needs_root, program, same, s
 use support::trials::{lacks, trial};
 use support::{Call, Ending, is_root, scratch, static_program, test_binaries};
 
-/// The interpreter, written to a path.
+/// A name, a function that writes the interpreter to a path, and the ending.
 type Interpreter = (&'static str, fn(&Path), Ending);
 
 const INTERPRETERS: [Interpreter; 11] = [
@@ -153,7 +153,7 @@ fn from_the_working_directory() -> Result<(), Failed> {
     Ok(())
 }
 
-/// However roundabout.
+/// The interpreter gets the script's path as it was given, however indirect.
 fn as_given() -> Result<(), Failed> {
     let at = fixture();
     file(at.path().join("script"), "#!./x/../i a\n", 0o755);
@@ -174,7 +174,7 @@ fn as_given() -> Result<(), Failed> {
 fn first_argument() -> Result<(), Failed> {
     let at = fixture();
     file(at.path().join("script"), "#!i a\n", 0o755);
-    // An empty argv cannot be asked of `Command`, which always has a first argument (E-30, E-31).
+    // `Command` cannot have an empty argv: it always has a first argument (E-30, E-31).
     for argv in [
         &["name"][..],
         &[""],
@@ -193,7 +193,7 @@ fn long_argument() -> Result<(), Failed> {
     expect(&kernel, Ending::Exited(42))
 }
 
-/// `comm` is the script's, `AT_EXECFN` its path, and the arguments are the interpreter's.
+/// `comm` is the script's name, `AT_EXECFN` its path, and the arguments are the interpreter's.
 fn called_like_the_script() -> Result<(), Failed> {
     let at = scratch();
     let interpreter = static_program("tell");
@@ -204,7 +204,7 @@ fn called_like_the_script() -> Result<(), Failed> {
             let keys = ["comm", "argc", "cmdline", "auxv 31", "auxv 23"];
             let is_kept = |line: &&str| keys.iter().any(|key| line.starts_with(key));
             let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
-            // The address of the path depends on chance; that what stands there is the path shows in `cmdline`.
+            // The address of the path is random; `cmdline` shows that the path is there.
             let lines = text
                 .lines()
                 .filter(is_kept)
@@ -243,7 +243,7 @@ fn unsearchable() -> Result<(), Failed> {
     let at = fixture();
     let closed = at.path().join("closed");
     fs::create_dir(&closed)?;
-    // An ordinary user could not remove it; and it makes no difference, for nobody gets to look.
+    // An ordinary user could not remove the file; and it makes no difference, because no caller can reach it.
     if is_root() {
         program(closed.join("program"), 0o755);
     }

@@ -1,4 +1,4 @@
-//! What the first 256 bytes say: by hand, at every length around the end, and at random.
+//! The first 256 bytes of a script: hand-written, at every length around the end, and random.
 
 use libtest_mimic::{Failed, Trial};
 
@@ -7,7 +7,7 @@ use support::Ending;
 use support::refused::{all, expect, same_by_all};
 use support::trials::trial;
 
-/// A program's start, and whether it is refused.
+/// The start of a program, and the errno if it is rejected.
 const LINES: [(&str, &[u8], Option<i32>); 44] = [
     ("a_name", b"#!i\n", None),
     ("a_name_and_more_lines", b"#!i\nsecond line\n", None),
@@ -88,14 +88,14 @@ pub(crate) fn trials() -> Vec<Trial> {
     by_hand.chain(long).chain(random).collect()
 }
 
-/// The errno only says what the case is about: what is right says the kernel.
+/// The errno only shows what the case is about: the kernel decides what is right.
 fn by_hand(line: &[u8], errno: Option<i32>) -> Result<(), Failed> {
     let at = fixture();
     let kernel = same_by_all(&script(&at, "s", line))?;
     expect(&kernel, errno.map_or(Ending::Exited(42), Ending::Refused))
 }
 
-/// Names, blanks and arguments that end at this size, alone and followed by something.
+/// Names, blanks and arguments that end at this size, alone and with more bytes after them.
 fn lines_of(size: usize) -> Result<(), Failed> {
     let at = fixture();
     let filled = |start: &str, fill: &str, end: &str| {
@@ -145,7 +145,7 @@ fn lines_of(size: usize) -> Result<(), Failed> {
         .map(|(number, bytes)| (number, compare(&at, &format!("s{number}"), bytes))))
 }
 
-/// Lines of a few different bytes, short ones and some around the end of what is looked at.
+/// Lines of a few different bytes: short ones, and some with a length around the end of the bytes that are read.
 fn random_lines(seed: u64) -> Result<(), Failed> {
     const ALPHABET: &[u8] = b"#! \t\n\0\r/ix i i ";
     let at = fixture();

@@ -1,4 +1,4 @@
-//! A program that reports its state line by line, run in each way; what is compared are the lines that matter.
+//! Runs a program that reports its state line by line in each way, and compares the relevant lines.
 
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -14,19 +14,19 @@ pub fn program(name: &str) -> PathBuf {
     test_binaries().join("glibc-static").join(name)
 }
 
-/// One of those without a libc.
+/// One of the test programs without a libc.
 pub fn bare(name: &str) -> PathBuf {
     test_binaries().join("bare").join(name)
 }
 
-/// An executable file with these bytes, in a directory of ours.
+/// An executable file with these bytes, in a directory of the test.
 pub fn script(directory: &tempfile::TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     let path = directory.path().join(name);
     executable(&path, content);
     path
 }
 
-/// A copy of a program.
+/// Copies a program.
 pub fn copy(from: impl AsRef<Path>, to: &Path) {
     executable(to, std::fs::read(from).expect("it is there"));
 }
@@ -38,7 +38,7 @@ fn executable(path: &Path, content: impl AsRef<[u8]>) {
     until_closed(path);
 }
 
-/// Waits for the children that other tests forked while the file was open for writing: until they close it, it is busy.
+/// Waits for children that other tests forked while the file was open for writing: it is busy until they close it.
 fn until_closed(path: &Path) {
     let file = std::fs::File::open(path).expect("it was just made");
     let lease = |kind: i32| {
@@ -52,14 +52,14 @@ fn until_closed(path: &Path) {
     lease(libc::F_UNLCK);
 }
 
-/// What `tell` tells after the setup, of the lines that start with one of the keys, the same in each way.
+/// The lines of `tell` after the setup that start with one of the keys; they are the same in each way.
 pub fn told(keys: &[&str], setup: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Outcome {
     let told = alike(&Call::new(program("tell")).setup(setup), keys);
     assert_eq!(told.ending, Ending::Exited(42), "{told:?}");
     told
 }
 
-/// The same of `attributes`.
+/// The same for `attributes`.
 pub fn attributes(
     keys: &[&str],
     setup: impl Fn() -> io::Result<()> + Send + Sync + 'static,
@@ -69,8 +69,8 @@ pub fn attributes(
     told
 }
 
-/// Runs it by the kernel, by the library and by each build of the command: same ending, same standard error, and same
-/// lines of those that start with one of the keys. Returns the kernel's outcome with these lines.
+/// Runs the call by the kernel, by the library and by each build of the command: same ending, same standard error, and the same
+/// lines that start with one of the keys. Returns the kernel's outcome with these lines.
 pub fn alike(call: &Call, keys: &[&str]) -> Outcome {
     let kernel = kept(call.by_kernel(), keys);
     for (way, ours) in our_ways(call) {
@@ -94,7 +94,7 @@ fn our_ways(call: &Call) -> impl Iterator<Item = (String, Outcome)> + '_ {
         .chain(builds.map(move |build| by_command(&build)))
 }
 
-/// With only the lines that start with one of the keys. Pipes have numbers of their own each time.
+/// Keeps only the lines that start with one of the keys. Pipes have new numbers in each run.
 pub fn kept(mut outcome: Outcome, keys: &[&str]) -> Outcome {
     let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
     let lines = text
@@ -109,7 +109,7 @@ pub fn kept(mut outcome: Outcome, keys: &[&str]) -> Outcome {
 }
 
 impl Outcome {
-    /// Whether a line of standard output is this one.
+    /// Whether standard output has this line.
     pub fn has(&self, line: &str) -> bool {
         self.lines().any(|other| other == line)
     }
@@ -120,7 +120,7 @@ impl Outcome {
     }
 }
 
-/// Runs this in a forked child, which exits with what it returns.
+/// Runs a function in a forked child, which exits with the result.
 pub fn forked(child: impl Fn() -> i32) -> Ending {
     // SAFETY: the child has one thread; glibc's malloc is usable after fork.
     match unsafe { libc::fork() } {
@@ -128,7 +128,7 @@ pub fn forked(child: impl Fn() -> i32) -> Ending {
         0 => unsafe { libc::_exit(child()) },
         pid => {
             let mut status = 0;
-            // SAFETY: the child's number and a valid place.
+            // SAFETY: the child's process id and a valid pointer.
             let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
             assert_eq!(waited, pid, "it is our child");
             super::outcome::ending(std::os::unix::process::ExitStatusExt::from_raw(status))
@@ -136,7 +136,7 @@ pub fn forked(child: impl Fn() -> i32) -> Ending {
     }
 }
 
-/// `BUILD run OPTIONS...`, to be called by the kernel.
+/// `BUILD run OPTIONS...`, for a call by the kernel.
 pub fn run(build: &Path, options: &[&str]) -> Call {
     Call::new(build).args(["run"]).args(options)
 }

@@ -1,4 +1,4 @@
-//! Calling the commands that compare.
+//! Calls the commands that compare.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -29,7 +29,7 @@ pub fn text(output: &Output) -> String {
     String::from_utf8_lossy(&both).into_owned()
 }
 
-/// The status is this one, and the text holds each of these.
+/// Checks that the status is this one, and that the text contains each of these parts.
 pub fn assert_tells(output: &Output, status: i32, parts: &[&str]) {
     let text = text(output);
     assert_eq!(output.status.code(), Some(status), "{text}");

@@ -1,4 +1,4 @@
-//! ELF files made in code: a standard one, and what a test changes in it.
+//! ELF files that are built in code: a standard file, and the changes that a test makes.
 
 use std::fs;
 use std::ops::Range;
@@ -31,10 +31,10 @@ pub const PAGE: u64 = 0x1000;
 /// Where user memory ends.
 pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 
-/// `mov edi, 42; mov eax, 60; syscall`: exits 42, wherever it is.
+/// `mov edi, 42; mov eax, 60; syscall`: exits 42 at any address.
 pub const EXIT_42: [u8; 12] = [0xbf, 42, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
 
-/// The fields of an ELF header that matter, as they are written.
+/// The relevant fields of an ELF header, as they are written.
 #[derive(Clone, Debug)]
 pub struct Header {
     pub ident: [u8; 16],
@@ -47,7 +47,7 @@ pub struct Header {
     pub flags: u32,
     pub ehsize: u16,
     pub phentsize: u16,
-    /// `None` is the number of program headers.
+    /// `None` means the number of program headers.
     pub phnum: Option<u16>,
     pub shentsize: u16,
     pub shnum: u16,
@@ -67,13 +67,13 @@ pub struct ProgramHeader {
     pub align: u64,
 }
 
-/// A file: headers, and bytes at offsets. Code is at offset 0x1000 in the standard one.
+/// A file: headers, and bytes at offsets. In the standard file, code is at offset 0x1000.
 #[derive(Clone, Debug)]
 pub struct Elf {
     pub header: Header,
     pub program_headers: Vec<ProgramHeader>,
     pub contents: Vec<(u64, Vec<u8>)>,
-    /// Cuts the file, or fills it with zeros, to this size.
+    /// Cuts the file to this size, or fills it with zeros up to it.
     pub size: Option<u64>,
 }
 
@@ -124,8 +124,8 @@ impl Elf {
         elf
     }
 
-    /// The standard program with data that has a bss, behind a hole of one page: 0x800 bytes at offset 0x2000, address
-    /// 0x3000, of 0x1900 in memory. What no segment covers is filled, so that it shows where it should not be seen.
+    /// Adds data with a bss after a hole of one page: 0x800 bytes at offset 0x2000, address 0x3000, size in memory 0x1900.
+    /// Bytes outside all segments are filled, so that they show if they appear in the wrong place.
     pub fn with_data(mut self) -> Self {
         let vaddr = self.program_headers[0].vaddr + 0x3000;
         self.program_headers.push(ProgramHeader {
@@ -162,13 +162,13 @@ impl Elf {
         found.expect("there is a PT_INTERP")
     }
 
-    /// With one thing changed.
+    /// Makes one change.
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
 
-    /// Adds a `PT_INTERP` with this path, whose bytes go to offset 0xe00 of the first page.
+    /// Adds a `PT_INTERP` with this path, whose bytes are at offset 0xe00 of the first page.
     pub fn with_interpreter(mut self, path: &Path) -> Self {
         use std::os::unix::ffi::OsStrExt as _;
         let mut bytes = path.as_os_str().as_bytes().to_vec();
@@ -213,13 +213,13 @@ impl Elf {
         file
     }
 
-    /// Writes it as an executable file.
+    /// Writes an executable file.
     pub fn write(&self, path: impl AsRef<Path>) -> PathBuf {
         write_executable(path, &self.to_bytes())
     }
 }
 
-/// Writes bytes as an executable file.
+/// Writes bytes to an executable file.
 pub fn write_executable(path: impl AsRef<Path>, bytes: &[u8]) -> PathBuf {
     let path = path.as_ref().to_owned();
     fs::write(&path, bytes).expect("the scratch directory is writable");
@@ -271,7 +271,7 @@ impl ProgramHeader {
     }
 }
 
-/// Words that tell their offset in the file, and are no program: each begins with `hlt`.
+/// Words that show their offset in the file and cannot run as code: each begins with `hlt`.
 fn filling(range: Range<u64>) -> Vec<u8> {
     static WORDS: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let words = (0..0x5000_u32).step_by(8).map(|offset| {

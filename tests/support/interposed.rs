@@ -11,7 +11,7 @@ use super::{Ending, Outcome, collect, place};
 pub const PRELOAD: &str = "LD_PRELOAD";
 pub const LOG: &str = "SUPPLANT_INTERPOSE_LOG";
 
-/// What `make interpose` builds.
+/// A library that `make interpose` builds.
 pub fn library(name: &str) -> PathBuf {
     place::target().join("dist").join(name)
 }
@@ -20,7 +20,7 @@ pub fn interposer() -> PathBuf {
     library("libsupplant_interpose.so")
 }
 
-/// What a trial needs that is not there: the libraries, or one of these programs.
+/// What a trial needs but the machine lacks: the libraries, or one of these programs.
 pub fn missing(programs: &[&str]) -> Option<String> {
     if !interposer().exists() || !library("libsupplant.so").exists() {
         return Some("`make interpose`".to_owned());
@@ -29,16 +29,16 @@ pub fn missing(programs: &[&str]) -> Option<String> {
     absent.map(|program| (*program).to_owned())
 }
 
-/// A program in the places that the trials search.
+/// A program in the directories that the trials search.
 pub fn find(program: &str) -> Option<PathBuf> {
     let places = PATH.split(':').map(|place| Path::new(place).join(program));
     places.into_iter().find(|path| path.exists())
 }
 
-/// Not the caller's: there may be wrappers in it.
+/// Not the caller's `PATH`, which may contain wrappers.
 pub const PATH: &str = "/usr/bin:/bin";
 
-/// A program in a directory, with an environment that holds nothing of the caller's.
+/// A program in a directory, with an environment that contains nothing from the caller.
 #[derive(Clone)]
 pub struct Run {
     pub directory: PathBuf,
@@ -69,7 +69,7 @@ impl Run {
         self.env(PRELOAD, interposer()).env(LOG, log)
     }
 
-    /// Under strace, which writes the execs to a file. It is not interposed itself.
+    /// Under strace, which writes the execs to a file. strace itself is not interposed.
     pub fn traced(mut self, trace: &Path) -> Self {
         let mut words: Vec<OsString> = [
             "strace",
@@ -111,7 +111,7 @@ fn find_first(words: &[OsString]) -> PathBuf {
     found.unwrap_or_else(|| first.to_owned())
 }
 
-/// The log's lines, without the process ids; none where no program was started.
+/// The log's lines, without the process ids; none if no program was started.
 pub fn log_lines(log: &Path) -> Vec<String> {
     let text = match fs::read_to_string(log) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -123,7 +123,7 @@ pub fn log_lines(log: &Path) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// How many lines begin with this word.
+/// The number of lines that begin with this word.
 pub fn count(lines: &[String], word: &str) -> usize {
     lines
         .iter()
@@ -131,7 +131,7 @@ pub fn count(lines: &[String], word: &str) -> usize {
         .count()
 }
 
-/// The calls of execve and execveat in a trace that started a program or tried to, without those that only ask.
+/// The calls of execve and execveat in a trace that started a program or tried to, without calls that only check.
 pub fn execs(trace: &Path) -> Vec<String> {
     let text = fs::read_to_string(trace).expect("strace wrote it");
     let is_exec = |line: &&str| line.contains(" execve(") || line.contains(" execveat(");
@@ -140,7 +140,7 @@ pub fn execs(trace: &Path) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// That a program ended like this.
+/// Checks how a program ended.
 pub fn ended(outcome: &Outcome, ending: Ending) -> Result<(), libtest_mimic::Failed> {
     if outcome.ending == ending {
         return Ok(());

@@ -1,4 +1,4 @@
-//! `supplant layout` called, and what it wrote.
+//! Calls `supplant layout` and reads its output.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -63,7 +63,7 @@ pub fn json(arguments: &[&str]) -> Value {
     serde_json::from_str(&text).expect("it is JSON")
 }
 
-/// Without randomisation, so that two runs can be compared; `None` where that cannot be switched off.
+/// A layout without randomisation, so that two runs can be compared; `None` if randomisation cannot be switched off.
 pub fn fixed(arguments: &[&str]) -> Option<Value> {
     let output = Command::new("setarch")
         .arg("-R")
@@ -79,7 +79,7 @@ pub fn number(value: &Value) -> u64 {
     u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("of hexadecimal digits")
 }
 
-/// A shell that writes its maps and dies; its core file.
+/// The core file of a shell that writes its maps and crashes.
 pub fn core_and_maps(directory: &Path) -> PathBuf {
     let script = "ulimit -c unlimited; cat /proc/$$/maps >maps; kill -SEGV $$";
     let ended = Command::new("sh")

@@ -1,7 +1,7 @@
-//! Doing the same thing twice, the kernel's way and ours, and telling how each ended.
+//! Runs a program twice, by the kernel and by supplant, and reports how each run ended.
 //!
-//! The kernel's side is a raw execve in a forked child, with nothing of ours in between. Our side is either the command,
-//! in each of its builds, or the library called in a forked child.
+//! The kernel's side is a raw execve in a forked child, with none of our code in between. Our side is either the command, in
+//! each of its builds, or the library, called in a forked child.
 #![allow(missing_docs, reason = "names say it, and nobody else uses them")]
 #![allow(
     clippy::missing_errors_doc,
@@ -36,7 +36,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 pub use outcome::{Ending, Outcome, collect, difference};
 use outcome::{finish, refusal};
 
-/// A program with everything it is started with.
+/// A program and everything it is started with.
 #[derive(Clone)]
 pub struct Call {
     pub path: OsString,
@@ -44,9 +44,9 @@ pub struct Call {
     pub envp: Vec<OsString>,
     pub stdin: Vec<u8>,
     pub directory: Option<PathBuf>,
-    /// Done in the child before anything else, such as setting a limit.
+    /// Runs in the child before anything else, for example to set a limit.
     pub setup: Option<Arc<dyn Fn() -> io::Result<()> + Send + Sync>>,
-    /// Done in another thread than the first one, which then calls exec.
+    /// Runs in a thread other than the first one, which then calls exec.
     pub in_thread: Option<Arc<dyn Fn() -> io::Result<()> + Send + Sync>>,
     /// Options of `supplant run`, for the command only.
     pub options: Vec<OsString>,
@@ -100,7 +100,7 @@ impl Call {
         self
     }
 
-    /// Something to do in the child first; several are done in order.
+    /// Adds a function that the child runs first; several functions run in order.
     pub fn setup(mut self, setup: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Self {
         let before = self.setup.take();
         self.setup = Some(Arc::new(move || {
@@ -112,7 +112,7 @@ impl Call {
         self
     }
 
-    /// Another thread calls exec, after it has done this. The command has one thread, which does it.
+    /// Another thread runs this function and then calls exec. The command has one thread, which runs it.
     pub fn in_thread(
         mut self,
         before: impl Fn() -> io::Result<()> + Send + Sync + 'static,
@@ -121,7 +121,7 @@ impl Call {
         self
     }
 
-    /// Without address randomisation on both sides.
+    /// Disables address randomisation on both sides.
     pub fn no_randomize(self) -> Self {
         self.setup(|| {
             const ADDR_NO_RANDOMIZE: libc::c_ulong = 0x004_0000;
@@ -132,7 +132,7 @@ impl Call {
         })
     }
 
-    /// A limit on both sides, current and maximum alike.
+    /// Sets a limit on both sides; current and maximum values are equal.
     pub fn limit(self, resource: Resource, bytes: u64) -> Self {
         self.setup(move || Ok(setrlimit(resource, bytes, bytes)?))
     }
@@ -145,13 +145,13 @@ impl Call {
         self
     }
 
-    /// The kernel's way.
+    /// Runs the program by the kernel.
     pub fn by_kernel(&self) -> Outcome {
         let path = c_string(&self.path);
         let argv = Strings::new(&self.argv);
         let envp = Strings::new(&self.envp);
         self.in_child(move || {
-            // SAFETY: terminated strings in terminated arrays.
+            // SAFETY: the strings and the arrays are terminated.
             unsafe {
                 libc::syscall(
                     libc::SYS_execve,
@@ -164,7 +164,7 @@ impl Call {
         })
     }
 
-    /// Our way, by the library.
+    /// Runs the program by the library.
     pub fn by_library(&self) -> Outcome {
         let call = self.clone();
         self.in_child(move || {
@@ -195,7 +195,7 @@ impl Call {
         })
     }
 
-    /// Our way, by one build of the command. A refusal is told from the program's own exit by the line it prints.
+    /// Runs the program by one build of the command. The error line distinguishes a rejection from the program's own exit.
     pub fn by_command(&self, build: &Path) -> Outcome {
         let mut command = Command::new(build);
         command.arg("run").args(&self.options);
@@ -253,7 +253,7 @@ impl Call {
             command.current_dir(directory);
         }
         let setup = self.setup.clone();
-        // Also where there is nothing to do: without this std uses posix_spawn, which leaves two signals ignored.
+        // Even if there is nothing to do: without a hook std uses posix_spawn, which leaves two signals ignored.
         // SAFETY: as in `in_child`.
         unsafe {
             command.pre_exec(move || {
@@ -264,13 +264,13 @@ impl Call {
     }
 }
 
-/// Many programs here are made to crash.
+/// Many test programs crash on purpose.
 fn no_core_dump() -> io::Result<()> {
     let (_, maximum) = getrlimit(Resource::RLIMIT_CORE)?;
     Ok(setrlimit(Resource::RLIMIT_CORE, 0, maximum)?)
 }
 
-/// Does both in a thread of its own.
+/// Runs both functions in a new thread.
 fn in_thread(
     before: Arc<dyn Fn() -> io::Result<()> + Send + Sync>,
     last: Arc<impl Fn() -> io::Error + Send + Sync + 'static>,
@@ -284,7 +284,7 @@ fn in_thread(
         .unwrap_or_else(|_| io::Error::other("the thread panicked"))
 }
 
-/// A panic must not unwind a forked child into the test that forked it: there would be two of it.
+/// A panic must not unwind a forked child into the test that forked it: the test would then run twice.
 fn without_unwinding(last: &(impl Fn() -> io::Error + Send + Sync)) -> io::Error {
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(last));
     result.unwrap_or_else(|_| std::process::abort())
@@ -309,9 +309,9 @@ struct Strings {
     pointers: Vec<*const libc::c_char>,
 }
 
-// SAFETY: the pointers are to the strings that are moved along.
+// SAFETY: the pointers are to strings that move with the value.
 unsafe impl Send for Strings {}
-// SAFETY: nothing is ever written.
+// SAFETY: nothing writes to the strings.
 unsafe impl Sync for Strings {}
 
 impl Strings {
@@ -336,7 +336,7 @@ impl Strings {
     }
 }
 
-/// The builds of the command: cargo's, and the distributable one where it was made.
+/// The builds of the command: cargo's build, and the distributable build if it exists.
 pub fn builds() -> Vec<PathBuf> {
     let dist = place::target().join("dist/supplant");
     let mut builds = vec![place::cargos()];
@@ -344,12 +344,12 @@ pub fn builds() -> Vec<PathBuf> {
     builds
 }
 
-/// Where the test programs are, one folder a flavour.
+/// The folder of the test programs, with one folder for each flavour.
 pub fn test_binaries() -> PathBuf {
     place::target().join("test-binaries")
 }
 
-/// A test program that needs no other file: of musl, which makes the smaller ones, where there is its compiler.
+/// A test program that needs no other file: built with musl, for smaller programs, if its compiler is available.
 pub fn static_program(name: &str) -> PathBuf {
     let flavours = ["musl-static", "glibc-static"];
     let mut paths = flavours
@@ -359,7 +359,7 @@ pub fn static_program(name: &str) -> PathBuf {
     path.unwrap_or_else(|| trials::ignore("the test programs"))
 }
 
-/// A directory that every user may use, removed with the value.
+/// A directory that every user may use; it is removed when the value is dropped.
 pub fn scratch() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -373,8 +373,8 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Starts this test anew without address randomisation. Setting the flag in the children is not enough for the library:
-/// where a process has its mappings is settled when it starts.
+/// Restarts this test without address randomisation. For the library, the flag in the children is not enough: the kernel places
+/// the mappings of a process when it starts.
 pub fn without_randomization() {
     use nix::sys::personality::{Persona, get, set};
     let old = get().expect("it takes nothing");

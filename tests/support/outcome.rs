@@ -1,4 +1,4 @@
-//! How a program ended and what it wrote: waiting for it within limits, and telling two outcomes apart.
+//! How a program ended and what it wrote: waits within limits, and compares two outcomes.
 
 use std::fmt;
 use std::io::{self, Read, Write as _};
@@ -12,7 +12,7 @@ use super::refused;
 
 /// How long a program may run before it is killed and the test fails.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
-/// How much of a program's output is read; then the pipe is closed on it.
+/// How much of a program's output is read before the pipe is closed.
 const OUTPUT_LIMIT: usize = 8 << 20;
 /// How long a pipe may stay open after the program's end.
 const AFTERWARDS: Duration = Duration::from_secs(3);
@@ -22,7 +22,7 @@ const AFTERWARDS: Duration = Duration::from_secs(3);
 pub enum Ending {
     Exited(i32),
     Killed(i32),
-    /// With this errno, and the process went on.
+    /// With this errno; the process continued.
     Refused(i32),
     TimedOut,
 }
@@ -83,7 +83,7 @@ pub(super) fn finish(spawned: io::Result<Child>, stdin: &[u8]) -> Outcome {
     }
 }
 
-/// What comes through a pipe.
+/// The bytes that are read from a pipe.
 struct Collected {
     bytes: Arc<Mutex<Vec<u8>>>,
     reader: thread::JoinHandle<()>,
@@ -106,7 +106,7 @@ impl Collected {
         Self { bytes, reader }
     }
 
-    /// All of it, or what there is when something that the program left behind keeps the pipe open.
+    /// All bytes, or the bytes so far if a process that the program left behind keeps the pipe open.
     fn bytes(self) -> Vec<u8> {
         let ended = Instant::now();
         while !self.reader.is_finished() && ended.elapsed() < AFTERWARDS {
@@ -141,7 +141,7 @@ pub(super) fn ending(status: ExitStatus) -> Ending {
     }
 }
 
-/// The lines in which two outcomes differ, to be read by a person.
+/// The differing lines of two outcomes, for a human reader.
 pub fn difference(kernel: &Outcome, ours: &Outcome) -> String {
     let lines = |bytes: &[u8]| {
         String::from_utf8_lossy(bytes)

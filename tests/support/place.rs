@@ -1,5 +1,5 @@
-//! Where the tests find what was built: in target/, or, where root keeps the clone in a folder of its own and other users
-//! cannot get there, in links that they can follow.
+//! The paths of built files: in target/, or, if root keeps the clone in a folder that other users cannot enter, in links that
+//! other users can follow.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use std::{fs, io};
 
 use super::{is_root, scratch};
 
-/// The folder of the links and the process that made it, whose end removes it.
+/// The folder of the links, and the process that made it and removes it at exit.
 static LINKS: OnceLock<Option<(PathBuf, u32)>> = OnceLock::new();
 
-/// What `make` puts into target/, readable for everybody.
+/// The folder of the files that `make` puts into target/, readable for all users.
 pub fn target() -> PathBuf {
     let links = LINKS.get_or_init(|| {
         let hidden = is_root() && !is_open(&own_target());
@@ -23,7 +23,7 @@ pub fn target() -> PathBuf {
         .map_or_else(own_target, |(folder, _)| folder.clone())
 }
 
-/// The command as cargo built it.
+/// The command that cargo built.
 pub fn cargos() -> PathBuf {
     let path = own_cargos();
     match path.strip_prefix(own_target()) {
@@ -32,7 +32,7 @@ pub fn cargos() -> PathBuf {
     }
 }
 
-/// It lies above the folder of the test that runs.
+/// The command is in the folder above that of the running test.
 fn own_cargos() -> PathBuf {
     let test = std::env::current_exe().expect("/proc is mounted");
     let folder = test.parent().and_then(Path::parent);
@@ -53,7 +53,7 @@ fn own_target() -> PathBuf {
     root().join("target")
 }
 
-/// Whether everybody may pass through all folders above.
+/// Whether all users may pass through all folders above.
 fn is_open(path: &Path) -> bool {
     path.ancestors().all(|folder| {
         let status = fs::metadata(folder);
@@ -75,7 +75,7 @@ fn link_all() -> io::Result<(PathBuf, u32)> {
     Ok((folder, process::id()))
 }
 
-/// Not in a child, which has the same list of what is to be done at its end.
+/// Does nothing in a child, which inherits the list of exit functions.
 extern "C" fn remove_links() {
     if let Some(Some((folder, process))) = LINKS.get()
         && *process == process::id()
@@ -84,7 +84,7 @@ extern "C" fn remove_links() {
     }
 }
 
-/// What is not there is left out: it was not built.
+/// A missing folder is skipped: it was not built.
 fn link_folder(from: &Path, to: &Path) -> io::Result<()> {
     let Ok(entries) = fs::read_dir(from) else {
         return Ok(());
@@ -100,7 +100,7 @@ fn link_folder(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// On another file system it is a copy.
+/// Makes a hard link, or a copy on another file system.
 fn link(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to.parent().unwrap_or(to))?;
     fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop))

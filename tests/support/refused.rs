@@ -1,4 +1,4 @@
-//! Files that execve refuses, users whom it refuses, and the comparison of the answers.
+//! Files and users that execve rejects, and the comparison of the results.
 
 use std::ffi::CString;
 use std::fs;
@@ -17,15 +17,15 @@ use super::{Call, Ending, Outcome, builds, check, difference, is_root, static_pr
 /// A user without a name and without rights.
 pub const NOBODY: u32 = 65534;
 
-/// A child that is forked while a file is being written has it open for writing too, and so makes it busy for a moment.
+/// A child that is forked while a file is being written also has it open for writing, and so makes it busy for a moment.
 static WRITING: RwLock<()> = RwLock::new(());
 
-/// Forks while no file is being written.
+/// Starts a child while no file is being written.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
     forking(|| command.spawn())
 }
 
-/// Does what forks, and returns when the child has begun a program, while no file is being written.
+/// Runs a function that forks, and returns when the child has started a program, while no file is being written.
 pub fn forking<T>(fork: impl FnOnce() -> T) -> T {
     let _shared = WRITING.read().unwrap_or_else(PoisonError::into_inner);
     fork()
@@ -55,13 +55,13 @@ pub fn chown(path: &Path, uid: u32, gid: u32) {
     std::os::unix::fs::chown(path, Some(uid), Some(gid)).expect("root may");
 }
 
-/// What a trial that has to give files away needs.
+/// The needs of a trial that changes the owner of files.
 pub fn needs_root() -> Option<&'static str> {
     (!is_root()).then_some("root")
 }
 
-/// What a trial with mounts of its own needs. In a chroot whose root is no mount point mounts cannot be made private, so
-/// that the rest of the machine would see them.
+/// The needs of a trial that makes its own mounts. In a chroot whose root is not a mount point, mounts cannot be made private,
+/// so the rest of the machine would see them.
 pub fn needs_mounts() -> Option<&'static str> {
     let directory = super::scratch();
     let program = program(directory.path().join("program"), 0o755);
@@ -71,7 +71,7 @@ pub fn needs_mounts() -> Option<&'static str> {
 }
 
 impl Call {
-    /// By a user without rights: nobody, in the place of root.
+    /// Run by a user without rights: nobody instead of root.
     pub fn unprivileged(self) -> Self {
         if !is_root() {
             return self;
@@ -81,18 +81,18 @@ impl Call {
             .dumpable()
     }
 
-    /// The supplementary groups.
+    /// Sets the supplementary groups.
     pub fn groups(self, groups: &'static [u32]) -> Self {
-        // SAFETY: a valid array.
+        // SAFETY: the array is valid.
         self.setup(move || check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }))
     }
 
-    /// What a process is after an execve and not after a change of its user: the owner of its files in /proc.
+    /// Makes the process the owner of its files in /proc, as after an execve but not after a change of its user.
     pub fn dumpable(self) -> Self {
         self.setup(|| super::system::prctl(libc::PR_SET_DUMPABLE, [1]))
     }
 
-    /// With this directory mounted noexec over itself, for this process only.
+    /// Mounts this directory noexec over itself, for this process only.
     pub fn on_noexec(self, directory: &Path) -> Self {
         let directory = CString::new(directory.as_os_str().as_bytes()).expect("no NUL");
         self.setup(move || {
@@ -100,7 +100,7 @@ impl Call {
             // SAFETY: takes no pointer.
             check(unsafe { libc::unshare(libc::CLONE_NEWNS | user) })?;
             let status = nix::sys::statvfs::statvfs(directory.as_c_str())?;
-            // These have the same numbers, and only root may leave them off.
+            // These flags have the same values, and only root may omit them.
             let kept = status.flags().bits() & (libc::MS_NOSUID | libc::MS_NODEV);
             let remount = libc::MS_REMOUNT | libc::MS_NOEXEC | kept;
             for (target, flags) in [
@@ -109,7 +109,7 @@ impl Call {
                 (&directory, libc::MS_BIND | remount),
             ] {
                 let (path, none) = (target.as_ptr(), std::ptr::null());
-                // SAFETY: terminated strings, and null where nothing is read.
+                // SAFETY: the strings are terminated, and pointers that are not read are null.
                 check(unsafe { libc::mount(path, path, none, flags, none.cast()) })?;
             }
             Ok(())
@@ -117,7 +117,7 @@ impl Call {
     }
 }
 
-/// Sets real, effective and saved user and group.
+/// Sets the real, effective and saved user and group ids.
 pub fn set_ids(users: [u32; 3], groups: [u32; 3]) -> io::Result<()> {
     // SAFETY: takes no pointer.
     check(unsafe { libc::setresgid(groups[0], groups[1], groups[2]) })?;
@@ -125,7 +125,7 @@ pub fn set_ids(users: [u32; 3], groups: [u32; 3]) -> io::Result<()> {
     check(unsafe { libc::setresuid(users[0], users[1], users[2]) })
 }
 
-/// By the kernel and by the library: the same ending, the same output. The outcome is returned.
+/// Runs the call by the kernel and by the library: the same ending, the same output. Returns the outcome.
 pub fn same(call: &Call) -> Result<Outcome, Failed> {
     let (kernel, ours) = (call.by_kernel(), call.by_library());
     if kernel == ours {
@@ -135,7 +135,7 @@ pub fn same(call: &Call) -> Result<Outcome, Failed> {
     Err(format!("{}by command {text:?}", difference(&kernel, &ours)).into())
 }
 
-/// The same, and by each build of the command.
+/// The same, and also by each build of the command.
 pub fn same_by_all(call: &Call) -> Result<Outcome, Failed> {
     let kernel = same(call)?;
     for build in builds() {
@@ -148,7 +148,7 @@ pub fn same_by_all(call: &Call) -> Result<Outcome, Failed> {
     Ok(kernel)
 }
 
-/// That a comparison compared what it was meant to.
+/// Checks the ending, so that a comparison tests the intended case.
 pub fn expect(outcome: &Outcome, ending: Ending) -> Result<(), Failed> {
     if outcome.ending == ending {
         return Ok(());
@@ -156,7 +156,7 @@ pub fn expect(outcome: &Outcome, ending: Ending) -> Result<(), Failed> {
     Err(format!("not {ending:?}, by the kernel: {outcome:?}").into())
 }
 
-/// Runs every one and reports all that fail, with their names.
+/// Checks all results and reports every failure with its name.
 pub fn all<N: std::fmt::Display>(
     cases: impl IntoIterator<Item = (N, Result<Outcome, Failed>)>,
 ) -> Result<(), Failed> {

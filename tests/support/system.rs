@@ -1,4 +1,4 @@
-//! System calls that bring a forked child into some state, by their numbers: the C library hides some of that.
+//! System calls that set up the state of a forked child, by their numbers: the C library hides some of that state.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -7,12 +7,13 @@ use std::process::Command;
 use super::check;
 use super::trials::ignore;
 
-/// A system call. Pointers among the arguments are the test's to answer for; it runs in a child that is about to exec.
+/// Makes a system call. The test must ensure that pointers among the arguments are valid; the call runs in a child that is
+/// about to exec.
 pub fn system_call<const N: usize>(number: i64, arguments: [u64; N]) -> io::Result<i64> {
     let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
     let words: [u64; 6] = std::array::from_fn(argument);
     let [first, second, third, rest @ ..] = words;
-    // SAFETY: as said above.
+    // SAFETY: the caller ensures it, as described above.
     match unsafe { libc::syscall(number, first, second, third, rest[0], rest[1], rest[2]) } {
         -1 => Err(io::Error::last_os_error()),
         result => Ok(result),
@@ -43,13 +44,13 @@ pub fn block(signals: &[i32]) -> io::Result<()> {
     system_call(libc::SYS_rt_sigprocmask, arguments).map(drop)
 }
 
-/// Sets an action, by the four words of the kernel's structure: handler, flags, restorer, mask.
+/// Sets a signal's action, in the four words of the kernel's structure: handler, flags, restorer, mask.
 pub fn set_action(signal: i32, action: [u64; 4]) -> io::Result<()> {
     let arguments = [signal as u64, address(&action), 0, 8];
     system_call(libc::SYS_rt_sigaction, arguments).map(drop)
 }
 
-/// The action of a signal, as the kernel has it; `None` if it cannot be asked.
+/// The action of a signal in the kernel; `None` if the kernel cannot be asked.
 pub fn action_of(signal: i32) -> Option<[u64; 4]> {
     let mut action = [u64::MAX; 4];
     let place = std::ptr::from_mut(&mut action).addr() as u64;
@@ -58,12 +59,12 @@ pub fn action_of(signal: i32) -> Option<[u64; 4]> {
     Some(action)
 }
 
-/// From now on these system calls are answered by a seccomp action. Needs no privilege, but sets no_new_privs.
+/// From now on a seccomp action answers these system calls. Needs no privilege, but sets no_new_privs.
 pub fn forbid(numbers: &[i64], action: u32) -> io::Result<()> {
     apply(&mut filter(numbers, action))
 }
 
-/// The filter for that.
+/// The filter for `forbid`.
 pub fn filter(numbers: &[i64], action: u32) -> Vec<libc::sock_filter> {
     const LOAD_NUMBER: (u16, u8, u8, u32) = (0x20, 0, 0, 0);
     let statement = |(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k };
@@ -76,7 +77,7 @@ pub fn filter(numbers: &[i64], action: u32) -> Vec<libc::sock_filter> {
     filter
 }
 
-/// The filter for one call with this first argument.
+/// The filter for one system call with this first argument.
 pub fn filter_argument(number: i64, first: u32, action: u32) -> Vec<libc::sock_filter> {
     let statement = |(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k };
     let statements = [
@@ -91,7 +92,7 @@ pub fn filter_argument(number: i64, first: u32, action: u32) -> Vec<libc::sock_f
     statements.map(statement).to_vec()
 }
 
-/// Puts it in force. Allocates nothing.
+/// Installs the filter. Allocates nothing.
 pub fn apply(filter: &mut [libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog {
         len: filter.len() as u16,
@@ -102,7 +103,7 @@ pub fn apply(filter: &mut [libc::sock_filter]) -> io::Result<()> {
     prctl(libc::PR_SET_SECCOMP, [mode, address(&program)])
 }
 
-/// A machine may forbid tracing altogether: asked of the kernel, not of what is tested.
+/// A machine may forbid all tracing: this asks the kernel, not the code under test.
 pub fn may_trace() -> bool {
     // SAFETY: takes no pointer.
     let traced = || check(unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) } as i32);
@@ -112,19 +113,19 @@ pub fn may_trace() -> bool {
     let Ok(mut child) = command.spawn() else {
         return false;
     };
-    // It is stopped.
+    // The child is stopped.
     child.kill().expect("it is ours");
     child.wait().is_ok()
 }
 
-/// Ends the test as ignored where a child may not be traced.
+/// Ends the test as ignored if a child may not be traced.
 pub fn needs_tracing() {
     if !may_trace() {
         ignore("permission to trace a child");
     }
 }
 
-/// Why a core file will not be written to the directory of a program that crashes, if so.
+/// What a crashing program needs for a core file in its directory; `None` if nothing is missing.
 pub fn no_core_files() -> Option<&'static str> {
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
     let plain = !pattern.contains(['|', '/', '@']) && !pattern.trim().is_empty();
@@ -136,14 +137,14 @@ pub fn no_core_files() -> Option<&'static str> {
     }
 }
 
-/// The first 32 capabilities, effective, permitted and inheritable alike; the others go.
+/// Sets the first 32 capabilities, with equal effective, permitted and inheritable sets, and drops the others.
 pub fn set_capabilities(low: u32) -> io::Result<()> {
     // The header and the sets of capset(2).
     let (header, sets) = ([0x2008_0522_u32, 0], [low, low, low, 0, 0, 0]);
     system_call(libc::SYS_capset, [address(&header), address(&sets)]).map(drop)
 }
 
-/// Gives up these of the first 32 capabilities, and all others.
+/// Drops these of the first 32 capabilities, and all others.
 pub fn drop_capabilities(numbers: &[u32]) -> io::Result<()> {
     let status = std::fs::read_to_string("/proc/thread-self/status")?;
     let permitted = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));

@@ -1,15 +1,14 @@
-//! Trials, and how they say that the machine cannot do what they need: they end as ignored, with the reason, never as
-//! passed.
+//! Trials that report missing features of the machine: they end as ignored, with the reason, never as passed.
 //!
-//! What is known before is the `missing` of a [`trial`]. What only shows on the way, such as that a child may not be traced,
-//! ends the test function by [`ignore`]. tests/run.sh counts the reasons.
+//! Needs that are known in advance are the `missing` of a [`trial`]. If a need shows only during the test, such as permission
+//! to trace a child, the test function calls [`ignore`]. tests/run.sh counts the reasons.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-/// Makes `main` of a test file out of its test functions, each of which panics where it fails.
+/// Makes `main` of a test file from its test functions, each of which panics on failure.
 #[macro_export]
 macro_rules! trials {
     ($($($module:ident)::+),+ $(,)?) => {
@@ -21,13 +20,13 @@ macro_rules! trials {
     };
 }
 
-/// Runs test functions by their names, and ends.
+/// Runs test functions by their names, and exits.
 pub fn run<const N: usize>(tests: [(&str, fn()); N]) -> ! {
     let trials = tests.map(|(name, test)| asserting(name.replace(' ', ""), None, test));
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit()
 }
 
-/// A trial, ignored where something that it needs is missing.
+/// A trial, ignored if something that it needs is missing.
 pub fn trial(
     name: impl Into<String>,
     missing: Option<&str>,
@@ -40,7 +39,7 @@ pub fn trial(
     })
 }
 
-/// The same with a test that panics where it fails.
+/// The same for a test that panics on failure.
 pub fn asserting(name: impl Into<String>, missing: Option<&str>, run: fn()) -> Trial {
     trial(name, missing, move || {
         run();
@@ -48,7 +47,7 @@ pub fn asserting(name: impl Into<String>, missing: Option<&str>, run: fn()) -> T
     })
 }
 
-/// What a trial lacks, if it does.
+/// What a trial lacks, if anything.
 pub fn lacks(what: &'static str, there: bool) -> Option<&'static str> {
     (!there).then_some(what)
 }
@@ -56,7 +55,7 @@ pub fn lacks(what: &'static str, there: bool) -> Option<&'static str> {
 /// The payload of a test that ends as ignored.
 struct Ignored(String);
 
-/// Ends the test as ignored, since the machine lacks something.
+/// Ends the test as ignored because the machine lacks something.
 pub fn ignore(needs: &str) -> ! {
     resume_unwind(Box::new(Ignored(format!("needs {needs}"))))
 }

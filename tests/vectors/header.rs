@@ -1,10 +1,10 @@
-//! The ELF header, and files that end too early.
+//! Faults of the ELF header, and files that end too early.
 
 use super::{Base, Fault, Vector, across, each, fault};
 use support::elf::{BASE, Elf, PAGE, ProgramHeader, TASK_SIZE};
 
 const GROUP: &str = "header";
-/// Where both a program and its interpreter are looked at.
+/// Bases for checks of both a program and its interpreter.
 const BOTH: [Base; 2] = [Base::Exec, Base::Interpreter];
 
 pub(super) fn vectors() -> Vec<Vector> {
@@ -134,7 +134,7 @@ fn program_headers() -> Vec<Fault> {
         &[0, 1, 2, 4, 70, 73, 74, 300, 1170, 1171, 65535],
         |elf, v| elf.header.phnum = Some(v as u16),
     ));
-    // As many as are counted, most of them PT_NULL.
+    // As many headers as the count says, most of them PT_NULL.
     faults.extend(each(
         "headers",
         "H-6, M-52",
@@ -170,7 +170,7 @@ fn entries() -> Vec<Fault> {
         ],
         |elf, v| elf.header.entry = v,
     );
-    // Headers, code, hole, data, bss, behind.
+    // Headers, code, hole, data, bss, and the pages after them.
     faults.extend(each(
         "entry_page",
         "H-39",
@@ -203,7 +203,7 @@ fn truncations(sizes: impl IntoIterator<Item = u64>) -> Vec<Fault> {
     })
 }
 
-/// The ELF header as its own first program headers: `e_phnum` 3 is where the second one has its type, `PT_INTERP`.
+/// The ELF header is also the first program headers: `e_phnum` 3 is also the type of the second one, `PT_INTERP`.
 fn overlaid() -> Fault {
     fault(
         "headers_in_header",

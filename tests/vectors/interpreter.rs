@@ -1,4 +1,4 @@
-//! What a program may name as its interpreter.
+//! Files that a program may name as its interpreter.
 
 use super::{Base, Companion, Fault, Vector, across, fault};
 use support::elf::{BASE, ET_EXEC, Elf};

@@ -1,4 +1,4 @@
-//! The program headers that are no `PT_LOAD`.
+//! Program headers other than `PT_LOAD`.
 
 use super::{Base, Fault, Vector, across, each, fault};
 use support::elf::{
@@ -20,7 +20,7 @@ pub(super) fn vectors() -> Vec<Vector> {
     vectors
 }
 
-/// The standard path at another place, in other words.
+/// Puts another spelling of the standard path at another offset.
 fn path(elf: &mut Elf, bytes: &[u8]) {
     elf.contents.push((0x3000, bytes.to_vec()));
     let header = elf.interpreter();
@@ -58,7 +58,7 @@ fn interpreter_path() -> Vec<Fault> {
         "H-12, E-4",
         &[3, 255, 256, 257, 258, 259, 4095, 4096, 4097],
         |elf, v| {
-            // Slashes change nothing, so that the size is all that counts.
+            // Extra slashes change nothing, so only the size matters.
             let mut bytes = vec![b'/'; v as usize];
             bytes[0] = b'.';
             bytes[v as usize - 2..].copy_from_slice(b"i\0");
@@ -235,7 +235,7 @@ fn garbled(kind: u32, garbage: u64) -> ProgramHeader {
     }
 }
 
-/// Kinds of no concern to execve, with all their fields garbage.
+/// Types that execve ignores, with garbage in all their fields.
 fn ignored() -> Vec<Fault> {
     let mut faults = Vec::new();
     for kind in [
@@ -264,7 +264,7 @@ fn ignored() -> Vec<Fault> {
     faults
 }
 
-/// `AT_PHDR` follows the segment that holds the headers, whatever `PT_PHDR` says.
+/// `AT_PHDR` depends on the segment that contains the headers, not on `PT_PHDR`.
 fn where_headers_are() -> Vec<Fault> {
     vec![
         fault(

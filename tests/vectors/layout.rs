@@ -1,4 +1,4 @@
-//! Several `PT_LOAD` together: order, overlap, holes, alignment, and where the image goes.
+//! Several `PT_LOAD` together: order, overlap, holes, alignment, and the address of the image.
 
 use super::{Base, Fault, Vector, across, each, fault, segments::BASES};
 use support::elf::{ET_EXEC, Elf, PAGE, PT_LOAD, PT_NULL, ProgramHeader};
@@ -20,7 +20,7 @@ pub(super) fn vectors() -> Vec<Vector> {
     vectors
 }
 
-/// Puts the loads, and only them, in another order.
+/// Changes the order of the `PT_LOAD`, and nothing else.
 fn reorder(elf: &mut Elf, order: [usize; 3]) {
     let loads = order.map(|n| *elf.load(n));
     elf.loads()
@@ -207,7 +207,7 @@ fn shift(elf: &mut Elf, distance: u64) {
     elf.header.entry = elf.header.entry.wrapping_add(distance);
 }
 
-/// Position-independent images linked at another address than 0.
+/// Position-independent images that are linked at an address other than 0.
 fn moved() -> Vec<Fault> {
     each(
         "linked_at",
@@ -277,7 +277,7 @@ fn alignments() -> Vec<Fault> {
     faults
 }
 
-/// Fixed images at special places; the stack is where it is without randomisation.
+/// Fixed images at special addresses; the stack has its address without randomisation.
 fn fixed() -> Vec<Fault> {
     let mut faults = each(
         "exec_at",

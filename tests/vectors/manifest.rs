@@ -1,5 +1,5 @@
-//! The vectors as a product of their own, for the authors of other loaders: files, what this kernel does with each, and a
-//! runner. README.md beside this file describes them.
+//! Writes the vectors as a separate product for authors of other loaders: files, what this kernel does with each, and a runner.
+//! README.md beside this file describes them.
 
 use std::fs;
 use std::io;
@@ -19,7 +19,7 @@ const SCHEMA: u32 = 1;
 const README: &str = include_str!("README.md");
 const RUNNER: &str = include_str!("run.py");
 
-/// Writes everything to a directory.
+/// Writes the files, the manifest and the runner to a directory.
 pub(crate) fn write(directory: &Path) {
     let vectors = vectors::all();
     write_some(directory, &vectors).expect("the directory can be written");
@@ -34,7 +34,7 @@ fn write_some(directory: &Path, vectors: &[Vector]) -> io::Result<()> {
     for (number, vector) in vectors.iter().enumerate() {
         let name = format!("{number:04}");
         let place = directory.join(&name);
-        // One that was there before may have other files.
+        // An existing folder may contain other files.
         if place.exists() {
             fs::remove_dir_all(&place)?;
         }
@@ -51,7 +51,7 @@ fn write_some(directory: &Path, vectors: &[Vector]) -> io::Result<()> {
     fs::set_permissions(runner, fs::Permissions::from_mode(0o755))
 }
 
-/// The runner finds that a loader that calls execve does what the kernel does, and one that does nothing does not.
+/// The runner accepts a loader that calls execve, and does not accept a loader that does nothing.
 pub(crate) fn the_runner_tells() -> Trial {
     let has_python = Command::new("python3").arg("-V").output().is_ok();
     let name = "manifest::the_runner_tells_the_kernel_from_another_loader";
@@ -94,7 +94,7 @@ fn line(vector: &Vector, directory: &str, place: &Path) -> io::Result<Value> {
     }))
 }
 
-/// What writes without end is killed when its output is no longer read.
+/// A program that writes without end is killed when its output is no longer read.
 fn ending(outcome: &Outcome) -> Value {
     match outcome.ending {
         Ending::Killed(libc::SIGPIPE) | Ending::TimedOut => json!("endless"),
@@ -104,13 +104,13 @@ fn ending(outcome: &Outcome) -> Value {
     }
 }
 
-/// Only what is the same twice.
+/// The checksum, only if both runs give the same.
 fn crc32(outcome: &Outcome, again: &Outcome) -> Option<u32> {
     let [one, other] = [outcome, again].map(|outcome| pages_crc32(&outcome.stdout));
     one.filter(|_| one == other && matches!(outcome.ending, Ending::Exited(_)))
 }
 
-/// The kernel that all this is true of.
+/// The kernel whose behaviour the manifest describes.
 fn about() -> Value {
     let read = |name: &str| {
         let text = fs::read_to_string(format!("/proc/sys/kernel/{name}"));

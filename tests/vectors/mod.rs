@@ -1,7 +1,7 @@
-//! ELF files that are each the standard one with one thing wrong or unusual: a table of names, rules and changes.
+//! ELF files that are each the standard file with one wrong or unusual property: a table of names, rules and changes.
 //!
-//! Every file that runs reports what it finds (see [`report`]) and exits 42. An interpreter is called `i` and lies beside
-//! its program, which is started with that directory as its working directory.
+//! Every file that runs reports what it finds (see [`report`]) and exits 42. An interpreter has the name `i` and is beside its
+//! program, which starts with that directory as its working directory.
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(unreachable_pub, reason = "each test file is a crate of its own")]
 
@@ -23,7 +23,7 @@ use support::elf::Elf;
 #[allow(unused_imports, reason = "each test file uses its part")]
 pub use report::{pages_crc32, rendered};
 
-/// What a fault is put into.
+/// The program or interpreter that a fault changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Base {
     /// `ET_EXEC`.
@@ -40,22 +40,22 @@ pub enum Base {
     InterpreterOfPie,
 }
 
-/// One thing that is wrong or unusual.
+/// One wrong or unusual property.
 #[derive(Clone)]
 pub struct Fault {
     pub name: String,
-    /// The rules it is about, such as `H-31`.
+    /// The rules that the fault is about, such as `H-31`.
     pub rules: &'static str,
     pub about: String,
     pub change: Arc<dyn Fn(&mut Elf) + Send + Sync>,
 }
 
-/// What lies beside the program as `i`.
+/// The file `i` beside the program.
 #[derive(Clone, Debug)]
 pub enum Companion {
-    /// The standard interpreter, where the base has one.
+    /// The standard interpreter, if the base has an interpreter.
     Standard,
-    /// The standard interpreter under these permissions.
+    /// The standard interpreter with these permissions.
     Mode(u32),
     Bytes(Vec<u8>),
     Directory,
@@ -71,9 +71,9 @@ pub struct Vector {
     pub base: Base,
     pub faults: Vec<Fault>,
     pub companion: Companion,
-    /// Why only root can tell.
+    /// Why the vector needs root.
     pub needs_root: Option<&'static str>,
-    /// One of the few that stand for all.
+    /// Whether this vector is one of the few that represent all.
     pub representative: bool,
 }
 
@@ -109,7 +109,7 @@ impl Vector {
         }
     }
 
-    /// Writes the files into an empty directory; the program's path.
+    /// Writes the files into an empty directory and returns the program's path.
     pub fn write(&self, directory: &Path) -> PathBuf {
         let (mut program, mut interpreter) = self.base.files();
         for fault in &self.faults {
@@ -170,7 +170,7 @@ fn fault(
     }
 }
 
-/// One field with each of some values.
+/// One fault for each of these values of a field.
 fn each(field: &str, rules: &'static str, values: &[u64], set: fn(&mut Elf, u64)) -> Vec<Fault> {
     let faults = values.iter().map(|&value| {
         let name = format!("{field}={value:#x}");

@@ -1,4 +1,4 @@
-//! Every two of the faults that stand for all: which of them is found first shows in the outcome.
+//! Every pair of the representative faults: the outcome shows which fault is found first.
 
 use super::{Base, Fault, Vector, fault};
 use support::elf::{
@@ -138,7 +138,7 @@ fn segments() -> Vec<Fault> {
     ]
 }
 
-/// Changes the data, if another fault has left it.
+/// Changes the data segment, if another fault has not removed it.
 fn data(elf: &mut Elf, change: impl FnOnce(&mut ProgramHeader)) {
     if let Some(data) = elf.loads().last() {
         change(data);

@@ -1,6 +1,5 @@
-//! The program in every file: it writes the start of its stack, its map and the pages around its segments to standard
-//! output, so that wrong contents and protections are seen, and then exits 42 or, as an interpreter, goes on to the
-//! program.
+//! The program in every file: it writes the start of its stack, its map and the pages around its segments to standard output,
+//! so that wrong contents and protections are visible, and then exits 42 or, as an interpreter, jumps to the program.
 #![allow(unsafe_code, reason = "the program is assembled into this one")]
 
 use std::arch::global_asm;
@@ -8,15 +7,15 @@ use std::ops::Range;
 
 use support::elf::{Elf, PAGE, PT_LOAD, ProgramHeader};
 
-/// Where its code is in the standard file.
+/// The offset of the program's code in the standard file.
 const CODE: u64 = 0x1000;
-/// The code, before the table of what it writes.
+/// The size of the code, before the table of ranges to write.
 const SIZE: usize = 256;
-/// More pages are not written.
+/// The largest number of pages that are written.
 const DUMPS: usize = 48;
 
-// A record is the bytes that write(2) took, then the address they came from and its answer. The table after the code has
-// pairs of an address, counted from the code, and a size; a size of 0 ends it.
+// A record is the bytes that write(2) took, then their address and the return value. The table after the code has pairs of an
+// address, relative to the code, and a size; a size of 0 ends it.
 global_asm!(
     r#"
     .pushsection .rodata.supplant_report, "a"
@@ -113,7 +112,7 @@ unsafe extern "C" {
     safe static supplant_report: [u8; SIZE];
 }
 
-/// What follows the report.
+/// What happens after the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     Exit,
@@ -134,7 +133,7 @@ pub(super) fn put(elf: &mut Elf, then: Then) {
     elf.contents.push((CODE, bytes));
 }
 
-/// The first and last page of each segment, those at the end of its bytes, and the ones behind.
+/// The first and last page of each segment, the page at the end of its file bytes, and the pages after these ends.
 fn pages(headers: &[ProgramHeader]) -> Vec<u64> {
     let mut pages = Vec::new();
     for header in headers.iter().filter(|header| header.kind == PT_LOAD) {
@@ -153,14 +152,15 @@ fn pages(headers: &[ProgramHeader]) -> Vec<u64> {
     pages
 }
 
-/// Bytes that were written, from where, and what write(2) answered.
+/// Bytes that were written, their address, and the return value of write(2).
 struct Record<'a> {
     address: u64,
     result: i64,
     data: &'a [u8],
 }
 
-/// A report for a person, without what is never the same twice: text as it is, other bytes as words with their addresses.
+/// A report for a human reader, without values that differ in each run: text unchanged, other bytes as words with their
+/// addresses.
 pub fn rendered(report: &[u8]) -> String {
     let records = records(report);
     let random = random_bytes(&records);
@@ -182,8 +182,8 @@ pub fn rendered(report: &[u8]) -> String {
     texts.collect::<Vec<_>>().concat()
 }
 
-/// The CRC-32 over the records of pages, which follow the map; `None` where there are none. README.md beside this file
-/// describes it, and run.py computes the same.
+/// The CRC-32 over the records of pages, which follow the map; `None` if there are none. README.md beside this file describes
+/// it, and run.py computes the same value.
 pub fn pages_crc32(report: &[u8]) -> Option<u32> {
     let records = records(report);
     let clocks = clocks(&records);
@@ -202,7 +202,7 @@ pub fn pages_crc32(report: &[u8]) -> Option<u32> {
     (count > 0).then_some(crc)
 }
 
-/// As of zlib, bit by bit.
+/// The CRC-32 of zlib, bit by bit.
 fn crc32(before: u32, bytes: &[u8]) -> u32 {
     const POLYNOMIAL: u32 = 0xedb8_8320;
     let crc = bytes.iter().fold(!before, |crc, &byte| {
@@ -213,7 +213,7 @@ fn crc32(before: u32, bytes: &[u8]) -> u32 {
     !crc
 }
 
-/// A trailer tells how much there is before it.
+/// Splits a report into records: each trailer contains the size of the data before it.
 fn records(report: &[u8]) -> Vec<Record<'_>> {
     let (mut records, mut rest) = (Vec::new(), report);
     while let Some((before, trailer)) = rest.split_last_chunk::<16>() {
@@ -240,7 +240,7 @@ impl Record<'_> {
     }
 }
 
-/// Where the words are that hold a part of the 16 bytes at `AT_RANDOM`.
+/// The address range of the words that hold a part of the 16 bytes at `AT_RANDOM`.
 fn random_bytes(records: &[Record<'_>]) -> Range<u64> {
     const AT_RANDOM: u64 = 25;
     let stack = records.first().map_or(&[][..], |record| record.data);
@@ -249,7 +249,7 @@ fn random_bytes(records: &[Record<'_>]) -> Range<u64> {
     pair.map_or(0..0, |pair| (pair[1] & !7)..pair[1] + 16)
 }
 
-/// Where the kernel keeps the time for the vDSO.
+/// The ranges where the kernel keeps the time for the vDSO.
 fn clocks(records: &[Record<'_>]) -> Vec<Range<u64>> {
     let text = records.iter().filter(|record| record.is_text());
     let lines = text.flat_map(|record| {

@@ -1,4 +1,4 @@
-//! The numbers of one `PT_LOAD`.
+//! Faults in the fields of one `PT_LOAD`.
 
 use super::{Base, Fault, Vector, across, each, fault};
 use support::elf::{PAGE, PF_R, PF_W, PF_X, ProgramHeader, TASK_SIZE};
@@ -23,7 +23,7 @@ pub(super) fn vectors() -> Vec<Vector> {
     vectors
 }
 
-/// One field of each segment with each of some values.
+/// One fault for each of these values, in one field of each segment.
 fn in_each(
     field: &str,
     rules: &'static str,
@@ -173,7 +173,7 @@ fn permissions() -> Vec<Fault> {
     faults
 }
 
-/// The data past the end of the file: whether zeroes are to be written there decides.
+/// Data past the end of the file: the outcome depends on whether zeros must be written there.
 fn beyond_file() -> Vec<Fault> {
     let mut faults = Vec::new();
     for offset in [0x4000, 0x5000, 0x1_0000, TIB] {
@@ -202,7 +202,7 @@ fn beyond_file() -> Vec<Fault> {
     faults
 }
 
-/// Where the file's bytes end, and where the zeros end.
+/// Different ends of the file's bytes and of the zeros.
 fn tails() -> Vec<Fault> {
     let mut faults = Vec::new();
     for file_size in [1, 0x7ff, 0x800, 0xfff, 0x1000, 0x1001] {
@@ -218,7 +218,7 @@ fn tails() -> Vec<Fault> {
     faults
 }
 
-/// What takes two fields, or the end of the file, too.
+/// Faults that need two fields, or also the end of the file.
 fn combined() -> Vec<Fault> {
     let mut faults = each(
         "data_in_last_bytes",

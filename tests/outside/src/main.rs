@@ -1,4 +1,4 @@
-//! What a stranger's program does with the library; exits 42 by the program that it becomes.
+//! How an external program uses the library; exits 42 through the program that replaces it.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     #[cfg(feature = "all")]
     has_more()?;
     let (sender, receiver) = mpsc::channel::<()>();
-    // Threads that sleep, wait and work, to be ended by the exec.
+    // Threads that sleep, wait and work, which the exec ends.
     let waits = thread::spawn(move || receiver.recv());
     thread::spawn(|| (0_u64..).fold(0, u64::wrapping_add));
     let refused = Command::new("/nonexistent").exec();
@@ -63,7 +63,7 @@ fn goes_on_after_a_refusal() -> io::Result<()> {
     Ok(())
 }
 
-/// Another version of the library in the same program, and looks at a load.
+/// Uses another version of the library in the same program, and previews a load.
 #[cfg(feature = "all")]
 fn has_more() -> Result<(), Box<dyn std::error::Error>> {
     let status = other::Command::new("sh").args(["-c", "exit 7"]).status()?;
