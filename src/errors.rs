@@ -4,13 +4,14 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
-use nix::errno::Errno;
+
+use supplant_model::errno::errno_of;
 
 use crate::terminal::printable;
 
 /// An error of a file with its errno.
 pub(crate) fn told(error: &io::Error) -> anyhow::Error {
-    let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+    let errno = errno_of(error);
     anyhow::anyhow!("{} ({errno:?})", errno.desc())
 }
 

@@ -5,7 +5,6 @@
 //! caller's state, since the caller itself may not be able to. `FAULTS=all` tries every errno.
 #![allow(unsafe_code, reason = "forks, and puts filters in place")]
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +19,7 @@ use nix::unistd::Pid;
 use supplant_loader::Command;
 use support::elf::Elf;
 use support::scratch;
-use support::system::{forbid, system_call};
+use support::system::{forbid, state, system_call};
 use support::trials::trial;
 
 /// Higher than every system call number so far.
@@ -151,7 +150,9 @@ fn one(way: Way, call: i64, errno: i32, program: &Path) -> Result<(), String> {
                 return Err(format!("system call {call}: it hangs"));
             }
             WaitStatus::Stopped(..) => {
-                let mut now = state(child.as_raw());
+                let mut now = state(child.as_raw() as u32);
+                // The caller makes its thread after the first look.
+                now.retain(|line| !line.starts_with("Threads"));
                 if call == libc::SYS_munmap {
                     // The trial mappings cannot be unmapped.
                     let stays = [&*program.to_string_lossy(), "/memfd:supplant"];
@@ -193,41 +194,6 @@ fn caller(way: Way, call: i64, errno: i32, program: &Path) -> i32 {
 /// Stops this process so that the parent can inspect it. A filter may forbid the signal.
 fn stop(own: u32) {
     let _ = system_call(libc::SYS_kill, [own.into(), libc::SIGSTOP as u64]);
-}
-
-/// The state that a refused exec must not change, without anonymous memory (malloc's) and without the filter (the test's).
-fn state(pid: i32) -> Vec<String> {
-    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let keys = [
-        "Name", "SigP", "SigB", "SigI", "SigC", "Shd", "Cap", "Uid", "Gid", "Groups", "VmLck",
-    ];
-    let status = read("status");
-    let status = status
-        .lines()
-        .filter(|line| keys.iter().any(|key| line.starts_with(key)));
-    let maps = read("maps");
-    let files = maps
-        .lines()
-        .filter(|line| line.contains(['/', '[']) && !line.contains("[heap]"));
-    let mut state: Vec<String> = status.chain(files).map(str::to_owned).collect();
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
-    let is_stream =
-        |entry: &fs::DirEntry| ["0", "1", "2"].contains(&&*entry.file_name().to_string_lossy());
-    let mut descriptors: Vec<_> = descriptors
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| !is_stream(entry))
-        .map(|entry| {
-            let name = entry.file_name().display().to_string();
-            let target = fs::read_link(entry.path()).unwrap_or_default();
-            let info = read(&format!("fdinfo/{name}"));
-            format!("{name} {} {info}", target.display())
-        })
-        .collect();
-    descriptors.sort();
-    state.extend(descriptors);
-    state
 }
 
 fn changed(before: &[String], after: &[String]) -> String {

@@ -3,47 +3,22 @@
 #![allow(unsafe_code, reason = "clones, and brings a child into a state")]
 
 use std::cell::Cell;
-use std::fs;
+use std::process;
 
 use supplant_loader::Command;
 use support::Ending;
 use support::alike::{forked, program};
-use support::system::{forbid, prctl, set_action};
-
-/// Everything in this process that a rejected exec might change.
-fn state() -> String {
-    let status = fs::read_to_string("/proc/self/status").expect("/proc is mounted");
-    let keys = [
-        "Name", "Threads", "Sig", "Shd", "Cap", "Uid", "Gid", "VmLck",
-    ];
-    let status = status
-        .lines()
-        .filter(|line| keys.iter().any(|key| line.starts_with(key)));
-    let mut state: Vec<_> = status.map(str::to_owned).collect();
-    let mut descriptors: Vec<_> = fs::read_dir("/proc/self/fd")
-        .expect("/proc is mounted")
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
-    descriptors.sort();
-    state.extend(descriptors);
-    let maps = fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
-    // Heap and anonymous memory belong to malloc.
-    let files = maps
-        .lines()
-        .filter(|line| line.contains(" /") || line.contains("memfd"));
-    state.extend(files.map(str::to_owned));
-    state.join("\n")
-}
+use support::system::{forbid, prctl, set_action, state};
 
 /// The errno of an exec that is rejected and changes nothing.
 fn refusal_without_harm(path: &std::path::Path) -> i32 {
-    let before = state();
+    let before = state(process::id());
     let errno = Command::new(path).exec().raw_os_error();
-    let after = state();
+    let after = state(process::id());
     if before == after {
         errno
     } else {
-        eprintln!("before:\n{before}\nafter:\n{after}");
+        eprintln!("before:\n{before:#?}\nafter:\n{after:#?}");
         -1
     }
 }

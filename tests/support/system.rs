@@ -1,5 +1,6 @@
 //! System calls that set up the state of a forked child, by their numbers: the C library hides some of that state.
 
+use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -48,6 +49,43 @@ pub fn block(signals: &[i32]) -> io::Result<()> {
 pub fn set_action(signal: i32, action: [u64; 4]) -> io::Result<()> {
     let arguments = [signal as u64, address(&action), 0, 8];
     system_call(libc::SYS_rt_sigaction, arguments).map(drop)
+}
+
+/// The state of a process that a refused exec must leave as it was. Anonymous memory is malloc's, the signals that wait are counted
+/// for all processes of the user, and what is written to the standard streams moves them.
+pub fn state(pid: u32) -> Vec<String> {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let keys = [
+        "Name", "Threads", "SigP", "SigB", "SigI", "SigC", "Shd", "Cap", "Uid", "Gid", "Groups",
+        "VmLck",
+    ];
+    let status = read("status");
+    let status = status
+        .lines()
+        .filter(|line| keys.iter().any(|key| line.starts_with(key)));
+    let maps = read("maps");
+    let files = maps
+        .lines()
+        .filter(|line| line.contains(['/', '[']) && !line.contains("[heap]"));
+    let mut state: Vec<String> = status.chain(files).map(str::to_owned).collect();
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+    let descriptors = descriptors.into_iter().flatten().flatten();
+    let mut descriptors: Vec<_> = descriptors
+        .map(|entry| {
+            let name = entry.file_name().display().to_string();
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            let is_stream = ["0", "1", "2"].contains(&&*name);
+            let info = if is_stream {
+                String::new()
+            } else {
+                read(&format!("fdinfo/{name}"))
+            };
+            format!("{name} {} {info}", target.display())
+        })
+        .collect();
+    descriptors.sort();
+    state.extend(descriptors);
+    state
 }
 
 /// The action of a signal in the kernel; `None` if the kernel cannot be asked.

@@ -35,6 +35,6 @@ pub use supplant_loader::internals::{MACHINE, fresh_randomness, this_host};
 use supplant_loader::internals::{open, search, set_id, source, sys};
 use supplant_loader::{Command, Difference, Prepared};
 use supplant_model::{
-    arguments, auxv, core_file, error, handover, host, image, machine, maps, page, plan, rules,
-    script, space, stack, table,
+    arguments, auxv, core_file, errno, error, handover, host, image, machine, maps, page, plan,
+    rules, script, space, stack, table,
 };

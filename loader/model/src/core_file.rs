@@ -18,6 +18,7 @@ use goblin::elf64::section_header::{SIZEOF_SHDR, SectionHeader};
 use nix::errno::Errno;
 
 use crate::auxv::{AT_RANDOM, AT_SYSINFO_EHDR, Auxv};
+use crate::errno::errno_of;
 use crate::image::{Permissions, ReadAt, header_in};
 use crate::maps::Mapping;
 
@@ -239,7 +240,7 @@ fn header(file: &(impl ReadAt + ?Sized)) -> Result<Header, CoreFault> {
     const ELFCLASS64: u8 = 2;
     const OWN_ORDER: u8 = if cfg!(target_endian = "little") { 1 } else { 2 };
     let mut bytes = [0; SIZEOF_EHDR];
-    let errno = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+    let errno = |error: io::Error| errno_of(&error);
     let count = file.read_at(&mut bytes, 0);
     let count = count.map_err(|error| CoreFault::Read {
         errno: errno(error),

@@ -8,10 +8,10 @@
 
 use std::fmt;
 
+use goblin::elf::header::EM_386;
+
 use crate::difference::Difference;
 use crate::error::{Cause, HeaderFault, OpenFault};
-
-const EM_386: u16 = 3;
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,8 @@ use std::ptr;
 
 use nix::errno::Errno;
 
-use crate::error::{Cause, CommitFault, Error, OpenFault, ProcessFault};
+use crate::errno::errno_of;
+use crate::error::{Cause, CommitFault, Error, OpenFault, ProcessFault, RefusedCall};
 use crate::image::Permissions;
 use crate::now::sys;
 use crate::open::memory_file::empty_memory_file;
@@ -96,12 +97,7 @@ impl RunnerFile {
             file,
             is_memory: false,
         })
-        .map_err(|error| {
-            CommitFault::Process(ProcessFault::call(
-                "memfd_create",
-                Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
-            ))
-        })
+        .map_err(|error| ProcessFault::from(RefusedCall::of("memfd_create", &error)).into())
     }
 
     /// If the stack's tables must be read from the file, the file must be able to hold them.
@@ -139,9 +135,7 @@ impl RunnerFile {
                 .file
                 .set_len(size + page.get())
                 .and_then(|()| self.file.write_all(bytes));
-            written.map_err(|error| {
-                refused(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
-            })?;
+            written.map_err(|error| refused(errno_of(&error)))?;
             let executable = Permissions {
                 read: true,
                 write: false,

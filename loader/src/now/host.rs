@@ -2,12 +2,11 @@
 
 use std::fs;
 
-use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::arch;
 use crate::auxv::{AT_EGID, AT_EUID, AT_GID, AT_PAGESZ, AT_UID, Auxv};
-use crate::error::HostFault;
+use crate::error::{HostFault, RefusedCall};
 use crate::maps::{self, Mapping};
 use crate::now::procfs::{number, read};
 use crate::page::PageSize;
@@ -159,9 +158,7 @@ fn mmap_area(
     let probe = memmap2::MmapOptions::new()
         .len(page_size.get() as usize)
         .map_anon()
-        .map_err(|error| {
-            HostFault::call("mmap", Errno::from_raw(error.raw_os_error().unwrap_or(0)))
-        })?;
+        .map_err(|error| RefusedCall::of("mmap", &error))?;
     let probe = probe.as_ptr().addr() as u64;
     let stack = mappings.iter().find(|mapping| mapping.name == b"[stack]");
     let stack_start = stack.map_or(u64::MAX, |stack| stack.range.start);

@@ -16,17 +16,14 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
-use crate::error::HostFault;
+use crate::error::{HostFault, RefusedCall};
 pub(crate) use crate::status::decimal;
 
 const USUAL_SIZE: usize = 16 * 1024;
 
 /// A whole file under /proc.
 pub(crate) fn read(path: &'static str) -> Result<Vec<u8>, HostFault> {
-    read_file(path, USUAL_SIZE).map_err(|error| {
-        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
-        HostFault::call(path, errno)
-    })
+    read_file(path, USUAL_SIZE).map_err(|error| HostFault::from(RefusedCall::of(path, &error)))
 }
 
 /// The number in a file under /proc/sys; `None` if the file is missing or unreadable.

@@ -18,6 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::arch;
+use crate::errno::errno_of;
 use crate::error::ProcessFault;
 use crate::now::procfs::number;
 use crate::now::sys;
@@ -84,8 +85,7 @@ impl Tracer {
         let sized = file.set_len(size_of::<Shared>() as u64);
         // SAFETY: a file of our own: no other code has it or truncates it.
         let page = sized.and_then(|()| unsafe { MmapMut::map_mut(&file) });
-        let page = page
-            .map_err(|error| refused(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))))?;
+        let page = page.map_err(|error| refused(errno_of(&error)))?;
         Ok(Self {
             page: ManuallyDrop::new(page),
         })

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
 
+use goblin::elf::header::EM_386;
 use goblin::elf::program_header::PT_INTERP;
 
 use crate::error::{Cause, Error, HeaderFault, OpenFault, Subject};
@@ -17,8 +18,6 @@ use super::finding::Finding;
 use super::headers::Headers;
 use super::magic;
 use super::refusals::{NEEDS_32_BIT, NOT_FOUND};
-
-const EM_386: u16 = 3;
 
 /// The finding for a refusal.
 pub(super) fn refusal(error: &Error, path: &Path, chain: &Chain) -> Finding {

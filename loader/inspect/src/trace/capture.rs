@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use crate::arch;
 use crate::auxv::{self, Auxv};
+use crate::errno::errno_of;
 use crate::host::personality::ADDR_NO_RANDOMIZE;
 use crate::maps;
 use crate::snapshot::{Region, Snapshot, Value};
@@ -109,7 +110,7 @@ fn on_stack(
 }
 
 fn read(pid: i32, name: &str) -> Result<Vec<u8>, Errno> {
-    let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+    let errno = |error: std::io::Error| errno_of(&error);
     fs::read(format!("/proc/{pid}/{name}")).map_err(errno)
 }
 

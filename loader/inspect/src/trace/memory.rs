@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 
 use nix::errno::Errno;
 
+use crate::errno::errno_of;
 use crate::page::PageSize;
 use crate::page_size;
 
@@ -28,7 +29,7 @@ impl Memory {
             .read(true)
             .write(true)
             .open(format!("/proc/{pid}/mem"))
-            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
+            .map_err(|error| errno_of(&error))?;
         Ok(Self {
             file,
             pagemap: open("pagemap").ok(),

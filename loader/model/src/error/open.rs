@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use crate::errno::errno_of;
+
 use super::RefusedCall;
-use super::refused_call::errno_of;
 
 /// Why the file to start, or its working directory, cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,6 +4,8 @@ use std::io;
 
 use nix::errno::Errno;
 
+use crate::errno::errno_of;
+
 /// The call and its errno.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{call}: {}", errno.desc())]
@@ -24,9 +26,4 @@ impl RefusedCall {
     pub fn of(call: &'static str, error: &io::Error) -> Self {
         Self::new(call, errno_of(error))
     }
-}
-
-/// `EIO` for an error that does not come from the kernel.
-pub(super) fn errno_of(error: &io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }

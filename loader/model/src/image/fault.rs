@@ -2,13 +2,14 @@
 
 use std::io;
 
+use goblin::elf::header::EM_386;
 use nix::errno::Errno;
 
+use crate::errno::errno_of;
 use crate::machine;
 
 use super::Field;
 
-const EM_386: u16 = 3;
 const EM_486: u16 = 6;
 
 /// A fault in the headers; execve(2) returns an errno.
@@ -122,7 +123,7 @@ impl HeaderFault {
     /// The file cannot be read.
     pub(super) fn read(error: &io::Error) -> Self {
         Self::Read {
-            errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
+            errno: errno_of(error),
         }
     }
 

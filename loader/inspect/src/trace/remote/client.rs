@@ -4,10 +4,9 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-
 use super::error::RemoteError;
 use super::packet::{self, LARGEST, unhex};
+use crate::errno::errno_of;
 
 /// The packet size for a stub that does not report its limit.
 const USUAL_PACKET_SIZE: usize = 400;
@@ -174,6 +173,6 @@ fn failed(error: std::io::Error) -> RemoteError {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => RemoteError::TimedOut,
         ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => RemoteError::Closed,
-        _ => RemoteError::Connection(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))),
+        _ => RemoteError::Connection(errno_of(&error)),
     }
 }
