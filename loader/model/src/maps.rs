@@ -87,6 +87,12 @@ impl<'a> Line<'a> {
         self.name.starts_with(b"/[aio]")
     }
 
+    /// Whether it is the part of a ring of io_uring that every ring has once: the place of its requests.
+    pub fn is_io_uring(&self) -> bool {
+        const REQUESTS: u64 = 0x1000_0000;
+        self.offset == REQUESTS && self.name.starts_with(b"anon_inode:[io_uring]")
+    }
+
     /// See [`Mapping::is_vsyscall`].
     pub fn is_vsyscall(&self) -> bool {
         is_vsyscall(self.name)

@@ -67,6 +67,8 @@ pub struct Process {
     pub inheritance: Option<Inheritance>,
     /// Whether there are contexts of io_submit(2).
     pub has_asynchronous_io: bool,
+    /// Whether there are requests of io_uring to be cancelled.
+    pub has_io_uring: bool,
     /// The status, with the ids that the caller requested, if any.
     pub status: Status,
     /// Whether the caller's own rights allow it to set /proc/self/exe.

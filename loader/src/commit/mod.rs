@@ -8,6 +8,7 @@ mod checks;
 mod exec;
 mod filter;
 mod free_room;
+mod io_uring;
 mod late_work;
 mod quiesce;
 mod sharing;

@@ -4,14 +4,16 @@
 //! From the moment a thread is parked up to the jump, nothing is allocated and no lock is taken: a parked thread may hold
 //! any lock, and so may a thread that was left behind in the process that this one was forked from.
 
+use std::ops::Range;
 use std::os::fd::RawFd;
 
 use crate::auxv::AT_RSEQ_FEATURE_SIZE;
-use crate::commit::sharing;
+use crate::commit::{io_uring, sharing};
 use crate::error::{CommitFault, HostFault, ProcessFault};
 use crate::host::Host;
 use crate::maps::Line;
-use crate::now::procfs::{decimal, lines, number, numbers};
+use crate::now::io_uring::has_context;
+use crate::now::procfs::{lines, number, numbers, stat_field};
 use crate::now::sys::{self, SignalAction};
 use crate::now::{rseq, status};
 use crate::page::PageSize;
@@ -66,14 +68,15 @@ impl Quiet {
     ) -> Result<(), CommitFault> {
         process.had_threads = self.parked.is_some();
         process.may_ask_for_sharing = process.had_threads && sys::may_unshare();
-        process.has_asynchronous_io = look_at_memory(host.page_size, buffer)?;
+        let memory = look_at_memory(host.page_size, buffer)?;
+        process.has_asynchronous_io = memory.has_asynchronous_io;
         process.status = status::current()?;
         process.may_set_exe = process.status.may_set_exe();
         process.signal_mask = self.signal_mask;
         process.pid = std::process::id();
         dispositions(process);
         closing(process, staying, buffer)?;
-        self.look_at_thread(process, host, buffer)?;
+        self.look_at_thread(process, host, memory.rings, buffer)?;
         process.securebits = sys::securebits();
         process.keep_capabilities = sys::prctl_get(libc::PR_GET_KEEPCAPS) == Ok(1);
         process.suid_dumpable = suid_dumpable();
@@ -85,23 +88,31 @@ impl Quiet {
         Ok(())
     }
 
-    /// Reads the state of the thread that will run the new program: this one, or the first one in its place.
+    /// Reads the state of the thread that will run the new program: this one, or the first one in its place. `rings` are the
+    /// mapped ones of io_uring.
     fn look_at_thread(
         &self,
         process: &mut Process,
         host: &Host,
+        rings: usize,
         buffer: &mut [u8],
     ) -> Result<(), CommitFault> {
         let report = self.parked.as_ref().and_then(Parked::report);
-        let rseq = if sys::thread_id() == sys::own_process_id() {
+        let (rseq, has_requests) = if sys::thread_id() == sys::own_process_id() {
             let feature_size = host.auxv.get(AT_RSEQ_FEATURE_SIZE).unwrap_or(0);
-            rseq::registered(feature_size as u32)
+            // A filter might kill.
+            let asks = rings > 0 || !process.status.filtered;
+            let has_requests = asks.then(has_context).flatten();
+            (rseq::registered(feature_size as u32), has_requests)
         } else {
             check_leader(report, buffer)?;
             process.inheritance = Some(inheritance());
-            report.map_or(Ok(None), |report| report.rseq)
+            report.map_or((Ok(None), None), |report| {
+                (report.rseq, report.has_requests)
+            })
         };
         process.rseq = rseq.map_err(|errno| ProcessFault::UnknownRseq { errno })?;
+        process.has_io_uring = io_uring::check(has_requests, rings, buffer)?;
         Ok(())
     }
 
@@ -136,16 +147,26 @@ impl Drop for Blocked {
     }
 }
 
-/// Whether there are contexts of asynchronous I/O.
+/// Facts about the old program's mappings.
+#[derive(Clone, Copy, Debug, Default)]
+struct Memory {
+    /// There are contexts of asynchronous I/O.
+    has_asynchronous_io: bool,
+    /// The number of rings of io_uring.
+    rings: usize,
+}
+
+/// Looks through the mappings.
 ///
 /// Errors: a mapping is sealed. The vDSO need not be removed; the plan decides whether it can move.
-fn look_at_memory(page: PageSize, buffer: &mut [u8]) -> Result<bool, CommitFault> {
-    let (mut sealed, mut asynchronous_io) = (None, false);
+fn look_at_memory(page: PageSize, buffer: &mut [u8]) -> Result<Memory, CommitFault> {
+    let (mut sealed, mut memory) = (None, Memory::default());
     let read = lines(c"/proc/thread-self/maps", buffer, |line| {
         let Some(line) = Line::parse(line) else {
             return;
         };
-        asynchronous_io |= line.is_asynchronous_io();
+        memory.has_asynchronous_io |= line.is_asynchronous_io();
+        memory.rings += usize::from(line.is_io_uring());
         let old = sealed.is_none() && !line.is_vdso() && !line.is_vsyscall();
         if old && sys::is_sealed(line.range.start, page) {
             sealed = Some(line.range);
@@ -153,11 +174,8 @@ fn look_at_memory(page: PageSize, buffer: &mut [u8]) -> Result<bool, CommitFault
     });
     read.map_err(|errno| HostFault::call("/proc/thread-self/maps", errno))?;
     match sealed {
-        Some(range) => Err(CommitFault::Process(ProcessFault::Sealed {
-            start: range.start,
-            end: range.end,
-        })),
-        None => Ok(asynchronous_io),
+        Some(Range { start, end }) => Err(ProcessFault::Sealed { start, end }.into()),
+        None => Ok(memory),
     }
 }
 
@@ -222,16 +240,7 @@ fn suid_dumpable() -> i32 {
     number("/proc/sys/fs/suid_dumpable").unwrap_or(0) as i32
 }
 
-/// The 47th field of /proc/self/stat. Names may contain blanks and parentheses, so fields are counted from the last
-/// parenthesis.
 fn start_of_heap(buffer: &mut [u8]) -> Option<u64> {
-    const START_BRK: usize = 47 - 3;
-    let mut start = None;
-    let read = lines(c"/proc/thread-self/stat", buffer, |line| {
-        let name_end = line.iter().rposition(|&byte| byte == b')');
-        let fields = name_end.and_then(|end| line.get(end + 2..));
-        let field = fields.and_then(|fields| fields.split(|&byte| byte == b' ').nth(START_BRK));
-        start = field.and_then(decimal);
-    });
-    read.ok().and(start)
+    const START_BRK: usize = 47;
+    stat_field(c"/proc/thread-self/stat", START_BRK, buffer)
 }

@@ -1,6 +1,7 @@
 //! The current state of this machine and this process, as the kernel reports it.
 
 mod host;
+pub(crate) mod io_uring;
 pub(crate) mod procfs;
 pub(crate) mod rseq;
 pub(crate) mod status;

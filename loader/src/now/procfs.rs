@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::ops::Deref;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::str::FromStr;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -84,6 +85,22 @@ pub(crate) fn lines(
             filled = 0;
         }
     }
+}
+
+/// A field of /proc/PID/stat; proc(5) counts them from 1, and those after the name are meant. Names may contain blanks and
+/// parentheses, so fields are counted from the last parenthesis.
+pub(crate) fn stat_field<T: FromStr>(path: &CStr, field: usize, buffer: &mut [u8]) -> Option<T> {
+    const FIRST: usize = 3;
+    let mut found = None;
+    let read = lines(path, buffer, |line| {
+        let name_end = line.iter().rposition(|&byte| byte == b')');
+        let mut fields = name_end
+            .and_then(|end| line.get(end + 2..))
+            .into_iter()
+            .flat_map(|fields| fields.split(|&byte| byte == b' '));
+        found = fields.nth(field - FIRST).and_then(decimal);
+    });
+    read.ok().and(found)
 }
 
 /// Passes each number in a directory such as /proc/self/fd to `each`, in the kernel's order.

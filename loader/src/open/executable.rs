@@ -201,7 +201,7 @@ pub fn open_for_reading(
 /// The checks that only the kernel can make: whether the file is open for writing, and the rules of a security module.
 /// `false` if the kernel was not asked: it is too old, or a system-call filter is in force, which might kill.
 fn check_with_kernel(place: &OwnedFd) -> Result<bool, OpenFault> {
-    if sys::prctl_get(libc::PR_GET_SECCOMP) != Ok(0) {
+    if sys::is_filtered() {
         return Ok(false);
     }
     match sys::execute_check(place.as_fd()) {

@@ -9,14 +9,16 @@ use nix::sys::stat::stat;
 
 use crate::error::ProcessFault;
 use crate::now::procfs::{ProcPath, lines};
-use crate::now::rseq;
 use crate::now::sys;
+use crate::now::{io_uring, rseq};
 use crate::process::{Inheritance, Rseq};
 
 /// Attributes that only the thread itself can read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
     pub(crate) rseq: Result<Option<Rseq>, Errno>,
+    /// Whether it may have requests of io_uring, if that could be asked.
+    pub(crate) has_requests: Option<bool>,
     securebits: u32,
 }
 
@@ -25,6 +27,8 @@ impl Report {
     pub(super) fn of_this_thread(feature_size: u32) -> Self {
         Self {
             rseq: rseq::registered(feature_size),
+            // A filter might kill.
+            has_requests: (!sys::is_filtered()).then(io_uring::has_context).flatten(),
             securebits: sys::securebits(),
         }
     }

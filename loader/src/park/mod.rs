@@ -22,7 +22,7 @@ mod turn;
 use std::time::{Duration, Instant};
 
 use crate::error::{CommitFault, HostFault, ProcessFault};
-use crate::now::procfs::{ProcPath, numbers};
+use crate::now::procfs::{ProcPath, numbers, stat_field};
 use crate::now::status;
 use crate::now::sys;
 
@@ -76,7 +76,7 @@ impl Parked {
     /// Sends the signal to each thread that has not got it. Returns how many are on their way, and how many block it or
     /// cannot be sent it.
     fn pass(&mut self, buffer: &mut [u8]) -> Result<(usize, usize), CommitFault> {
-        let (mut waiting, mut unreachable, mut full) = (0, 0, false);
+        let (mut waiting, mut unreachable, mut full, mut worker) = (0, 0, false, false);
         let own = sys::thread_id();
         let Self { tracer, gate } = self;
         list(buffer, |thread| {
@@ -92,10 +92,16 @@ impl Parked {
             };
             match called {
                 Ok(true) => waiting += 1,
-                Ok(false) => unreachable += 1,
+                Ok(false) => {
+                    unreachable += 1;
+                    worker |= is_worker(thread);
+                }
                 Err(()) => full = true,
             }
         })?;
+        if worker {
+            return Err(ProcessFault::IoUringWorker.into());
+        }
         if full || gate.is_full() {
             return Err(ProcessFault::Changing.into());
         }
@@ -157,6 +163,16 @@ pub(crate) trait LastWork: Send {
 fn reaches(thread: i32) -> bool {
     let status = status::of(&ProcPath::of_thread(thread, "status"));
     status.is_ok_and(|status| status.blocked >> (gate::SIGNAL - 1) & 1 == 0)
+}
+
+/// Whether it is a thread of the kernel's that carries out requests of io_uring: it runs no code of the program and receives no
+/// signal.
+fn is_worker(thread: i32) -> bool {
+    const FLAGS: usize = 9;
+    const PF_IO_WORKER: u64 = 0x10;
+    let flags: Option<u64> =
+        stat_field(&ProcPath::of_thread(thread, "stat"), FLAGS, &mut [0; 2048]);
+    flags.is_some_and(|flags| flags & PF_IO_WORKER != 0)
 }
 
 fn list(buffer: &mut [u8], each: impl FnMut(i32)) -> Result<(), CommitFault> {

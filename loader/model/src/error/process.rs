@@ -17,6 +17,16 @@ pub enum ProcessFault {
         "the loader cannot find out whether another process shares this memory: unshare(2) and kcmp(2) are filtered"
     )]
     PerhapsSharedMemory,
+    /// A ring of io_uring whose requests cannot be cancelled (`EBUSY`).
+    #[error(
+        "requests of io_uring may be waiting and cannot be cancelled: the ring has no descriptor, or the kernel is older than 6.0"
+    )]
+    IoUring,
+    /// A thread of the kernel works for io_uring in this process, and cannot be stopped (`EBUSY`).
+    #[error(
+        "a worker thread of io_uring cannot be stopped; it ends only with the thread that it works for"
+    )]
+    IoUringWorker,
     /// Another thread opened more descriptors than the reserved room holds, several times in a row (`EAGAIN`).
     #[error("other threads keep changing the process")]
     Changing,
@@ -78,6 +88,8 @@ impl ProcessFault {
             Self::Changing => Errno::EAGAIN,
             Self::SharedMemory
             | Self::PerhapsSharedMemory
+            | Self::IoUring
+            | Self::IoUringWorker
             | Self::ThreadDoesNotStop
             | Self::Leader { .. }
             | Self::UnknownRseq { .. } => Errno::EBUSY,

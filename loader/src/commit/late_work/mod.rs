@@ -12,6 +12,7 @@ mod signals;
 use std::time::Duration;
 
 use crate::arch;
+use crate::commit::io_uring;
 use crate::maps::Line;
 use crate::now::procfs::lines;
 use crate::now::sys;
@@ -42,6 +43,9 @@ pub(crate) fn bid(process: &Process, carried: Option<&Kept>, buffer: &mut [u8]) 
     signals::drop_those_of_timers();
     if process.has_asynchronous_io {
         destroy_asynchronous_io(buffer);
+    }
+    if process.has_io_uring {
+        io_uring::cancel(buffer);
     }
     calls::end_speculation_control();
     arch::reset_process(buffer);

@@ -142,6 +142,13 @@ pub(crate) fn securebits() -> u32 {
     bits.max(0) as u32
 }
 
+/// Whether a system call filter is in force; callable in a signal handler.
+pub(crate) fn is_filtered() -> bool {
+    let option = libc::PR_GET_SECCOMP as u64;
+    // SAFETY: takes no pointer.
+    unsafe { system_call(libc::SYS_prctl, [option, 0, 0, 0, 0, 0]) != 0 }
+}
+
 /// The features of rseq(2) that the kernel writes, in bytes; 0 if the kernel does not report it.
 pub(crate) fn rseq_feature_size() -> u32 {
     // SAFETY: reads what the process got at its start.
