@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use supplant_inspect::snapshot::{Snapshot, Value};
+use supplant_model::digest::digest;
 
 /// In bytes. Further output is read and dropped.
 const LIMIT: usize = 8 << 20;
@@ -67,7 +68,7 @@ pub(super) fn record(snapshot: &mut Snapshot, name: &str, bytes: &[u8]) {
     let rest: usize = lines.clone().map(<[u8]>::len).sum();
     if rest > 0 {
         let bytes = &bytes[bytes.len() - rest..];
-        let text = format!("{rest} bytes, hash {:016x}", hash(bytes));
+        let text = format!("{rest} bytes, hash {:016x}", digest(bytes));
         snapshot.set(format!("{name}.rest"), Value::Text(text));
     }
 }
@@ -80,15 +81,8 @@ fn shown(line: &[u8]) -> String {
     format!(
         "{start}... ({} bytes, hash {:016x})",
         line.len(),
-        hash(line)
+        digest(line)
     )
-}
-
-/// FNV-1a.
-fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

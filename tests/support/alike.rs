@@ -39,7 +39,7 @@ fn executable(path: &Path, content: impl AsRef<[u8]>) {
 }
 
 /// Waits for children that other tests forked while the file was open for writing: it is busy until they close it.
-fn until_closed(path: &Path) {
+pub fn until_closed(path: &Path) {
     let file = std::fs::File::open(path).expect("it was just made");
     let lease = |kind: i32| {
         // SAFETY: takes no pointer.

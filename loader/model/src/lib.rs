@@ -15,6 +15,7 @@ pub mod auxv;
 pub mod choice_fault;
 pub mod core_file;
 pub mod difference;
+pub mod digest;
 pub mod errno;
 pub mod error;
 pub mod handover;

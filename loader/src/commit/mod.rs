@@ -13,6 +13,7 @@ mod late_work;
 mod quiesce;
 mod sharing;
 pub(crate) mod stage;
+mod writers;
 
 use std::convert::Infallible;
 use std::mem;
@@ -35,6 +36,7 @@ use checks::{check_address_space, check_mdwe, is_running, last_call};
 use late_work::Kept;
 use quiesce::Quiet;
 use stage::{RunnerFile, Staged};
+use writers::Unwritten;
 
 /// A commit that is ready to run, with the memory that it takes: running it allocates nothing and takes no lock.
 #[derive(Debug)]
@@ -71,6 +73,7 @@ pub(crate) struct Ready {
     stack: Staged,
     quiet: Quiet,
     file: RunnerFile,
+    unwritten: Unwritten,
 }
 
 impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
@@ -117,12 +120,13 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             stack,
             quiet,
             file,
+            unwritten,
         } = self.ready()?;
         if self.logs && !self.process.had_threads {
             self.log_decisions();
         }
         // From here on these belong to the new program, or a row of the table removes them.
-        mem::forget((stack, file));
+        mem::forget((stack, file, unwritten));
         let mut last = Last {
             process: &self.process,
             carried: late_work::take_along(&self.process),
@@ -158,7 +162,8 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         if !load.ending.inherit_signals {
             self.process.reset_sigpipe();
         }
-        self.fill_table(&scene, &file, &own)?;
+        let unwritten = Unwritten::check(&load.opened, self.process.status.filtered)?;
+        self.fill_table(&scene, &file, &own, &unwritten)?;
         if self.process.status.filtered {
             let room = filter::Room {
                 free: scene.runner.start,
@@ -168,12 +173,15 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             filter::check_calls(&self.table, &room)?;
         }
         let first_row = self.encode(&scene.runner);
+        let runner = file.map(&scene.runner, &self.bytes, load.host.page_size)?;
+        unwritten.check_again()?;
         Ok(Ready {
-            runner: file.map(&scene.runner, &self.bytes, load.host.page_size)?,
+            runner,
             first_row,
             stack: scene.stack,
             quiet,
             file,
+            unwritten,
         })
     }
 
@@ -215,6 +223,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         scene: &Scene,
         file: &RunnerFile,
         own: &[Option<RawFd>; 4],
+        unwritten: &Unwritten,
     ) -> Result<(), CommitFault> {
         let load = self.load.clone();
         let opened = &load.opened;
@@ -228,6 +237,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             vdso_hop: scene.vdso_hop,
             zeros: file.zeros(scene.runner.end - scene.runner.start),
             own,
+            leased: unwritten.leased(),
             set_mm_map: self.set_mm_map,
             set_exe: self.set_mm_map && self.process.may_set_exe && !is_own,
             stop: load.ending.stop,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::unistd::getppid;
 
+use crate::digest;
 use crate::error::ProcessFault;
 use crate::now::procfs::{ProcPath, lines};
 use crate::now::sys;
@@ -55,14 +56,13 @@ fn has_memory_of(parent: i32, buffer: &mut [u8]) -> Option<bool> {
     (own != other).then_some(false)
 }
 
-/// The lines that start with `Vm`, as a hash.
+/// The lines that start with `Vm`, as a digest.
 fn sizes(path: &ProcPath, buffer: &mut [u8]) -> Result<u64, Errno> {
-    const PRIME: u64 = 0x0100_0000_01b3;
-    let mut hash = 0xcbf2_9ce4_8422_2325;
+    let mut sizes = digest::EMPTY;
     lines(path, buffer, |line| {
-        for &byte in line.iter().filter(|_| line.starts_with(b"Vm")) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(PRIME);
+        if line.starts_with(b"Vm") {
+            sizes = digest::extend(sizes, line);
         }
     })?;
-    Ok(hash)
+    Ok(sizes)
 }

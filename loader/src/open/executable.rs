@@ -14,7 +14,7 @@ use nix::unistd::AccessFlags;
 
 use crate::error::{Cause, OpenFault, RefusedCall};
 use crate::host::Ids;
-use crate::now::sys::{self, beyond_streams};
+use crate::now::sys::{self, Lease, beyond_streams};
 use crate::open::memory_file::memory_file;
 use crate::setting::Settled;
 
@@ -121,8 +121,12 @@ fn look_and_open(name: Name<'_>, opening: Opening<'_>) -> Result<Executable, Ope
     }
     let checked = !noexec && check_with_kernel(&place)?;
     let file = open_for_reading(&place, name, &status, mode)?;
-    if !checked && sys::open_for_writing(file.as_fd()) {
-        return Err(OpenFault::Busy);
+    if !checked {
+        match sys::lease(file.as_fd()) {
+            Lease::Taken => sys::end_lease(file.as_raw_fd()),
+            Lease::OpenForWriting => return Err(OpenFault::Busy),
+            Lease::Refused => (),
+        }
     }
     Ok(Executable { file, noexec })
 }

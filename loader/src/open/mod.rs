@@ -7,6 +7,7 @@ pub(crate) mod memory_file;
 pub mod search;
 pub(crate) mod set_id;
 pub(crate) mod source;
+mod version;
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
@@ -27,6 +28,8 @@ use crate::open::source::Source;
 use crate::plan::Loadable;
 use crate::script::{REWRITE_LIMIT, ScriptLine};
 
+pub(crate) use version::Version;
+
 use executable::base_name;
 pub(crate) use executable::{Leniency, Opening};
 use executable::{Name, open_executable};
@@ -42,6 +45,8 @@ pub struct OpenFile {
     pub device: u64,
     /// The file's inode number on that device.
     pub inode: u64,
+    /// The file when it was read.
+    pub(crate) version: Version,
     /// Whether its set-id bits count, even if they change no id.
     pub set_id: bool,
 }
@@ -235,8 +240,11 @@ fn load(
     host: &Host,
     leniency: Leniency,
 ) -> Result<OpenFile, Cause> {
+    let fstat_refused = |errno| OpenFault::Call(RefusedCall::new("fstat", errno));
+    // Before anything of it is used.
+    let version = Version::of(&file).map_err(fstat_refused)?;
     let image = Image::parse(&file, host.machine, role)?;
-    let status = fstat(&file).map_err(|errno| OpenFault::Call(RefusedCall::new("fstat", errno)))?;
+    let status = fstat(&file).map_err(fstat_refused)?;
     let set_id = role == Role::Program && set_id::honoured(&file, &status);
     if set_id && !leniency.set_id {
         set_id::check(&status, host.ids)?;
@@ -257,6 +265,7 @@ fn load(
         loadable,
         device: status.st_dev,
         inode: status.st_ino,
+        version,
         set_id: set_id && !leniency.set_id,
     })
 }

@@ -7,6 +7,7 @@
 use nix::errno::Errno;
 use nix::sys::stat::stat;
 
+use crate::digest::digest;
 use crate::error::ProcessFault;
 use crate::now::procfs::{ProcPath, lines};
 use crate::now::sys;
@@ -137,11 +138,4 @@ fn lines_of(thread: i32, buffer: &mut [u8]) -> [u64; LINES.len()] {
         }
     });
     digests
-}
-
-/// FNV-1a: it distinguishes lines that were not made to collide.
-fn digest(bytes: &[u8]) -> u64 {
-    const PRIME: u64 = 0x100_0000_01b3;
-    let mix = |digest: u64, byte: &u8| (digest ^ u64::from(*byte)).wrapping_mul(PRIME);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix)
 }

@@ -4,6 +4,8 @@
 //! contains the stack protector's value, which comes from the bytes at `AT_RANDOM`, the process id, and the rseq area, into
 //! which the kernel writes the processor's number. Each such word is replaced by a word that represents its meaning.
 
+use supplant_model::digest::digest;
+
 use super::symbols::Symbols;
 
 /// No program has memory below this address; without it, every small number would be an address.
@@ -55,7 +57,7 @@ impl<'a> Words<'a> {
             {
                 bytes.fill(0);
             } else if let Some(meaning) = self.meaning(word) {
-                bytes.copy_from_slice(&hash(meaning.as_bytes()).to_ne_bytes());
+                bytes.copy_from_slice(&digest(meaning.as_bytes()).to_ne_bytes());
             }
         }
     }
@@ -75,13 +77,6 @@ impl<'a> Words<'a> {
         let half = self.random.iter().position(is_random)?;
         Some(format!("random {half}"))
     }
-}
-
-/// FNV-1a.
-fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

@@ -50,6 +50,12 @@ pub enum ProcessFault {
         /// Its end.
         end: u64,
     },
+    /// The file of the program or of its interpreter was written to since it was read, or is open for writing (`ETXTBSY`).
+    #[error("the file of {what} is open for writing, or was changed while it was loaded")]
+    Written {
+        /// Which one.
+        what: &'static str,
+    },
     /// The registration of a restartable-sequences area can be neither found nor removed (`EBUSY`).
     #[error("the restartable-sequences area of this thread is not the C library's, or cannot be queried: {}", errno.desc())]
     UnknownRseq {
@@ -93,6 +99,7 @@ impl ProcessFault {
             | Self::ThreadDoesNotStop
             | Self::Leader { .. }
             | Self::UnknownRseq { .. } => Errno::EBUSY,
+            Self::Written { .. } => Errno::ETXTBSY,
             Self::Sealed { .. } => Errno::EPERM,
             Self::DeniedByMdwe { .. } => Errno::EACCES,
             Self::RunnerMemory { .. } => Errno::ENOMEM,

@@ -64,6 +64,8 @@ pub struct Places<'a> {
     pub zeros: (RawFd, u64),
     /// The loader's own descriptors, which close once the image is mapped.
     pub own: &'a [Option<RawFd>],
+    /// Those of them with a lease, which ends then too: another process may have the same open file.
+    pub leased: &'a [Option<RawFd>],
     /// A descriptor that stays open.
     pub inherited: Option<RawFd>,
     /// Whether `PR_SET_MM_MAP` can be used.
@@ -89,6 +91,7 @@ impl<'a> Places<'a> {
             interpreter,
             zeros: (-1, 0),
             own: &[],
+            leased: &[],
             inherited: None,
             set_mm_map: false,
             set_exe: false,
@@ -207,6 +210,17 @@ fn close_on_exec(table: &mut Table, process: &Process) {
 }
 
 fn close_own(table: &mut Table, places: &Places<'_>) {
+    for descriptor in places.leased.iter().flatten() {
+        table.may(
+            call::FCNTL,
+            &[
+                (*descriptor).into(),
+                libc::F_SETLEASE.into(),
+                libc::F_UNLCK.into(),
+            ],
+            "writers may come again",
+        );
+    }
     for descriptor in places.own.iter().flatten() {
         table.may(
             call::CLOSE,

@@ -106,6 +106,7 @@ fn arguments() -> Arguments {
 fn places(plan: &Plan) -> Places<'static> {
     let size = plan.stack.range.end - plan.stack.range.start;
     Places {
+        leased: &[],
         runner: RUNNER,
         stack: STAGED_STACK..STAGED_STACK + size,
         vdso_hop: HOP,

@@ -11,6 +11,7 @@
 mod access;
 mod ids;
 mod thread;
+mod writing;
 
 use std::ffi::{CStr, CString, c_int};
 use std::mem::MaybeUninit;
@@ -28,10 +29,12 @@ pub(crate) use crate::process::SignalAction;
 pub(crate) use access::*;
 pub(crate) use ids::*;
 pub(crate) use thread::*;
+#[cfg(feature = "internals")]
+pub use writing::execute_check_at;
+pub(crate) use writing::*;
 
 pub(crate) const PR_GET_MDWE: c_int = 66;
 const PR_GET_AUXV: c_int = 0x4155_5856;
-pub(crate) const AT_EXECVE_CHECK: c_int = 0x1_0000;
 
 /// Fills `bytes` from the kernel's generator.
 pub(crate) fn getrandom(bytes: &mut [u8]) -> Result<(), Errno> {
@@ -160,64 +163,6 @@ pub(crate) fn open_at(directory: RawFd, path: &CStr, flags: OFlag) -> Result<Own
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Asks the kernel whether it would execute this file, without doing so (Linux 6.14; `EINVAL` before). Only the kernel can
-/// say whether the file is open for writing, and what a security module decides.
-pub(crate) fn execute_check(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    let no_strings: [&CStr; 0] = [];
-    let (directory, flags) = (file.as_raw_fd(), libc::AT_EMPTY_PATH);
-    execute_check_at(directory, c"", &[c"supplant"], &no_strings, flags)
-}
-
-/// The same for any call, with the flags of execveat(2).
-///
-/// # Errors
-///
-/// Those of execveat(2).
-pub fn execute_check_at(
-    directory: RawFd,
-    path: &CStr,
-    argv: &[impl AsRef<CStr>],
-    envp: &[impl AsRef<CStr>],
-    flags: c_int,
-) -> Result<(), Errno> {
-    let (argv, envp) = (pointers(argv), pointers(envp));
-    let arguments = [
-        directory as u64,
-        path.as_ptr().addr() as u64,
-        argv.as_ptr().addr() as u64,
-        envp.as_ptr().addr() as u64,
-        (flags | AT_EXECVE_CHECK) as u64,
-        0,
-    ];
-    // SAFETY: strings and arrays are valid and terminated; a kernel that does not know the flag refuses the call.
-    let ask =
-        |call: unsafe fn(i64, [u64; 6]) -> i64| unsafe { call(libc::SYS_execveat, arguments) };
-    let answer = if thread_count() > 1 {
-        // If the first process of a new PID namespace ends, the namespace ends.
-        if children_have_another_namespace() {
-            return Err(Errno::ENOSYS);
-        }
-        // While a process asks this, none of its threads can start another process (EAGAIN). A child that shares the memory
-        // and the descriptors, but not the working directory, can ask instead.
-        let mask = set_signal_mask(u64::MAX);
-        let answer = ask(arch::system_call_in_child);
-        set_signal_mask(mask);
-        answer
-    } else {
-        ask(arch::system_call)
-    };
-    match answer {
-        0 => Ok(()),
-        error => Err(Errno::from_raw(-error as i32)),
-    }
-}
-
-/// The array that execve takes, for as long as the strings live.
-fn pointers(strings: &[impl AsRef<CStr>]) -> Vec<*const libc::c_char> {
-    let pointers = strings.iter().map(|string| string.as_ref().as_ptr());
-    pointers.chain([ptr::null()]).collect()
-}
-
 /// The disposition of a signal; libc would hide some signals and the restorer.
 pub(crate) fn signal_action(signal: c_int) -> Result<SignalAction, Errno> {
     let mut action = SignalAction::default();
@@ -275,20 +220,6 @@ pub(crate) fn close_on_exec(descriptor: c_int) -> Option<bool> {
     // SAFETY: only reads a flag, of whatever descriptor has this number.
     let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
     (flags >= 0).then_some(flags & libc::FD_CLOEXEC != 0)
-}
-
-/// Whether the file is open for writing, by asking for a read lease: only its owner or a privileged process may.
-pub(crate) fn open_for_writing(file: BorrowedFd<'_>) -> bool {
-    // SAFETY: takes a lease on a descriptor of our own.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) };
-    if Errno::result(result) == Err(Errno::EAGAIN) {
-        return true;
-    }
-    if result == 0 {
-        // SAFETY: gives the lease back.
-        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
-    }
-    false
 }
 
 /// Whether unprivileged `PR_SET_MM_MAP` exists (`CONFIG_CHECKPOINT_RESTORE`): the kernel then returns its size.
