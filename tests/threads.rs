@@ -84,10 +84,14 @@ fn threads_that_block_all_signals_through_the_c_library_end() {
     ends(|| start(3, block_by_the_c_library));
 }
 
-fn block_by_the_kernel() {
+fn block_all() {
     let all = u64::MAX;
     let arguments = [libc::SIG_SETMASK as u64, address(&all), 0, 8];
     let _ = system_call(libc::SYS_rt_sigprocmask, arguments);
+}
+
+fn block_by_the_kernel() {
+    block_all();
     loop {
         thread::park();
     }
@@ -96,6 +100,17 @@ fn block_by_the_kernel() {
 #[test]
 fn threads_that_block_all_signals_by_the_kernel_end() {
     ends(|| start(3, block_by_the_kernel));
+}
+
+/// Each of them stops only when it is its turn to run.
+#[test]
+fn sixty_threads_that_spin_and_block_all_signals_end() {
+    ends(|| {
+        start(60, || {
+            block_all();
+            count();
+        })
+    });
 }
 
 #[test]

@@ -34,7 +34,7 @@ use gate::Gate;
 use tracer::Tracer;
 
 /// After this time a thread that blocks the signal is held by ptrace.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_millis(50);
 /// After this time the attempt ends: a thread may sleep uninterruptibly, as a parent does after vfork.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 

@@ -1,7 +1,7 @@
 //! Holds threads that block every signal: by ptrace, from a process that is forked for this purpose.
 //!
 //! The helper is forked twice, so that the new program has no such child, and by the raw system call, because the C
-//! library's fork would wait for locks that a parked thread may hold. The helper shares one page with this process: it reads
+//! library's fork would wait for locks that a parked thread may hold. The helper shares some pages with this process: it reads
 //! its orders there and writes its answers. It runs on a copy of the memory and makes system calls only.
 //!
 //! Yama lets other processes than its parents trace a process only if that process allows it. This one allows the helper.
@@ -25,7 +25,7 @@ use crate::now::sys;
 use crate::open::memory_file::empty_memory_file;
 
 /// The number of threads that can be held.
-const ROOM: usize = 256;
+const ROOM: usize = 4096 - 4;
 /// The time that the helper waits for them to stop.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
@@ -38,7 +38,7 @@ const END: u32 = 4;
 const RELEASE: u32 = 5;
 const DONE: u32 = 6;
 
-/// The shared page.
+/// The shared pages.
 #[repr(C)]
 struct Shared {
     state: AtomicU32,
@@ -49,10 +49,13 @@ struct Shared {
 }
 
 impl Shared {
-    fn threads(&self) -> impl Iterator<Item = Pid> {
+    fn places(&self) -> impl Iterator<Item = &AtomicI32> {
         let count = self.count.load(Ordering::Acquire) as usize;
-        let threads = self.threads.iter().take(count);
-        threads.map(|thread| Pid::from_raw(thread.load(Ordering::Acquire)))
+        self.threads.iter().take(count)
+    }
+
+    fn threads(&self) -> impl Iterator<Item = Pid> {
+        self.places().map(thread_at)
     }
 
     fn set(&self, state: u32) {
@@ -212,9 +215,7 @@ fn help(shared: &Shared, process: i32) -> ! {
     if shared.wait_while(IDLE, process) != HOLD {
         sys::exit_now();
     }
-    let mut threads = shared.threads();
-    let held = threads.try_for_each(|thread| hold_if_there(process, thread));
-    match held {
+    match hold_all(shared, process) {
         Ok(()) => shared.set(HELD),
         Err(errno) => {
             shared.errno.store(errno as i32, Ordering::Release);
@@ -234,32 +235,74 @@ fn help(shared: &Shared, process: i32) -> ! {
     sys::exit_now();
 }
 
-/// A thread that is ending need not be held. For a moment it is still listed and cannot be traced.
-fn hold_if_there(process: i32, thread: Pid) -> Result<(), Errno> {
-    const MOMENT: Duration = Duration::from_millis(100);
-    let held = hold(thread);
-    let started = Instant::now();
-    while held.is_err() && started.elapsed() < MOMENT {
-        if sys::thread_is_gone(process, thread.as_raw()) {
-            return Ok(());
+/// Stops all threads: first it asks each of them, and then it waits. A thread that spins stops only when it is its turn to run, so
+/// one after the other would take as many turns of all of them as there are threads.
+fn hold_all(shared: &Shared, process: i32) -> Result<(), Errno> {
+    for place in shared.places() {
+        match interrupt_if_there(process, thread_at(place)) {
+            Ok(true) => (),
+            Ok(false) => settle(place),
+            Err(errno) => return Err(errno),
         }
-        sys::doze();
     }
-    held
+    let started = Instant::now();
+    loop {
+        let mut missing = 0;
+        for place in shared.places().filter(|place| !is_settled(place)) {
+            if has_stopped(process, thread_at(place)) {
+                settle(place);
+            } else {
+                missing += 1;
+            }
+        }
+        match missing {
+            0 => return Ok(()),
+            _ if started.elapsed() > TIME_LIMIT => return Err(Errno::EBUSY),
+            _ => sys::doze(),
+        }
+    }
 }
 
-fn hold(thread: Pid) -> Result<(), Errno> {
-    ptrace::seize(thread, ptrace::Options::empty())?;
-    ptrace::interrupt(thread)?;
+/// Returns whether the thread is there. A thread that is ending need not be held. For a moment it is still listed and cannot be
+/// traced.
+fn interrupt_if_there(process: i32, thread: Pid) -> Result<bool, Errno> {
+    const MOMENT: Duration = Duration::from_millis(100);
     let started = Instant::now();
-    while started.elapsed() < TIME_LIMIT {
-        match waitpid(thread, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG))? {
-            WaitStatus::StillAlive => sys::doze(),
-            // A signal that the thread does not block came first, so the thread gets it.
-            WaitStatus::Stopped(_, signal) => ptrace::cont(thread, signal)?,
-            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Err(Errno::ESRCH),
-            _ => return Ok(()),
+    loop {
+        let asked = ptrace::seize(thread, ptrace::Options::empty())
+            .and_then(|()| ptrace::interrupt(thread));
+        match asked {
+            Ok(()) => return Ok(true),
+            Err(_) if sys::thread_is_gone(process, thread.as_raw()) => return Ok(false),
+            Err(errno) if started.elapsed() > MOMENT => return Err(errno),
+            Err(_) => sys::doze(),
         }
     }
-    Err(Errno::EBUSY)
+}
+
+/// Whether the thread has stopped or ended.
+fn has_stopped(process: i32, thread: Pid) -> bool {
+    match waitpid(thread, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::StillAlive) => false,
+        Ok(WaitStatus::Stopped(_, signal)) => {
+            // A signal that the thread does not block came first, so the thread gets it. If it has ended, the next wait tells.
+            let _ = ptrace::cont(thread, signal);
+            false
+        }
+        Ok(_) => true,
+        Err(_) => sys::thread_is_gone(process, thread.as_raw()),
+    }
+}
+
+/// A place holds the thread's id, or the negative id once the thread is stopped or gone.
+fn thread_at(place: &AtomicI32) -> Pid {
+    Pid::from_raw(place.load(Ordering::Acquire).abs())
+}
+
+fn is_settled(place: &AtomicI32) -> bool {
+    place.load(Ordering::Acquire) < 0
+}
+
+fn settle(place: &AtomicI32) {
+    place.store(-thread_at(place).as_raw(), Ordering::Release);
 }
