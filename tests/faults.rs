@@ -155,7 +155,11 @@ fn one(way: Way, call: i64, errno: i32, program: &Path) -> Result<(), String> {
                 now.retain(|line| !line.starts_with("Threads"));
                 if call == libc::SYS_munmap {
                     // The trial mappings cannot be unmapped.
-                    let stays = [&*program.to_string_lossy(), "/memfd:supplant"];
+                    let stays = [
+                        &*program.to_string_lossy(),
+                        "/memfd:supplant",
+                        "/dev/zero (deleted)",
+                    ];
                     now.retain(|line| !stays.iter().any(|name| line.contains(name)));
                 }
                 match &before {

@@ -51,7 +51,8 @@ fn rewrite(path: &Path) -> io::Result<()> {
 }
 
 fn a_file_that_was_changed_since_it_was_read_is_refused() {
-    let changes: [(&str, fn(&Path) -> io::Result<()>); 5] = [
+    type Change = fn(&Path) -> io::Result<()>;
+    let changes: [(&str, Change); 5] = [
         ("the same bytes", rewrite),
         ("cut", |path| {
             OpenOptions::new().write(true).open(path)?.set_len(PAGE + 5)

@@ -9,6 +9,7 @@ use nix::unistd::{getegid, geteuid, getgid, getuid};
 use crate::arguments::{ArgumentSpace, Strings};
 use crate::error::{Cause, Error, OpenFault};
 use crate::host::Ids;
+use crate::now::descriptors;
 use crate::now::sys::{self, AT_EXECVE_CHECK};
 use crate::now::this_host;
 use crate::open::source::Source;
@@ -87,7 +88,17 @@ impl Call {
     /// # Errors
     ///
     /// The errors of [`exec`](Self::exec), except those that only appear at the end, in the process itself.
-    pub fn prepare(&self, argv: impl Strings, envp: impl Strings) -> Result<Prepared, Error> {
+    pub fn prepare(
+        &self,
+        mut argv: impl Strings,
+        mut envp: impl Strings,
+    ) -> Result<Prepared, Error> {
+        descriptors::attempt(Error::raw_os_error, |_| {
+            self.try_to_prepare(&mut argv, &mut envp)
+        })
+    }
+
+    fn try_to_prepare(&self, argv: impl Strings, envp: impl Strings) -> Result<Prepared, Error> {
         let source = self.source()?;
         // Before any information about the process is read: many calls of a search in PATH end here.
         let file = source.open(Opening::by(ids()))?;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::arguments::Arguments;
 use crate::error::{ArgumentsFault, Cause, Error, OpenFault};
 use crate::host::Host;
+use crate::now::descriptors;
 use crate::open::memory_file::memory_file;
 use crate::open::search;
 use crate::open::source::Source;
@@ -231,7 +232,8 @@ impl Command {
     ///
     /// The errors of [`exec`](Self::exec), except those that only appear at the end, in the process itself.
     pub fn prepare(&self) -> Result<Prepared, Error> {
-        self.try_to_prepare().map_err(|error| self.named(error))
+        let prepared = descriptors::attempt(Error::raw_os_error, |_| self.try_to_prepare());
+        prepared.map_err(|error| self.named(error))
     }
 
     fn try_to_prepare(&self) -> Result<Prepared, Error> {

@@ -48,6 +48,7 @@ calls! {
     PRCTL = SYS_prctl "prctl",
     PRLIMIT = SYS_prlimit64 "prlimit64",
     PREAD = SYS_pread64 "pread64",
+    PROCESS_VM_READV = SYS_process_vm_readv "process_vm_readv",
     RSEQ = SYS_rseq "rseq",
     RT_SIGACTION = SYS_rt_sigaction "rt_sigaction",
     RT_SIGPROCMASK = SYS_rt_sigprocmask "rt_sigprocmask",

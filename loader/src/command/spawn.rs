@@ -2,7 +2,7 @@
 //! process.
 //!
 //! The rules: the owner of the command loads and unloads a [`Hook`] while no fork of it is under way. The hook is fired by
-//! the same owner, or in children, each of which has one thread and its own copy. Parent and child share only the page of
+//! the same owner, or in children, each of which has one thread and its own copy. Parent and child share only the memory of
 //! the [`Answer`]: the child writes it at most once, and the parent reads it after the child has ended or has reported its
 //! failure.
 #![allow(
@@ -11,7 +11,6 @@
 )]
 
 use std::cell::UnsafeCell;
-use std::convert::Infallible;
 use std::mem::MaybeUninit;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -19,15 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{io, mem};
 
-use memmap2::MmapMut;
 use nix::errno::Errno;
 use nix::unistd::{getegid, geteuid};
 
 use crate::command::streams::Streams;
 use crate::commit::Commit;
 use crate::error::{Cause, CommitFault, Error, RefusedCall};
+use crate::now::shared_memory::{Shareable, SharedMemory};
 use crate::now::sys::{self, SignalAction};
-use crate::open::memory_file::empty_memory_file;
 use crate::prepared::Prepared;
 use crate::setting::{Place, Settled};
 
@@ -140,10 +138,7 @@ impl Hook {
                 commit,
                 answer,
             } => {
-                let cause = match in_child(first, commit, before)? {
-                    Ok(never) => match never {},
-                    Err(cause) => cause,
-                };
+                let cause = in_child(first, commit, before)?;
                 let errno = cause.raw_os_error();
                 answer.leave(cause);
                 Err(io::Error::from_raw_os_error(errno))
@@ -163,12 +158,12 @@ fn in_child(
     first: &Settled,
     commit: &mut Commit<Arc<Prepared>>,
     before: &mut [Box<Before>],
-) -> io::Result<Result<Infallible, CommitFault>> {
+) -> io::Result<CommitFault> {
     if let Err(cause) = first.apply() {
-        return Ok(Err(cause));
+        return Ok(cause);
     }
     before.iter_mut().try_for_each(|before| before())?;
-    Ok(commit.run())
+    Ok(commit.run_in_child())
 }
 
 /// Runs in this process, which cannot revert a change of ids: the table changes them after the hooks.
@@ -249,52 +244,39 @@ impl Drop for Loaded<'_> {
     }
 }
 
-/// A shared page for one fault.
+/// Shared memory for one fault.
 #[derive(Debug)]
-struct Answer {
-    page: MmapMut,
-}
+struct Answer(SharedMemory<Slot>);
 
-#[repr(C)]
+#[derive(Debug)]
 struct Slot {
     filled: AtomicBool,
     fault: UnsafeCell<MaybeUninit<CommitFault>>,
 }
 
+// SAFETY: all zeros mean that it is not filled; `filled` orders the one writer before the reader.
+unsafe impl Shareable for Slot {}
+
 impl Answer {
     fn new() -> Result<Self, Cause> {
-        const NAME: &str = "memfd_create";
-        let file = empty_memory_file(c"supplant")
-            .map_err(|errno| Cause::Child(RefusedCall::new(NAME, errno)))?;
-        let sized = file.set_len(size_of::<Slot>() as u64);
-        // SAFETY: a file of our own: no other code has it or truncates it.
-        let page = sized.and_then(|()| unsafe { MmapMut::map_mut(&file) });
-        let page = page.map_err(|error| Cause::Child(RefusedCall::of(NAME, &error)))?;
-        Ok(Self { page })
-    }
-
-    fn slot(&self) -> &Slot {
-        let start = self.page.as_ptr().expose_provenance();
-        let slot = std::ptr::with_exposed_provenance::<Slot>(start);
-        // SAFETY: page aligned, large enough; all zeros mean that it is not filled.
-        unsafe { &*slot }
+        let page = SharedMemory::new();
+        let page = page.map_err(|errno| Cause::Child(RefusedCall::new("mmap", errno)))?;
+        Ok(Self(page))
     }
 
     /// Called in the child.
     fn leave(&self, fault: CommitFault) {
-        let slot = self.slot();
         // SAFETY: only this child writes, and once.
-        unsafe { (*slot.fault.get()).write(fault) };
-        slot.filled.store(true, Ordering::Release);
+        unsafe { (*self.0.fault.get()).write(fault) };
+        self.0.filled.store(true, Ordering::Release);
     }
 
     fn take(&self) -> Option<CommitFault> {
-        let slot = self.slot();
-        if !slot.filled.load(Ordering::Acquire) {
+        if !self.0.filled.load(Ordering::Acquire) {
             return None;
         }
         // SAFETY: filled, and not written again.
-        let fault = unsafe { &*slot.fault.get() };
+        let fault = unsafe { &*self.0.fault.get() };
         // SAFETY: written by a child with the same program at the same addresses. It is `Copy`, so the child's value owns
         // nothing.
         Some(unsafe { fault.assume_init() })

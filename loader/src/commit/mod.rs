@@ -22,7 +22,9 @@ use std::os::fd::{AsRawFd as _, RawFd};
 
 use crate::arch::{self, Slots};
 use crate::error::{CommitFault, Error, ProcessFault};
-use crate::handover::{self, Places};
+use crate::handover::{self, Places, Zeros};
+use crate::host::Limit;
+use crate::now::descriptors;
 use crate::now::status;
 use crate::now::sys;
 use crate::open::Opened;
@@ -46,6 +48,8 @@ pub(crate) struct Commit<P> {
     /// Whether this may write a log, which allocates and takes locks.
     logs: bool,
     set_mm_map: bool,
+    /// The limit of descriptors that the new program gets, if it was raised for the load.
+    descriptor_limit: Option<Limit>,
     /// The address where the last munmap is made; without it one page stays.
     gadget: Option<u64>,
     process: Process,
@@ -101,6 +105,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         Ok(Self {
             logs,
             set_mm_map: sys::has_set_mm_map(),
+            descriptor_limit: None,
             gadget: last_call(load.planned(), *ending),
             process,
             table,
@@ -110,6 +115,22 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             rest: vec![0; BUFFER],
             load,
         })
+    }
+
+    /// The new program gets this limit of descriptors.
+    pub(crate) fn with_limit(mut self, descriptor_limit: Option<Limit>) -> Self {
+        self.descriptor_limit = descriptor_limit;
+        self
+    }
+
+    /// The same as [`run`](Self::run) in a child, which may raise its limit of descriptors.
+    pub(crate) fn run_in_child(&mut self) -> CommitFault {
+        let errno_of = |fault: &CommitFault| fault.raw_os_error();
+        let Err(fault) = descriptors::attempt(errno_of, |limit| {
+            self.descriptor_limit = limit;
+            self.run()
+        });
+        fault
     }
 
     /// Replaces the program. Returns only an error, with the process as it was.
@@ -235,12 +256,14 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             runner: scene.runner.clone(),
             stack: scene.stack.range.clone(),
             vdso_hop: scene.vdso_hop,
-            zeros: file.zeros(scene.runner.end - scene.runner.start),
+            process: self.process.pid.into(),
+            zeros: file.zeros(&scene.runner, load.host.page_size),
             own,
             leased: unwritten.leased(),
             set_mm_map: self.set_mm_map,
             set_exe: self.set_mm_map && self.process.may_set_exe && !is_own,
             stop: load.ending.stop,
+            descriptor_limit: self.descriptor_limit,
             change: Some(&load.settled.change),
             inherited: opened.inherited(),
             ..Places::of(program, interpreter, &opened.comm)
@@ -273,7 +296,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
             self.last.add(last_row(range, page, self.gadget));
             self.last.encode(then, 0, 0, bytes);
         }
-        debug_assert!(bytes.len() as u64 <= page);
+        debug_assert!(bytes.len() as u64 <= page - page / Zeros::PARTS as u64);
         bytes.resize(page as usize, 0);
         self.table.encode(first_row, page, then, bytes);
         first_row
@@ -328,12 +351,7 @@ fn own_descriptors(opened: &Opened, runner: &RunnerFile) -> [Option<RawFd>; 4] {
         .map(|open_file| open_file.file.as_raw_fd());
     let source = opened.source();
     let program = opened.program.file.as_raw_fd();
-    [
-        Some(program),
-        Some(runner.descriptor()),
-        interpreter,
-        source,
-    ]
+    [Some(program), runner.descriptor(), interpreter, source]
 }
 
 fn log_plan(plan: &Plan) {

@@ -15,6 +15,7 @@ use nix::errno::Errno;
 
 use crate::errno::errno_of;
 use crate::error::{Cause, CommitFault, Error, OpenFault, ProcessFault, RefusedCall};
+use crate::handover::Zeros;
 use crate::image::Permissions;
 use crate::now::sys;
 use crate::open::memory_file::empty_memory_file;
@@ -78,46 +79,68 @@ impl Staged {
 
 /// The file that the runner is mapped from, and from which zeros are read.
 #[derive(Debug)]
-pub(crate) struct RunnerFile {
-    /// An empty memory file, or /dev/zero where memory files may not be executed.
-    file: File,
-    is_memory: bool,
+pub(crate) enum RunnerFile {
+    /// An empty memory file.
+    Memory(File),
+    /// /dev/zero, where memory files may not be executed.
+    Zeros(File),
+    /// None, where there is no descriptor to spare.
+    Nothing,
 }
 
 impl RunnerFile {
     pub(crate) fn new() -> Result<Self, CommitFault> {
         if let Ok(file) = empty_memory_file(c"supplant") {
-            return Ok(Self {
-                file,
-                is_memory: true,
-            });
+            return Ok(Self::Memory(file));
         }
-        let zero = File::open("/dev/zero");
-        zero.map(|file| Self {
-            file,
-            is_memory: false,
-        })
-        .map_err(|error| ProcessFault::from(RefusedCall::of("memfd_create", &error)).into())
+        match File::open("/dev/zero") {
+            Ok(file) => Ok(Self::Zeros(file)),
+            Err(error) => match errno_of(&error) {
+                Errno::EMFILE | Errno::ENFILE => Ok(Self::Nothing),
+                _ => Err(ProcessFault::from(RefusedCall::of("memfd_create", &error)).into()),
+            },
+        }
     }
 
     /// If the stack's tables must be read from the file, the file must be able to hold them.
     pub(crate) fn check_has_data(&self, plan: &Plan) -> Result<(), CommitFault> {
-        if plan.covers_stack_pointer() && !self.is_memory {
+        let errno = match self {
+            Self::Memory(_) => return Ok(()),
+            Self::Zeros(_) => Errno::EACCES,
+            Self::Nothing => Errno::EMFILE,
+        };
+        if plan.covers_stack_pointer() {
             return Err(CommitFault::Process(ProcessFault::call(
                 "memfd_create",
-                Errno::EACCES,
+                errno,
             )));
         }
         Ok(())
     }
 
-    pub(crate) fn descriptor(&self) -> RawFd {
-        self.file.as_raw_fd()
+    pub(crate) fn descriptor(&self) -> Option<RawFd> {
+        match self {
+            Self::Memory(file) | Self::Zeros(file) => Some(file.as_raw_fd()),
+            Self::Nothing => None,
+        }
     }
 
-    /// The place of a page of zeros, in a file that [`map`](Self::map) made `size` bytes and a page long.
-    pub(crate) fn zeros(&self, size: u64) -> (RawFd, u64) {
-        (self.descriptor(), if self.is_memory { size } else { 0 })
+    /// The place of zeros, for a runner that [`map`](Self::map) puts at `runner`.
+    pub(crate) fn zeros(&self, runner: &Range<u64>, page: PageSize) -> Zeros {
+        match self {
+            Self::Memory(file) => Zeros::InFile {
+                descriptor: file.as_raw_fd(),
+                offset: runner.end - runner.start,
+            },
+            Self::Zeros(file) => Zeros::InFile {
+                descriptor: file.as_raw_fd(),
+                offset: 0,
+            },
+            Self::Nothing => Zeros::InRunner {
+                end: runner.start + page.get(),
+                page: page.get(),
+            },
+        }
     }
 
     /// Puts `bytes` at `range`, readable and executable. They are mapped from the file: this also works where memory that
@@ -130,18 +153,17 @@ impl RunnerFile {
     ) -> Result<Staged, CommitFault> {
         let size = range.end - range.start;
         let refused = |errno| CommitFault::Process(ProcessFault::call("mmap of the runner", errno));
-        if self.is_memory {
-            let written = self
-                .file
+        if let Self::Memory(file) = self {
+            let written = file
                 .set_len(size + page.get())
-                .and_then(|()| self.file.write_all(bytes));
+                .and_then(|()| file.write_all(bytes));
             written.map_err(|error| refused(errno_of(&error)))?;
             let executable = Permissions {
                 read: true,
                 write: false,
                 execute: true,
             };
-            match map_at(range, executable, 0, Some(self.file.as_fd())) {
+            match map_at(range, executable, 0, Some(file.as_fd())) {
                 Err(Errno::EACCES | Errno::EPERM) => (),
                 result => return result.map_err(refused),
             }

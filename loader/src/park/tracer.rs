@@ -7,22 +7,19 @@
 //! Yama lets other processes than its parents trace a process only if that process allows it. This one allows the helper.
 #![allow(unsafe_code, reason = "forks, and traces this process's threads")]
 
-use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use memmap2::MmapMut;
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::arch;
-use crate::errno::errno_of;
 use crate::error::ProcessFault;
 use crate::now::procfs::number;
+use crate::now::shared_memory::{Shareable, SharedMemory};
 use crate::now::sys;
-use crate::open::memory_file::empty_memory_file;
 
 /// The number of threads that can be held.
 const ROOM: usize = 4096 - 4;
@@ -38,8 +35,8 @@ const END: u32 = 4;
 const RELEASE: u32 = 5;
 const DONE: u32 = 6;
 
-/// The shared pages.
-#[repr(C)]
+/// The shared memory.
+#[derive(Debug)]
 struct Shared {
     state: AtomicU32,
     helper: AtomicI32,
@@ -47,6 +44,9 @@ struct Shared {
     count: AtomicU32,
     threads: [AtomicI32; ROOM],
 }
+
+// SAFETY: atomic numbers only.
+unsafe impl Shareable for Shared {}
 
 impl Shared {
     fn places(&self) -> impl Iterator<Item = &AtomicI32> {
@@ -76,29 +76,16 @@ impl Shared {
 
 /// The threads that are held, and the helper. Dropping it lets them continue.
 #[derive(Debug)]
-pub(super) struct Tracer {
-    /// Unmapped by hand, because other threads are stopped then.
-    page: ManuallyDrop<MmapMut>,
-}
+pub(super) struct Tracer(SharedMemory<Shared>);
 
 impl Tracer {
-    /// Shares a page. There is no helper yet.
+    /// Shares memory. There is no helper yet.
     pub(super) fn new() -> Result<Self, ProcessFault> {
-        let file = empty_memory_file(c"supplant").map_err(refused)?;
-        let sized = file.set_len(size_of::<Shared>() as u64);
-        // SAFETY: a file of our own: no other code has it or truncates it.
-        let page = sized.and_then(|()| unsafe { MmapMut::map_mut(&file) });
-        let page = page.map_err(|error| refused(errno_of(&error)))?;
-        Ok(Self {
-            page: ManuallyDrop::new(page),
-        })
+        SharedMemory::new().map(Self).map_err(refused)
     }
 
     fn shared(&self) -> &Shared {
-        let start =
-            std::ptr::with_exposed_provenance::<Shared>(self.page.as_ptr().expose_provenance());
-        // SAFETY: page aligned, large enough, all zeros at first, and nothing in it but atomic numbers.
-        unsafe { &*start }
+        &self.0
     }
 
     /// Adds a thread to hold. If there is no room, the thread is not held, and the caller finds it missing.
@@ -167,9 +154,6 @@ impl Drop for Tracer {
         // A helper that comes too late has nothing to do.
         let _ = state.compare_exchange(IDLE, RELEASE, Ordering::AcqRel, Ordering::Acquire);
         self.tell(RELEASE);
-        let (start, size) = (self.page.as_ptr().addr(), self.page.len());
-        // SAFETY: this page goes with its owner.
-        unsafe { sys::unmap(start as u64, size as u64) };
     }
 }
 

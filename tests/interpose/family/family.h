@@ -10,6 +10,7 @@
 extern char **environ;
 extern char self[4096]; // this program
 extern char file[4096]; // a file without a format, in the working directory
+extern char small[4096]; // a static program that exits 42
 extern char *ENVIRONMENT[];
 
 #define ARGUMENTS (char *[]){"name", "report", "a", NULL}
@@ -20,7 +21,8 @@ struct test {
     void (*run)(void);
 };
 
-extern const struct test EXEC_CASES[], POINTER_CASES[], SPAWN_CASES[], CHILD_CASES[], SHELL_CASES[];
+extern const struct test EXEC_CASES[], POINTER_CASES[], SPAWN_CASES[], CHILD_CASES[], SHELL_CASES[],
+    CROWDED_CASES[];
 
 // The program that most cases start: prints what it was given.
 int report(int argc, char **argv);

@@ -9,9 +9,11 @@
 
 char self[4096];
 char file[4096];
+char small[4096];
 char *ENVIRONMENT[] = {"T_ONE=1", "no sign", "T_TWO=2", NULL};
 
-static const struct test *const TESTS[] = {EXEC_CASES, POINTER_CASES, SPAWN_CASES, CHILD_CASES, SHELL_CASES};
+static const struct test *const TESTS[] = {EXEC_CASES, POINTER_CASES, SPAWN_CASES, CHILD_CASES, SHELL_CASES,
+                                          CROWDED_CASES};
 
 void tell_status(const char *what, int status)
 {
@@ -51,7 +53,7 @@ int main(int argc, char **argv)
     if (argc < 2)
         return 0;
     // Without /proc/self/exe, which an ordinary user's process keeps from before.
-    if (!test || !realpath("family", self) || !realpath("formless", file))
+    if (!test || !realpath("family", self) || !realpath("formless", file) || !realpath("small", small))
         return 1;
     test->run();
     return 0;

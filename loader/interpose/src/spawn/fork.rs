@@ -1,4 +1,5 @@
-//! fork(2) with a pipe from the child to the parent that no other child inherits.
+//! fork(2) with a pipe from the child to the parent that no other child inherits, or with shared memory if there is no descriptor
+//! for one.
 //!
 //! A child that another thread forks while the pipe is open would inherit it; if that child continues without an exec, the
 //! parent would wait until it ends. So a handler of pthread_atfork(3) makes the pipe just before the fork, and another one
@@ -7,12 +8,14 @@
 #![allow(unsafe_code, reason = "forks, with handlers")]
 
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
+use super::board::Board;
 use super::lock::{lock, unlock};
 use super::report::{Outcome, Report};
 
@@ -32,11 +35,14 @@ enum Pipe {
         reader: RawFd,
         writer: RawFd,
     },
+    /// There is no descriptor for one.
     Failed(Errno),
 }
 
 thread_local! {
     static PIPE: Cell<Pipe> = const { Cell::new(Pipe::None) };
+    /// The shared memory instead of a pipe. Dropped by hand: a destructor would have to be registered in a handler.
+    static BOARD: Cell<Option<ManuallyDrop<Board>>> = const { Cell::new(None) };
 }
 
 /// Makes every fork of this process run the handlers. Called once, before the program starts.
@@ -53,7 +59,10 @@ unsafe extern "C" fn before() {
                 reader: reader.into_raw_fd(),
                 writer: writer.into_raw_fd(),
             },
-            Err(errno) => Pipe::Failed(errno),
+            Err(errno) => {
+                BOARD.set(Board::new().ok().map(ManuallyDrop::new));
+                Pipe::Failed(errno)
+            }
         });
     }
 }
@@ -84,31 +93,44 @@ pub(crate) unsafe fn fork() -> Result<Forked, Errno> {
     // SAFETY: the caller's promise.
     let pid = unsafe { libc::fork() };
     let pipe = PIPE.replace(Pipe::None);
-    let Pipe::Open { reader, writer } = pipe else {
-        return Err(without_pipe(pid, pipe));
-    };
-    if pid == 0 {
+    match pipe {
         // SAFETY: opened by `before`, and no other code has it.
-        return Ok(Forked::Child(
+        Pipe::Open { writer, .. } if pid == 0 => Ok(Forked::Child(Report::Pipe(
             unsafe { OwnedFd::from_raw_fd(writer) }.into(),
-        ));
+        ))),
+        Pipe::Open { reader, .. } => {
+            // SAFETY: as above.
+            let outcome = Outcome::Pipe(unsafe { OwnedFd::from_raw_fd(reader) }.into());
+            Ok(Forked::Parent(Errno::result(pid)?, outcome))
+        }
+        Pipe::None | Pipe::Wanted | Pipe::Failed(_) => with_board(pid, pipe),
     }
-    // SAFETY: as above.
-    let outcome = Outcome::from(unsafe { OwnedFd::from_raw_fd(reader) });
-    Ok(Forked::Parent(Errno::result(pid)?, outcome))
 }
 
-/// There is no pipe, so there must be no child: a child that exists ends.
-fn without_pipe(pid: libc::pid_t, pipe: Pipe) -> Errno {
-    match pid {
+/// There is no pipe. Without a board either there must be no child: a child that exists ends.
+fn with_board(pid: libc::pid_t, pipe: Pipe) -> Result<Forked, Errno> {
+    match (BOARD.take(), pid) {
+        (Some(board), 0) => Ok(Forked::Child(Report::Board(ManuallyDrop::into_inner(
+            board,
+        )))),
+        (Some(board), _) => {
+            let board = ManuallyDrop::into_inner(board);
+            Ok(Forked::Parent(
+                Errno::result(pid)?,
+                Outcome::Board(board, pid),
+            ))
+        }
         // SAFETY: ends the child.
-        0 => unsafe { libc::_exit(super::child::NOT_STARTED) },
-        -1 => (),
-        _ => drop(super::wait(pid)),
-    }
-    match pipe {
-        Pipe::Failed(errno) => errno,
-        // The handlers have not run: the library was not initialised.
-        _ => Errno::EAGAIN,
+        (None, 0) => unsafe { libc::_exit(super::child::NOT_STARTED) },
+        (None, _) => {
+            if pid > 0 {
+                let _ = super::wait(pid);
+            }
+            Err(match pipe {
+                Pipe::Failed(errno) => errno,
+                // The handlers have not run: the library was not initialised.
+                _ => Errno::EAGAIN,
+            })
+        }
     }
 }

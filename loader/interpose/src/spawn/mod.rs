@@ -2,10 +2,11 @@
 //!
 //! glibc shares the parent's memory with the child until it execs. A program that replaces itself in place cannot do that:
 //! the child is forked. A close-on-exec pipe reports why the child could not start; if the pipe closes, the child has
-//! started.
+//! started. Where there are no descriptors for a pipe, shared memory does the same.
 
 mod actions;
 mod attributes;
+mod board;
 mod child;
 mod family;
 mod fork;

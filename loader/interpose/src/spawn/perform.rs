@@ -127,7 +127,7 @@ fn open(fd: c_int, path: &CString, flags: c_int, mode: libc::mode_t) -> Result<(
 }
 
 /// Closes all descriptors from a number on, except the one of the report, which is close-on-exec.
-fn close_from(from: c_int, kept: c_int) -> Result<(), Errno> {
+fn close_from(from: c_int, kept: Option<c_int>) -> Result<(), Errno> {
     let range = |first: c_int, last: c_int| {
         if first > last {
             return Ok(());
@@ -136,9 +136,9 @@ fn close_from(from: c_int, kept: c_int) -> Result<(), Errno> {
         // SAFETY: takes no pointer.
         Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
     };
-    if kept < from {
+    let Some(kept) = kept.filter(|&kept| kept >= from) else {
         return range(from, c_int::MAX);
-    }
+    };
     range(from, kept - 1)?;
     range(kept + 1, c_int::MAX)
 }

@@ -1,4 +1,6 @@
-//! The pipe by which a child reports why it could not start. It must survive all changes of the child's descriptors.
+//! The way by which a child reports why it could not start. It must survive all changes of the child's descriptors.
+//!
+//! Usually this is a pipe, which an exec closes. Where there are no descriptors for it, it is shared memory ([`board`](super::board)).
 #![allow(
     unsafe_code,
     reason = "moves a descriptor whose number the caller needs"
@@ -10,31 +12,32 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
+use super::board::Board;
+
 /// The parent's end.
 #[derive(Debug)]
-pub(crate) struct Outcome(File);
-
-/// The child's end. It is close-on-exec.
-#[derive(Debug)]
-pub(crate) struct Report(File);
-
-impl From<OwnedFd> for Outcome {
-    fn from(end: OwnedFd) -> Self {
-        Self(end.into())
-    }
+pub(crate) enum Outcome {
+    Pipe(File),
+    Board(Board, libc::pid_t),
 }
 
-impl From<OwnedFd> for Report {
-    fn from(end: OwnedFd) -> Self {
-        Self(end.into())
-    }
+/// The child's end.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// Close-on-exec.
+    Pipe(File),
+    Board(Board),
 }
 
 impl Outcome {
     /// Waits until the child has started, or reports an error.
-    pub(crate) fn wait(mut self) -> Result<(), Errno> {
+    pub(crate) fn wait(self) -> Result<(), Errno> {
+        let mut pipe = match self {
+            Self::Pipe(pipe) => pipe,
+            Self::Board(board, child) => return board.wait(child),
+        };
         let mut bytes = [0; 4];
-        match self.0.read_exact(&mut bytes) {
+        match pipe.read_exact(&mut bytes) {
             Ok(()) => Err(Errno::from_raw(i32::from_ne_bytes(bytes))),
             Err(_) => Ok(()),
         }
@@ -42,25 +45,32 @@ impl Outcome {
 }
 
 impl Report {
-    pub(crate) fn number(&self) -> RawFd {
-        self.0.as_raw_fd()
+    /// The descriptor that the caller may not close.
+    pub(crate) fn number(&self) -> Option<RawFd> {
+        match self {
+            Self::Pipe(pipe) => Some(pipe.as_raw_fd()),
+            Self::Board(_) => None,
+        }
     }
 
     /// Frees this number for the caller.
     pub(crate) fn leave(&mut self, number: RawFd) -> Result<(), Errno> {
-        if self.number() != number {
+        if self.number() != Some(number) {
             return Ok(());
         }
         // SAFETY: takes no pointer.
         let other = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) };
         let other = Errno::result(other)?;
         // SAFETY: just made, and no other code has it.
-        self.0 = unsafe { OwnedFd::from_raw_fd(other) }.into();
+        *self = Self::Pipe(unsafe { OwnedFd::from_raw_fd(other) }.into());
         Ok(())
     }
 
-    pub(crate) fn refuse(mut self, errno: Errno) {
-        // If the parent is gone, it needs no answer.
-        let _ = self.0.write_all(&(errno as i32).to_ne_bytes());
+    pub(crate) fn refuse(self, errno: Errno) {
+        match self {
+            // If the parent is gone, it needs no answer.
+            Self::Pipe(mut pipe) => drop(pipe.write_all(&(errno as i32).to_ne_bytes())),
+            Self::Board(board) => board.refuse(errno),
+        }
     }
 }

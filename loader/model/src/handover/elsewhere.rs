@@ -11,7 +11,7 @@ use crate::space::AddressSpace;
 use crate::status::Status;
 use crate::table::{Row, Table, call};
 
-use super::{Places, Planned, fill, room, runner_size, vdso_size};
+use super::{Places, Planned, Zeros, fill, room, runner_size, vdso_size};
 
 /// The rows and the last system call.
 ///
@@ -38,7 +38,10 @@ pub fn table_elsewhere(
         runner: place.start..place.start + size,
         stack: place.end - stack_size..place.end,
         vdso_hop: place.start + size,
-        zeros: (runner, size),
+        zeros: Zeros::InFile {
+            descriptor: runner,
+            offset: size,
+        },
         own: &[Some(PROGRAM), Some(runner), interpreter],
         set_mm_map: true,
         set_exe: true,

@@ -9,7 +9,7 @@ use crate::process::Process;
 use crate::stack::InitialStack;
 use crate::table::{Argument, Reason, Row, Table, call};
 
-use super::{Places, Planned};
+use super::{Places, Planned, Zeros};
 
 /// Unmaps everything except the ranges that are still needed, with as few calls as possible.
 pub(super) fn unmap_old(
@@ -109,11 +109,12 @@ pub(super) fn place_stack(table: &mut Table, planned: Planned<'_>, places: &Plac
 
 pub(super) fn map_image(table: &mut Table, plan: &Plan, places: &Places<'_>) {
     for operation in &plan.operations {
-        table.add(row(operation, places));
+        let row = row(table, operation, places);
+        table.add(row);
     }
 }
 
-fn row(operation: &Operation, places: &Places<'_>) -> Row {
+fn row(table: &mut Table, operation: &Operation, places: &Places<'_>) -> Row {
     const FIXED: i32 = libc::MAP_PRIVATE | libc::MAP_FIXED;
     let size = |range: &Range<u64>| Argument::from(range.end - range.start);
     let mmap = |range: &Range<u64>, permissions: &Permissions, flags: i32, file: i32, offset| {
@@ -156,10 +157,36 @@ fn row(operation: &Operation, places: &Places<'_>) -> Row {
             &[range.start.into(), size(range)],
             "the interpreter with fixed addresses takes its whole range",
         ),
-        Operation::Zero { range } => {
-            let (file, offset) = places.zeros;
-            let arguments = [file.into(), range.start.into(), size(range), offset.into()];
-            Row::must(call::PREAD, &arguments, "bss: zeros to the end of the page")
+        Operation::Zero { range } => zero(table, range, places),
+    }
+}
+
+fn zero(table: &mut Table, range: &Range<u64>, places: &Places<'_>) -> Row {
+    const REASON: &str = "bss: zeros to the end of the page";
+    let size = range.end - range.start;
+    match places.zeros {
+        Zeros::InFile { descriptor, offset } => {
+            let arguments = [
+                descriptor.into(),
+                range.start.into(),
+                size.into(),
+                offset.into(),
+            ];
+            Row::must(call::PREAD, &arguments, REASON)
+        }
+        Zeros::InRunner { end, page } => {
+            let part = page / Zeros::PARTS as u64;
+            let to = table.words([range.start, size]);
+            let parts = [[end - part, part]; Zeros::PARTS].map(|part| part.map(u64::to_ne_bytes));
+            let from = table.data(parts.as_flattened().as_flattened());
+            let arguments = [
+                places.process.into(),
+                to,
+                1.into(),
+                from,
+                (Zeros::PARTS as u64).into(),
+            ];
+            Row::must(call::PROCESS_VM_READV, &arguments, REASON)
         }
     }
 }
@@ -190,7 +217,10 @@ pub(super) fn reserve(table: &mut Table, plan: &Plan) {
 pub(super) fn write_stack_again(table: &mut Table, stack: &InitialStack, places: &Places<'_>) {
     let frame = &stack.frame;
     let auxv_end = frame.auxv + stack.auxv_bytes().len() as u64;
-    let (descriptor, _) = places.zeros;
+    let Zeros::InFile { descriptor, .. } = places.zeros else {
+        // Such a load is refused before.
+        return;
+    };
     for range in [frame.sp..auxv_end, frame.random..frame.tables_end] {
         let at = |address: u64| (address - frame.sp) as usize;
         let Argument::Data { offset } = table.data(&stack.tables[at(range.start)..at(range.end)])

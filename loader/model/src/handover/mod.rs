@@ -23,12 +23,12 @@ mod x86_64;
 use std::ops::Range;
 use std::os::fd::RawFd;
 
-use crate::host::Host;
+use crate::host::{Host, Limit};
 use crate::identity::IdentityChange;
 use crate::load_fault::LoadFault;
 use crate::machine::Machine;
 use crate::page::PageSize;
-use crate::plan::{Plan, VdsoPlan};
+use crate::plan::{Operation, Plan, VdsoPlan};
 use crate::process::Process;
 use crate::stack::InitialStack;
 use crate::table::{Table, call};
@@ -60,8 +60,10 @@ pub struct Places<'a> {
     pub program: RawFd,
     /// The ELF interpreter's descriptor.
     pub interpreter: Option<RawFd>,
-    /// A descriptor, and an offset in it, from which a page of zeros can be read.
-    pub zeros: (RawFd, u64),
+    /// The process's id.
+    pub process: u64,
+    /// Where a page of zeros can be read.
+    pub zeros: Zeros,
     /// The loader's own descriptors, which close once the image is mapped.
     pub own: &'a [Option<RawFd>],
     /// Those of them with a lease, which ends then too: another process may have the same open file.
@@ -72,12 +74,38 @@ pub struct Places<'a> {
     pub set_mm_map: bool,
     /// Whether /proc/self/exe will be set.
     pub set_exe: bool,
+    /// The limit of descriptors, if it was raised for the load.
+    pub descriptor_limit: Option<Limit>,
     /// Whether the new program starts stopped.
     pub stop: bool,
     /// The new ids, groups and directory, if they are not set yet.
     pub change: Option<&'a IdentityChange>,
     /// The new name in /proc/self/comm.
     pub comm: &'a [u8],
+}
+
+/// Where zeros can be read.
+#[derive(Clone, Copy, Debug)]
+pub enum Zeros {
+    /// A page of them, in a file.
+    InFile {
+        /// The file.
+        descriptor: RawFd,
+        /// In bytes.
+        offset: u64,
+    },
+    /// In the runner, if there is no descriptor to spare: the last part of its page, one of [`PARTS`](Self::PARTS).
+    InRunner {
+        /// The end of that page.
+        end: u64,
+        /// In bytes.
+        page: u64,
+    },
+}
+
+impl Zeros {
+    /// A runner leaves at least this part of its page free.
+    pub const PARTS: usize = 4;
 }
 
 impl<'a> Places<'a> {
@@ -89,12 +117,17 @@ impl<'a> Places<'a> {
             vdso_hop: 0,
             program,
             interpreter,
-            zeros: (-1, 0),
+            process: 0,
+            zeros: Zeros::InFile {
+                descriptor: -1,
+                offset: 0,
+            },
             own: &[],
             leased: &[],
             inherited: None,
             set_mm_map: false,
             set_exe: false,
+            descriptor_limit: None,
             stop: false,
             change: None,
             comm,
@@ -123,11 +156,19 @@ pub fn room(planned: Planned<'_>, process: &Process) -> (usize, usize) {
     let Planned { plan, stack, .. } = planned;
     const OTHERS: usize = 64;
     const OTHER_DATA: usize = 4096;
+    /// The two lists of [`Zeros::InRunner`].
+    const ZERO: usize = size_of::<[u64; 2]>() * (1 + Zeros::PARTS);
     let vdso = plan.vdso.as_ref().map_or(0, |vdso| 2 * vdso.pieces.len());
     let (signals, closing) = (process.dispositions.capacity(), process.closing.capacity());
     let rows = OTHERS + signals + closing + vdso + plan.operations.len();
     let action = size_of::<[u64; 4]>();
-    (rows, OTHER_DATA + signals * action + stack.tables.len())
+    let zeros = plan
+        .operations
+        .iter()
+        .filter(|operation| matches!(operation, Operation::Zero { .. }))
+        .count();
+    let data = signals * action + stack.tables.len() + zeros * ZERO;
+    (rows, OTHER_DATA + data)
 }
 
 /// Fills the table. Allocates nothing if the table has [`room`].
@@ -226,6 +267,15 @@ fn close_own(table: &mut Table, places: &Places<'_>) {
             call::CLOSE,
             &[(*descriptor).into()],
             "the loader's own descriptor: everything is mapped",
+        );
+    }
+    if let Some(Limit { current, maximum }) = places.descriptor_limit {
+        let limits = table.words([current, maximum]);
+        let resource = libc::RLIMIT_NOFILE;
+        table.may(
+            call::PRLIMIT,
+            &[0.into(), u64::from(resource).into(), limits, 0.into()],
+            "the caller's limit of descriptors: it was raised for the load",
         );
     }
     if let Some(descriptor) = places.inherited {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 
-use super::{Places, Planned, fill, room};
+use super::{Places, Planned, Zeros, fill, room};
 use crate::arguments::Arguments;
 use crate::error::Subject;
 use crate::host::{Host, Randomize, Randomness, fixture};
@@ -107,16 +107,21 @@ fn places(plan: &Plan) -> Places<'static> {
     let size = plan.stack.range.end - plan.stack.range.start;
     Places {
         leased: &[],
+        process: 1,
         runner: RUNNER,
         stack: STAGED_STACK..STAGED_STACK + size,
         vdso_hop: HOP,
         program: PROGRAM,
         interpreter: Some(INTERPRETER),
-        zeros: (9, 0),
+        zeros: Zeros::InFile {
+            descriptor: 9,
+            offset: 0,
+        },
         own: &[Some(PROGRAM), Some(INTERPRETER), Some(9)],
         inherited: None,
         set_mm_map: true,
         set_exe: true,
+        descriptor_limit: None,
         stop: false,
         change: None,
         comm: b"x",
