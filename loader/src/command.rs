@@ -291,12 +291,15 @@ impl Command {
                 self.prepare_source(&Source::Memory(file), name, envp, opening, host)
             }
             Target::Opened(opened) => {
-                if settled.changes_user() {
-                    opened.check_again(opening)?;
-                }
+                let rights = if settled.changes_user() {
+                    opened.check_again(opening)?
+                } else {
+                    opened.rights
+                };
                 let name = search::c_string(&self.program).unwrap_or_default();
                 let arguments = self.arguments(name.clone(), name, envp)?;
-                let opened = opened.with_arguments(arguments, &host)?;
+                let mut opened = opened.with_arguments(arguments, &host)?;
+                opened.rights = rights;
                 Prepared::new(opened, host, &self.choices, self.ending)
             }
         }

@@ -60,14 +60,22 @@ impl Prepared {
         choices: &Choices,
         ending: Ending,
     ) -> Result<Self, Error> {
+        let host = Host {
+            ids: opened.rights.ids.unwrap_or(host.ids),
+            ..host
+        };
         let interpreter = opened.interpreter.as_ref();
         let input = Input {
             program: &opened.program.loadable,
             interpreter: interpreter.map(|open_file| &open_file.loadable),
             arguments: &opened.arguments,
             touched: opened.space.touched(),
+            secure_by_file: opened.rights.secure,
         };
-        let without_personality = opened.program.set_id.then(|| host.without_personality());
+        let without_personality = opened
+            .rights
+            .drops_personality
+            .then(|| host.without_personality());
         let planned_for = without_personality.as_ref().unwrap_or(&host);
         let plan = Plan::new(planned_for, input, choices)?;
         let auxv = host.auxv.with_values(&auxv_values(&host, &opened, &plan));
@@ -92,9 +100,10 @@ impl Prepared {
         self.opened.program.loadable.image.interpreter.as_deref()
     }
 
-    /// Returns whether the program runs in secure mode (`AT_SECURE`): its effective ids differ from its real ids.
+    /// Returns whether the program runs in secure mode (`AT_SECURE`): its effective ids differ from its real ids, or its file
+    /// has capabilities.
     pub fn is_secure(&self) -> bool {
-        self.host.ids.secure()
+        self.plan.secure
     }
 
     /// All parts.
@@ -148,7 +157,7 @@ fn auxv_values(host: &Host, opened: &Opened, plan: &Plan) -> Vec<(u64, u64)> {
         (auxv::AT_EUID, ids.euid.into()),
         (auxv::AT_GID, ids.gid.into()),
         (auxv::AT_EGID, ids.egid.into()),
-        (auxv::AT_SECURE, ids.secure().into()),
+        (auxv::AT_SECURE, plan.secure.into()),
     ];
     values.extend(
         plan.vdso

@@ -9,6 +9,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use serde_json::Value;
 
 use crate::{asserting, asserting_with};
+use support::alike::until_closed;
 use support::elf::Elf;
 use support::refused::{NOBODY, chown, file, needs_mounts, needs_root, program};
 use support::{Call, Ending, builds, is_root, scratch};
@@ -80,6 +81,7 @@ fn busy() {
         .expect("it is ours");
     refused(&path, "open-for-writing", |call| call);
     drop(open);
+    until_closed(&path);
     assert_eq!(report(&path, |call| call)["outcome"], "starts");
 }
 

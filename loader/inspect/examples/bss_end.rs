@@ -108,6 +108,7 @@ fn plan(program: &Loadable, host: &Host) -> Result<Plan, Box<dyn Error>> {
         interpreter: interpreter.as_ref(),
         arguments: &arguments,
         touched,
+        secure_by_file: false,
     };
     Ok(Plan::new(host, input, &choices)?)
 }

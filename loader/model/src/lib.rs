@@ -14,6 +14,7 @@ pub mod arguments;
 pub mod auxv;
 pub mod choice_fault;
 pub mod core_file;
+pub mod credentials;
 pub mod difference;
 pub mod digest;
 pub mod errno;

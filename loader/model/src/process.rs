@@ -3,6 +3,7 @@
 
 use std::ops::RangeInclusive;
 
+use crate::credentials::{self, After, Before, FileCapabilities};
 use crate::identity::IdentityChange;
 use crate::status::Status;
 
@@ -75,6 +76,12 @@ pub struct Process {
     pub may_set_exe: bool,
     /// As prctl(2) reports them.
     pub securebits: u32,
+    /// Whether privileges may not grow.
+    pub no_new_privs: bool,
+    /// See [`Before::compares_real_ids`].
+    pub compares_real_ids: bool,
+    /// The capabilities of the program's file, if they count.
+    pub file_capabilities: Option<FileCapabilities>,
     /// `fs.suid_dumpable`.
     pub suid_dumpable: i32,
     /// Whether `PR_SET_KEEPCAPS` is set.
@@ -111,28 +118,81 @@ impl Process {
             .push((libc::SIGPIPE, SignalAction::default()));
     }
 
-    /// The capability sets after execve, as far as a process can drop capabilities itself: (permitted, effective).
-    ///
-    /// Linux: `cap_bprm_creds_from_file` in security/commoncap.c, for a file without capabilities. Capabilities
-    /// that execve would give back to user 0 are impossible to regain.
-    pub fn capabilities_after(&self) -> (u64, u64) {
-        const SECBIT_NOROOT: u32 = 1;
-        let status = &self.status;
-        let ids = status.ids.unwrap_or_default();
-        let root = (ids.uid == 0 || ids.euid == 0) && self.securebits & SECBIT_NOROOT == 0;
-        if !root {
-            return (status.ambient, status.ambient);
-        }
-        let permitted = status.permitted & (status.bounding | status.inheritable);
-        (
+    /// The capabilities after execve, as far as a process can set them itself: what execve would give back to user 0 is
+    /// impossible to regain.
+    pub fn capabilities_after(&self) -> After {
+        let before = Before {
+            status: &self.status,
+            securebits: self.securebits,
+            no_new_privs: self.no_new_privs,
+            compares_real_ids: self.compares_real_ids,
+        };
+        // What the bounding set withholds was found when the file was opened.
+        let after = credentials::after(before, self.file_capabilities).unwrap_or_default();
+        let permitted = after.permitted & self.status.permitted;
+        After {
             permitted,
-            if ids.euid == 0 {
-                permitted
-            } else {
-                status.ambient
-            },
-        )
+            effective: after.effective & permitted,
+            ambient: after.ambient & permitted,
+            ..after
+        }
     }
+
+    /// Whether the effective, saved or file-system user id is not the effective one after execve.
+    pub fn has_other_user_ids(&self) -> bool {
+        let new = self.capabilities_after().ids.euid;
+        let old = self.status.ids.unwrap_or_default().euid;
+        [old, self.status.saved_uid, self.status.fs_uid] != [new; 3]
+    }
+
+    /// The same for the group.
+    pub fn has_other_group_ids(&self) -> bool {
+        let new = self.capabilities_after().ids.egid;
+        let old = self.status.ids.unwrap_or_default().egid;
+        [old, self.status.saved_gid, self.status.fs_gid] != [new; 3]
+    }
+
+    /// How the capabilities survive the change of the user ids: `None` if they do not. In setresuid(2), unlike in execve, those
+    /// of a process go with its last user id 0.
+    pub fn keeping(&self) -> Option<Keeping> {
+        const NO_SETUID_FIXUP: u32 = 1 << 2;
+        const NO_SETUID_FIXUP_LOCKED: u32 = 1 << 3;
+        const KEEP_CAPS: u32 = 1 << 4;
+        const KEEP_CAPS_LOCKED: u32 = 1 << 5;
+        const NO_CAP_AMBIENT_RAISE: u32 = 1 << 6;
+        const CAP_SETPCAP: u32 = 8;
+        let has = |bits: u32| self.securebits & bits != 0;
+        let ids = self.status.ids.unwrap_or_default();
+        let after = self.capabilities_after();
+        let has_root = [ids.uid, ids.euid, self.status.saved_uid].contains(&0);
+        let goes = has_root && ![ids.uid, after.ids.euid].contains(&0);
+        if !self.has_other_user_ids() || !goes || has(NO_SETUID_FIXUP) || after.permitted == 0 {
+            return Some(Keeping::Nothing);
+        }
+        let may_keep = has(KEEP_CAPS) || !has(KEEP_CAPS_LOCKED);
+        let may_raise = after.ambient == 0 || !has(NO_CAP_AMBIENT_RAISE);
+        if may_keep && may_raise {
+            return Some(Keeping::KeepCapabilities);
+        }
+        let may_set = self.status.has_capability(CAP_SETPCAP) && !has(NO_SETUID_FIXUP_LOCKED);
+        may_set.then_some(Keeping::Securebits {
+            meanwhile: self.securebits | NO_SETUID_FIXUP,
+        })
+    }
+}
+
+/// A way to keep capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// None is needed.
+    Nothing,
+    /// `PR_SET_KEEPCAPS`, after which ambient capabilities must be raised again.
+    KeepCapabilities,
+    /// `PR_SET_SECUREBITS`: these bits are set for the change.
+    Securebits {
+        /// All bits.
+        meanwhile: u32,
+    },
 }
 
 #[cfg(test)]
@@ -140,11 +200,20 @@ mod tests {
     use super::*;
     use crate::host::Ids;
 
-    fn process(ids: Ids, securebits: u32) -> Process {
+    fn process(uid: u32, euid: u32, saved_uid: u32, securebits: u32) -> Process {
+        let ids = Ids {
+            uid,
+            euid,
+            ..Ids::default()
+        };
         let status = Status {
             ids: Some(ids),
+            saved_uid,
+            fs_uid: euid,
+            in_group: true,
             permitted: 0xff,
             effective: 1,
+            inheritable: 0x80,
             bounding: 0x0f,
             ambient: 0x80,
             ..Status::default()
@@ -156,42 +225,44 @@ mod tests {
         }
     }
 
+    fn sets(process: &Process) -> (u64, u64) {
+        let after = process.capabilities_after();
+        (after.permitted, after.effective)
+    }
+
     #[test]
     fn an_ordinary_user_keeps_the_ambient_capabilities_only() {
-        assert_eq!(
-            process(
-                Ids {
-                    uid: 1,
-                    euid: 1,
-                    ..Ids::default()
-                },
-                0
-            )
-            .capabilities_after(),
-            (0x80, 0x80)
-        );
-        assert_eq!(
-            process(Ids::default(), 1).capabilities_after(),
-            (0x80, 0x80)
-        );
+        assert_eq!(sets(&process(1, 1, 1, 0)), (0x80, 0x80));
+        assert_eq!(sets(&process(0, 0, 0, 1)), (0x80, 0x80));
     }
 
     #[test]
     fn user_0_keeps_what_the_bounding_set_allows_and_has_it_all_in_effect() {
-        assert_eq!(
-            process(Ids::default(), 0).capabilities_after(),
-            (0x0f, 0x0f)
-        );
-        assert_eq!(
-            process(
-                Ids {
-                    euid: 1,
-                    ..Ids::default()
-                },
-                0
-            )
-            .capabilities_after(),
-            (0x0f, 0x80)
-        );
+        assert_eq!(sets(&process(0, 0, 0, 0)), (0x8f, 0x8f));
+        assert_eq!(sets(&process(0, 1, 1, 0)), (0x8f, 0x80));
+    }
+
+    #[test]
+    fn where_the_last_user_0_goes_capabilities_are_kept_by_what_the_securebits_allow() {
+        const SETPCAP: u64 = 1 << 8;
+        let keeping = |securebits, effective| {
+            let mut process = process(1, 1, 0, securebits);
+            process.status.effective = effective;
+            process.keeping()
+        };
+        assert_eq!(process(1, 1, 1, 0).keeping(), Some(Keeping::Nothing));
+        assert_eq!(process(0, 1, 0, 0).keeping(), Some(Keeping::Nothing));
+        // SECBIT_NO_SETUID_FIXUP: nothing goes.
+        assert_eq!(keeping(0x4, 0), Some(Keeping::Nothing));
+        assert_eq!(keeping(0, 0), Some(Keeping::KeepCapabilities));
+        // SECBIT_KEEP_CAPS_LOCKED without and with SECBIT_KEEP_CAPS; SECBIT_NO_CAP_AMBIENT_RAISE.
+        assert_eq!(keeping(0x20, 0), None);
+        assert_eq!(keeping(0x30, 0), Some(Keeping::KeepCapabilities));
+        assert_eq!(keeping(0x40, 0), None);
+        let meanwhile = 0x44;
+        let by_bits = Some(Keeping::Securebits { meanwhile });
+        assert_eq!(keeping(0x40, SETPCAP), by_bits);
+        // SECBIT_NO_SETUID_FIXUP_LOCKED.
+        assert_eq!(keeping(0x48, SETPCAP), None);
     }
 }

@@ -22,6 +22,8 @@ pub struct Status {
     pub fs_uid: u32,
     /// The file-system group id.
     pub fs_gid: u32,
+    /// Whether the process is in its effective group by its file-system id or its supplementary groups.
+    pub in_group: bool,
     /// Capabilities, as masks.
     pub inheritable: u64,
     /// Likewise.
@@ -64,6 +66,13 @@ impl Status {
                 let ids = self.ids.get_or_insert_default();
                 (ids.gid, ids.egid) = (gid, egid);
                 (self.saved_gid, self.fs_gid) = (saved, fs);
+                self.in_group = fs == egid;
+            }
+            // After the ids. A list of some hundred is cut.
+            b"Groups" => {
+                let egid = self.ids.map(|ids| ids.egid);
+                let mut groups = value.split(u8::is_ascii_whitespace);
+                self.in_group |= groups.any(|group| egid.is_some() && decimal(group) == egid);
             }
             b"CapInh" => self.inheritable = mask(value),
             b"CapPrm" => self.permitted = mask(value),
@@ -91,6 +100,7 @@ impl Status {
         self.ids = Some(new);
         if let Some([.., saved]) = change.group_ids {
             (self.saved_gid, self.fs_gid) = (saved, new.egid);
+            self.in_group = true;
         }
         let Some([.., saved]) = change.user_ids else {
             return;
@@ -110,18 +120,6 @@ impl Status {
         } else if old.euid != 0 && new.euid == 0 {
             self.effective = self.permitted;
         }
-    }
-
-    /// Whether execve would give capabilities back: user 0 gets everything that the bounding set allows, unless privileges may
-    /// not grow.
-    pub fn lacks_what_execve_gives_back(&self, securebits: u32, no_new_privs: bool) -> bool {
-        const SECBIT_NOROOT: u32 = 1;
-        let ids = self.ids.unwrap_or_default();
-        let root = ids.uid == 0 || ids.euid == 0;
-        let rooted = root && securebits & SECBIT_NOROOT == 0;
-        rooted
-            && !no_new_privs
-            && self.permitted | self.bounding | self.inheritable != self.permitted
     }
 
     /// `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`.

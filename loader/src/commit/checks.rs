@@ -5,13 +5,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use crate::arch;
+use crate::credentials;
 use crate::difference::Difference;
 use crate::error::ProcessFault;
 use crate::handover::{self, Planned};
 use crate::host::personality::ADDR_NO_RANDOMIZE;
 use crate::now::status;
 use crate::now::sys;
-use crate::open::OpenFile;
+use crate::open::{OpenFile, set_id};
 use crate::plan::{LaterMappings, Operation};
 use crate::prepared::{Ending, Prepared};
 
@@ -28,17 +29,16 @@ pub(crate) fn differences(prepared: &Prepared) -> Vec<Difference> {
     if set_mm_map && !handover::layout_is_legal(prepared.planned()) {
         differences.push(Difference::Bounds);
     }
-    let mut status = status::current().unwrap_or_default();
+    let status = status::current().unwrap_or_default();
     let may_set = set_mm_map && status.may_set_exe();
-    let securebits = sys::securebits();
-    status.settle(&prepared.settled.change, securebits);
     if !is_running(&opened.program)
         && (!may_set || opened.interpreter.as_deref().is_some_and(is_running))
     {
         differences.push(Difference::Executable);
     }
-    let no_new_privs = sys::prctl_get(libc::PR_GET_NO_NEW_PRIVS) != Ok(0);
-    if status.lacks_what_execve_gives_back(securebits, no_new_privs) {
+    let status = prepared.settled.status().unwrap_or_default();
+    let after = credentials::after(set_id::before(&status), opened.rights.capabilities);
+    if after.is_ok_and(|after| after.gains) {
         differences.push(Difference::Capabilities);
     }
     let vanishes = last_call(prepared.planned(), prepared.ending).is_some();

@@ -180,6 +180,10 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         let (process, buffer) = (&mut self.process, &mut self.buffer);
         quiet.look(process, &load.host, &staying, self.set_mm_map, buffer)?;
         self.process.settle(&load.settled.change);
+        self.process.file_capabilities = load.opened.rights.capabilities;
+        if self.process.keeping().is_none() {
+            return Err(ProcessFault::CapabilitiesGo.into());
+        }
         if !load.ending.inherit_signals {
             self.process.reset_sigpipe();
         }

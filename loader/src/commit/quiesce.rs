@@ -16,6 +16,7 @@ use crate::now::io_uring::has_context;
 use crate::now::procfs::{lines, number, numbers, stat_field};
 use crate::now::sys::{self, SignalAction};
 use crate::now::{rseq, status};
+use crate::open::set_id;
 use crate::page::PageSize;
 use crate::park::{
     LastWork, Parked, Turn, check_leader, inheritance, leader_has_ended, original_action, reserve,
@@ -79,6 +80,8 @@ impl Quiet {
         self.look_at_thread(process, host, memory.rings, buffer)?;
         process.securebits = sys::securebits();
         process.keep_capabilities = sys::prctl_get(libc::PR_GET_KEEPCAPS) == Ok(1);
+        process.no_new_privs = set_id::has_no_new_privs();
+        process.compares_real_ids = set_id::compares_real_ids();
         process.suid_dumpable = suid_dumpable();
         process.old_brk = if set_mm_map {
             None

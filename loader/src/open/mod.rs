@@ -33,6 +33,7 @@ pub(crate) use version::Version;
 use executable::base_name;
 pub(crate) use executable::{Leniency, Opening};
 use executable::{Name, open_executable};
+use set_id::Rights;
 
 /// A file that is ready to be mapped.
 #[derive(Debug)]
@@ -66,6 +67,8 @@ pub struct Opened {
     pub space: ArgumentSpace,
     /// The new program's name in /proc/PID/comm.
     pub comm: Vec<u8>,
+    /// The rights that the file gives or takes.
+    pub(crate) rights: Rights,
     /// The checks that were ignored.
     pub(crate) leniency: Leniency,
     /// The program's memory file, if the loader made one.
@@ -94,7 +97,7 @@ impl Opened {
     /// Checks the same files for a new user: whether that user may run them, and what their set-id bits mean for that user.
     ///
     /// Errors: those of opening the files.
-    pub(crate) fn check_again(&self, opening: Opening<'_>) -> Result<(), Error> {
+    pub(crate) fn check_again(&self, opening: Opening<'_>) -> Result<Rights, Error> {
         let check = |file: &OpenFile| -> Result<(), Cause> {
             let status = fstat(&file.file)
                 .map_err(|errno| OpenFault::Call(RefusedCall::new("fstat", errno)))?;
@@ -115,10 +118,9 @@ impl Opened {
         for file in files.into_iter().flatten() {
             check(file).map_err(|cause| Error::new(file.loadable.subject.clone(), cause))?;
         }
-        if !opening.leniency.set_id {
-            set_id::check_capabilities(&self.program.file, opening.ids)?;
-        }
-        Ok(())
+        let program = &self.program;
+        Rights::of(&program.file, program.set_id, opening)
+            .map_err(|cause| Error::new(program.loadable.subject.clone(), cause))
     }
 
     /// The same files with other arguments and environment.
@@ -183,8 +185,12 @@ pub(crate) fn follow(
         }
     }
     let comm = command_name(source, &file);
-    let program = load(file, subject.clone(), Role::Program, host, opening.leniency)
-        .map_err(|cause| Error::new(subject, cause))?;
+    let load_program = || -> Result<_, Cause> {
+        let program = load(file, subject.clone(), Role::Program, host, opening.leniency)?;
+        let rights = Rights::of(&program.file, program.set_id, opening)?;
+        Ok((program, rights))
+    };
+    let (program, rights) = load_program().map_err(|cause| Error::new(subject.clone(), cause))?;
     let named = program.loadable.image.interpreter.as_deref();
     let interpreter = opening
         .interpreter
@@ -203,6 +209,7 @@ pub(crate) fn follow(
         arguments,
         space,
         comm,
+        rights,
         leniency: opening.leniency,
         memory,
         _given: given,
@@ -248,9 +255,6 @@ fn load(
     let set_id = role == Role::Program && set_id::honoured(&file, &status);
     if set_id && !leniency.set_id {
         set_id::check(&status, host.ids)?;
-    }
-    if role == Role::Program && !leniency.set_id {
-        set_id::check_capabilities(&file, host.ids)?;
     }
     let aligned_for_huge_pages =
         image.may_be_placed_among_mappings(role) && sys::aligns_for_huge_pages(file.as_fd());

@@ -24,7 +24,7 @@ use nix::sys::signal::killpg;
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, Pid, fchdir, getpid, getsid, setpgid};
 
-use crate::error::{Cause, CommitFault, OpenFault, RefusedCall};
+use crate::error::{Cause, CommitFault, HostFault, OpenFault, RefusedCall};
 use crate::host::Host;
 use crate::identity::{IdentityChange, SAME};
 use crate::now::sys;
@@ -175,13 +175,19 @@ impl Settled {
         if !self.changes_user() {
             return Ok(host);
         }
-        let mut status = status::current()?;
-        status.settle(&self.change, sys::securebits());
+        let status = self.status()?;
         Ok(Host {
             ids: status.ids.unwrap_or(host.ids),
             mmap_min_addr: now::mmap_min_addr(&status, host.page_size),
             ..host
         })
+    }
+
+    /// The status of this thread, as the new user has it.
+    pub(crate) fn status(&self) -> Result<Status, HostFault> {
+        let mut status = status::current()?;
+        status.settle(&self.change, sys::securebits());
+        Ok(status)
     }
 
     /// The start of relative paths: a descriptor, or `AT_FDCWD` for the current working directory.

@@ -32,6 +32,7 @@ pub(super) fn cause(file: &(impl ReadAt + ?Sized), size: u64, machine: u16) -> O
         interpreter: None,
         arguments: &arguments,
         touched: 0,
+        secure_by_file: false,
     };
     let host = Host::typical(machine, PageSize::SMALLEST);
     let plan = Plan::new(&host, input, &Choices::default());

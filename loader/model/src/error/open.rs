@@ -56,6 +56,9 @@ pub enum OpenFault {
         /// The bits or capabilities.
         what: Privilege,
     },
+    /// The file has capabilities that take effect by themselves, and the bounding set lacks some of them (`EPERM`).
+    #[error("the capability bounding set lacks capabilities that the file cannot do without")]
+    Withheld,
     /// Reading the file failed.
     #[error("cannot be read: {}", errno.desc())]
     Read {
@@ -103,7 +106,7 @@ impl OpenFault {
             | Self::NotExecutable { .. }
             | Self::Unreadable { .. } => Errno::EACCES,
             Self::Busy => Errno::ETXTBSY,
-            Self::SetId { .. } => Errno::EPERM,
+            Self::SetId { .. } | Self::Withheld => Errno::EPERM,
             Self::NotMappable => Errno::ENOEXEC,
             Self::Flags { .. } => Errno::EINVAL,
         }

@@ -56,6 +56,9 @@ pub enum ProcessFault {
         /// Which one.
         what: &'static str,
     },
+    /// The saved user id 0 goes with the exec, and securebits forbid to keep the capabilities meanwhile (`EPERM`).
+    #[error("the capabilities would go with the saved user id 0: securebits forbid to keep them")]
+    CapabilitiesGo,
     /// The registration of a restartable-sequences area can be neither found nor removed (`EBUSY`).
     #[error("the restartable-sequences area of this thread is not the C library's, or cannot be queried: {}", errno.desc())]
     UnknownRseq {
@@ -100,7 +103,7 @@ impl ProcessFault {
             | Self::Leader { .. }
             | Self::UnknownRseq { .. } => Errno::EBUSY,
             Self::Written { .. } => Errno::ETXTBSY,
-            Self::Sealed { .. } => Errno::EPERM,
+            Self::Sealed { .. } | Self::CapabilitiesGo => Errno::EPERM,
             Self::DeniedByMdwe { .. } => Errno::EACCES,
             Self::RunnerMemory { .. } => Errno::ENOMEM,
             Self::Call(call) => call.errno,

@@ -1,9 +1,11 @@
 //! The identity of the new program: ids, capabilities, and its name.
 
-use crate::host::{Host, SECURE_STACK_LIMIT};
+use crate::host::SECURE_STACK_LIMIT;
 use crate::identity::{CAPABILITY_HEADER, IdentityChange, capability_sets};
-use crate::process::{Inheritance, Process};
+use crate::process::{Inheritance, Keeping, Process};
 use crate::table::{Argument, Table, call};
+
+use super::Planned;
 
 /// The first thread takes over the attributes of the caller, which is another thread.
 pub(super) fn inherit(table: &mut Table, inheritance: &Inheritance) {
@@ -82,37 +84,30 @@ pub(super) fn become_user(table: &mut Table, change: &IdentityChange) {
 
 /// Saved and file-system ids become the effective ids; capabilities that execve would remove are dropped.
 pub(super) fn set_credentials(table: &mut Table, process: &Process) {
-    let status = &process.status;
-    let ids = status.ids.unwrap_or_default();
+    let ids = process.capabilities_after().ids;
     // The effective id is set too: with the saved id alone, Linux does not change the file-system id.
     let id = |id: u32| Argument::from(u64::from(id));
-    if status.saved_gid != ids.egid || status.fs_gid != ids.egid {
+    if process.has_other_group_ids() {
         table.must(
             call::SETRESGID,
             &[(-1).into(), id(ids.egid), id(ids.egid)],
             "saved group id: the effective one",
         );
     }
-    if status.saved_uid != ids.euid || status.fs_uid != ids.euid {
+    // A load where they cannot be kept is refused before.
+    let keeping = process.keeping().unwrap_or(Keeping::Nothing);
+    if keeping != Keeping::KeepCapabilities || !process.keep_capabilities {
+        prepare_to_keep(table, keeping);
+    }
+    if process.has_other_user_ids() {
         table.must(
             call::SETRESUID,
             &[(-1).into(), id(ids.euid), id(ids.euid)],
             "saved user id: the effective one",
         );
     }
-    let (permitted, effective) = process.capabilities_after();
-    if (permitted, effective) != (status.permitted, status.effective) {
-        let header = table.data(CAPABILITY_HEADER.map(u32::to_ne_bytes).as_flattened());
-        let sets = capability_sets(effective, permitted, status.inheritable);
-        let sets = sets.map(|half| half.map(u32::to_ne_bytes));
-        let sets = table.data(sets.as_flattened().as_flattened());
-        table.must(
-            call::CAPSET,
-            &[header, sets],
-            "capabilities as after execve",
-        );
-    }
-    if process.keep_capabilities {
+    set_capabilities(table, process, keeping);
+    if process.keep_capabilities || keeping == Keeping::KeepCapabilities {
         table.may(
             call::PRCTL,
             &[libc::PR_SET_KEEPCAPS.into(), 0.into()],
@@ -121,11 +116,74 @@ pub(super) fn set_credentials(table: &mut Table, process: &Process) {
     }
 }
 
+fn prepare_to_keep(table: &mut Table, keeping: Keeping) {
+    let (option, value) = match keeping {
+        Keeping::Nothing => return,
+        Keeping::KeepCapabilities => (libc::PR_SET_KEEPCAPS, 1),
+        Keeping::Securebits { meanwhile } => (libc::PR_SET_SECUREBITS, meanwhile),
+    };
+    table.must(
+        call::PRCTL,
+        &[option.into(), u64::from(value).into()],
+        "the last user id 0 goes, and capabilities stay",
+    );
+}
+
+/// All capability sets.
+fn set_capabilities(table: &mut Table, process: &Process, keeping: Keeping) {
+    let status = &process.status;
+    let after = process.capabilities_after();
+    match keeping {
+        Keeping::Nothing if status.ambient == after.ambient => (),
+        Keeping::Nothing => table.may(
+            call::PRCTL,
+            &[
+                libc::PR_CAP_AMBIENT.into(),
+                libc::PR_CAP_AMBIENT_CLEAR_ALL.into(),
+            ],
+            "no ambient capabilities: the file has some, or the ids differ",
+        ),
+        Keeping::KeepCapabilities => {
+            for number in (0..u64::BITS).filter(|number| after.ambient >> number & 1 != 0) {
+                let arguments = [
+                    libc::PR_CAP_AMBIENT.into(),
+                    libc::PR_CAP_AMBIENT_RAISE.into(),
+                    u64::from(number).into(),
+                ];
+                table.must(call::PRCTL, &arguments, "an ambient capability stays");
+            }
+        }
+        Keeping::Securebits { .. } => {
+            let bits = u64::from(process.securebits);
+            table.must(
+                call::PRCTL,
+                &[libc::PR_SET_SECUREBITS.into(), bits.into()],
+                "the securebits as before",
+            );
+        }
+    }
+    // A change of the user changes them too.
+    let same = (after.permitted, after.effective) == (status.permitted, status.effective);
+    if same && !process.has_other_user_ids() {
+        return;
+    }
+    let header = table.data(CAPABILITY_HEADER.map(u32::to_ne_bytes).as_flattened());
+    let sets = capability_sets(after.effective, after.permitted, status.inheritable);
+    let sets = sets.map(|half| half.map(u32::to_ne_bytes));
+    let sets = table.data(sets.as_flattened().as_flattened());
+    table.must(
+        call::CAPSET,
+        &[header, sets],
+        "capabilities as after execve",
+    );
+}
+
 /// Dumpable, unless the program runs with other rights than its user has. A change of ids or capabilities resets it, so this
 /// comes after them.
-pub(super) fn set_dumpable(table: &mut Table, host: &Host, process: &Process) {
+pub(super) fn set_dumpable(table: &mut Table, process: &Process) {
     // prctl accepts only these two values.
-    let dumpable = u64::from(!changes_rights(host, process) || process.suid_dumpable == 1);
+    let differs = process.capabilities_after().ids.secure() || changes_rights(process);
+    let dumpable = u64::from(!differs || process.suid_dumpable == 1);
     table.may(
         call::PRCTL,
         &[libc::PR_SET_DUMPABLE.into(), dumpable.into()],
@@ -147,13 +205,14 @@ pub(super) fn set_name(table: &mut Table, comm: &[u8]) {
 }
 
 /// For a program with other rights than its user has: no signal when its parent ends, and no larger stack than usual.
-pub(super) fn set_secure(table: &mut Table, host: &Host, process: &Process) {
+pub(super) fn set_secure(table: &mut Table, planned: Planned<'_>, process: &Process) {
     const RLIMIT_STACK: u64 = 3;
-    if changes_rights(host, process) {
+    let Planned { host, plan, .. } = planned;
+    if plan.secure || changes_rights(process) {
         let arguments = [libc::PR_SET_PDEATHSIG.into(), 0.into()];
         table.may(call::PRCTL, &arguments, "no signal when the parent ends");
     }
-    if !host.ids.secure() {
+    if !plan.secure {
         return;
     }
     let limit = host.stack_limit;
@@ -167,8 +226,12 @@ pub(super) fn set_secure(table: &mut Table, host: &Host, process: &Process) {
     }
 }
 
-/// Whether the program runs with other rights than its user has, or than before: as execve sets the file-system ids.
-fn changes_rights(host: &Host, process: &Process) -> bool {
-    let (status, ids) = (&process.status, host.ids);
-    ids.secure() || status.fs_uid != ids.euid || status.fs_gid != ids.egid
+/// Whether the new credentials differ from the old ones as execve sees it: in the file-system ids, or by more capabilities.
+fn changes_rights(process: &Process) -> bool {
+    let (status, after) = (&process.status, process.capabilities_after());
+    let old = status.ids.unwrap_or_default();
+    let new = after.ids;
+    (old.euid, old.egid) != (new.euid, new.egid)
+        || (status.fs_uid, status.fs_gid) != (new.euid, new.egid)
+        || after.gains
 }

@@ -204,9 +204,9 @@ pub fn fill(table: &mut Table, planned: Planned<'_>, process: &Process, places: 
         identity::become_user(table, change);
         identity::enter_directory(table, change);
     }
-    identity::set_secure(table, host, process);
+    identity::set_secure(table, planned, process);
     identity::set_credentials(table, process);
-    identity::set_dumpable(table, host, process);
+    identity::set_dumpable(table, process);
     identity::set_name(table, places.comm);
     if host.machine == Machine::X86_64 {
         x86_64::reset(table);

@@ -143,6 +143,7 @@ fn chosen(
         interpreter,
         arguments: &arguments(),
         touched: 0x1000,
+        secure_by_file: false,
     };
     Plan::new(host, input, choices).ok()
 }

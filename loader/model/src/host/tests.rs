@@ -97,6 +97,7 @@ proptest! {
                         interpreter: None,
                         arguments: &arguments,
                         touched: 0x1000,
+                        secure_by_file: false,
                     };
                     let _ = Plan::new(&host, input, &choices);
                 }

@@ -110,7 +110,7 @@ impl Choices {
             check_movable(Anchor::InterpreterBase, base, &interpreter.image, host)?;
         }
         let entries = &mut self.auxv.iter();
-        entries.try_for_each(|&(tag, value)| check_entry(tag, value, host))?;
+        entries.try_for_each(|&(tag, value)| check_entry(tag, value, input.is_secure(host)))?;
         Ok(())
     }
 
@@ -206,13 +206,13 @@ fn check_movable(anchor: Anchor, base: u64, image: &Image, host: &Host) -> Resul
     }
 }
 
-fn check_entry(tag: u64, value: u64, host: &Host) -> Result<(), ChoiceFault> {
+fn check_entry(tag: u64, value: u64, secure: bool) -> Result<(), ChoiceFault> {
     let reason = match auxv::whose(tag) {
         auxv::Whose::End => "it ends the vector",
         auxv::Whose::Load => "it describes where the program really is",
         auxv::Whose::Stack => "it points into the new stack",
-        auxv::Whose::Anybody if tag == AT_SECURE && value == 0 && host.ids.secure() => {
-            "real and effective ids differ"
+        auxv::Whose::Anybody if tag == AT_SECURE && value == 0 && secure => {
+            "real and effective ids differ, or the file has capabilities"
         }
         auxv::Whose::Anybody => return Ok(()),
     };

@@ -57,6 +57,15 @@ pub struct Input<'a> {
     pub arguments: &'a Arguments,
     /// How many bytes of the stack they take; see [`crate::arguments::ArgumentSpace::touched`].
     pub touched: u64,
+    /// Whether the program runs in secure mode because of its file's capabilities.
+    pub secure_by_file: bool,
+}
+
+impl Input<'_> {
+    /// `AT_SECURE`.
+    pub(crate) fn is_secure(&self, host: &Host) -> bool {
+        self.secure_by_file || host.ids.secure()
+    }
 }
 
 /// One step of mapping an image, in the kernel's order. Later steps may replace the mappings of earlier steps.
@@ -199,6 +208,8 @@ pub struct Plan {
     pub vdso: Option<VdsoPlan>,
     /// personality(2) of the new program.
     pub personality: u32,
+    /// `AT_SECURE`: it runs with other rights than its real user has.
+    pub secure: bool,
     /// Where the kernel puts the program's later mappings.
     pub later: LaterMappings,
 }
@@ -235,6 +246,7 @@ impl Plan {
             stack,
             vdso,
             personality: placement.personality(),
+            secure: input.is_secure(placement.host()),
             later: space.later(),
             operations: space.operations,
         })

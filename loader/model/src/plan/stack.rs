@@ -19,7 +19,7 @@ pub(super) fn stack(input: Input<'_>, placement: &Placement<'_>) -> Result<Stack
     let linux_top = || linux::stack_top(host, placement.randomize());
     let top = placement.at(Anchor::StackTop, linux_top);
     let mut limit = host.stack_limit.current;
-    if host.ids.secure() {
+    if input.is_secure(host) {
         limit = limit.min(SECURE_STACK_LIMIT);
     }
     let no_room = LoadFault::StackLimit {

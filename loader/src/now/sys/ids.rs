@@ -65,6 +65,17 @@ pub(crate) fn set_capabilities(
     result(unsafe { system_call(libc::SYS_capset, arguments) })
 }
 
+/// The permitted capabilities of this thread.
+pub(super) fn permitted_capabilities() -> Option<u64> {
+    let mut sets = [[0_u32; 3]; 2];
+    let [header, place] = [CAPABILITY_HEADER.as_ptr().addr(), sets.as_mut_ptr().addr()];
+    let arguments = [header as u64, place as u64, 0, 0, 0, 0];
+    // SAFETY: the kernel reads a header of two words and, in this version, writes two times three words.
+    result(unsafe { system_call(libc::SYS_capget, arguments) }).ok()?;
+    let [[_, low, _], [_, high, _]] = sets;
+    Some(u64::from(high) << 32 | u64::from(low))
+}
+
 fn set_ids(number: i64, ids: [u32; 3]) -> Result<(), Errno> {
     let [real, effective, saved] = ids.map(u64::from);
     // SAFETY: takes numbers.

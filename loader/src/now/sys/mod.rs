@@ -238,10 +238,40 @@ pub(crate) fn has_set_mm_map() -> bool {
     result == 0 && size == 104
 }
 
-/// Whether the file has this extended attribute.
-pub(crate) fn has_attribute(file: BorrowedFd<'_>, name: &CStr) -> bool {
-    // SAFETY: the name is terminated; with size 0 nothing is written.
-    unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), ptr::null_mut(), 0) >= 0 }
+/// The file's extended attribute, as much of it as fits; `None` if it has none.
+pub(crate) fn attribute<'a>(
+    file: BorrowedFd<'_>,
+    name: &CStr,
+    into: &'a mut [u8],
+) -> Option<&'a [u8]> {
+    let (name, place, size) = (name.as_ptr(), into.as_mut_ptr().cast(), into.len());
+    // SAFETY: the name is terminated; the kernel writes at most `size` bytes.
+    let count = unsafe { libc::fgetxattr(file.as_raw_fd(), name, place, size) };
+    into.get(..usize::try_from(count).ok()?)
+}
+
+/// Whether Linux is at least this version; a version that cannot be read is a new one.
+pub(crate) fn linux_is_at_least(wanted: (u32, u32)) -> bool {
+    let Ok(name) = nix::sys::utsname::uname() else {
+        return true;
+    };
+    let release = name.release().to_string_lossy();
+    let mut numbers = release
+        .split(|character: char| !character.is_ascii_digit())
+        .map_while(|number| number.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => (major, minor) >= wanted,
+        _ => true,
+    }
+}
+
+/// Whether this thread lacks a permitted capability that the kernel knows; also `true` if that cannot be asked.
+pub(crate) fn lacks_capabilities() -> bool {
+    /// CAP_CHECKPOINT_RESTORE: the last one, since Linux 5.9.
+    const LAST: u32 = 40;
+    const ALL: u64 = (1 << (LAST + 1)) - 1;
+    // A filter might kill.
+    is_filtered() || ids::permitted_capabilities().is_none_or(|permitted| permitted & ALL != ALL)
 }
 
 /// Whether the file's file system puts large mappings where huge pages can be used. This is tested with two mappings, of
