@@ -24,12 +24,14 @@ mod subject;
 mod terminal;
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 
 #[cfg(any(test, feature = "manual"))]
 use clap::CommandFactory as _;
 
 use cli::{Cli, Subcommand};
+use supplant_model::room::{self, TooLittle};
 
 /// The tests search for this mark in the memory of a program that replaced this one: no copy may be there.
 static MARK: [u8; 16] = *b"supplant's mark.";
@@ -50,9 +52,23 @@ extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     let words = words.iter().map(|&word| {
         // SAFETY: a terminated string, which no code changes.
         let word = unsafe { CStr::from_ptr(word) };
-        OsStr::from_bytes(word.to_bytes()).to_owned()
+        OsStr::from_bytes(word.to_bytes())
     });
-    command(words.collect())
+    let mut size = room::Strings::default();
+    words.clone().for_each(|word| size.add(word.len()));
+    if let Err(TooLittle { bytes }) = room::check(size.room()) {
+        // Writes the parts as they are, without memory of its own.
+        let _ = writeln!(
+            io::stderr(),
+            "supplant: {bytes:#x} bytes of memory cannot be had (ENOMEM)"
+        );
+        return if words.clone().nth(1) == Some(OsStr::new("run")) {
+            status::CANNOT_RUN
+        } else {
+            status::NOT_COMPARED
+        };
+    }
+    command(words.map(OsStr::to_owned).collect())
 }
 
 fn command(words: Vec<OsString>) -> c_int {

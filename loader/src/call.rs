@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::unistd::{getegid, geteuid, getgid, getuid};
 
 use crate::arguments::{ArgumentSpace, Strings};
-use crate::error::{Cause, Error, OpenFault};
+use crate::error::{Cause, Error, HostFault, OpenFault};
 use crate::host::Ids;
 use crate::now::descriptors;
 use crate::now::sys::{self, AT_EXECVE_CHECK};
@@ -16,6 +16,7 @@ use crate::open::source::Source;
 use crate::open::{self, Opening};
 use crate::plan::Choices;
 use crate::prepared::{Ending, Prepared};
+use crate::room;
 
 /// Size in bytes of the longest path with its NUL (`PATH_MAX`).
 const PATH_SIZE: usize = 4096;
@@ -99,6 +100,7 @@ impl Call {
     }
 
     fn try_to_prepare(&self, argv: impl Strings, envp: impl Strings) -> Result<Prepared, Error> {
+        room::check(sys::environment_size().room()).map_err(HostFault::from)?;
         let source = self.source()?;
         // Before any information about the process is read: many calls of a search in PATH end here.
         let file = source.open(Opening::by(ids()))?;

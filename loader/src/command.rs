@@ -18,15 +18,16 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
 use crate::arguments::Arguments;
-use crate::error::{ArgumentsFault, Cause, Error, OpenFault};
+use crate::error::{ArgumentsFault, Cause, Error, HostFault, OpenFault};
 use crate::host::Host;
-use crate::now::descriptors;
+use crate::now::{descriptors, sys};
 use crate::open::memory_file::memory_file;
 use crate::open::search;
 use crate::open::source::Source;
 use crate::open::{Leniency, Opened, Opening, open_program};
 use crate::plan::Choices;
 use crate::prepared::{Ending, Prepared};
+use crate::room;
 use crate::setting::{Setting, Settled};
 
 use children::Children;
@@ -237,6 +238,7 @@ impl Command {
     }
 
     fn try_to_prepare(&self) -> Result<Prepared, Error> {
+        room::check(self.strings().room()).map_err(HostFault::from)?;
         let settled = self.setting.settle()?;
         let host = settled.host()?;
         Ok(Prepared {
@@ -244,6 +246,23 @@ impl Command {
             setting: self.setting.clone(),
             ..self.prepare_settled(host, settled)?
         })
+    }
+
+    /// All strings that the load copies.
+    fn strings(&self) -> room::Strings {
+        let mut strings = sys::environment_size();
+        let changes = self
+            .env
+            .iter()
+            .flat_map(|(name, value)| [Some(name), value.as_ref()]);
+        let others = [
+            Some(&self.program),
+            self.arg0.as_ref(),
+            self.execfn.as_ref(),
+        ];
+        let all = self.args.iter().chain(changes.chain(others).flatten());
+        all.for_each(|string| strings.add(string.len()));
+        strings
     }
 
     fn named(&self, error: Error) -> Error {

@@ -60,7 +60,8 @@ compile_error!("supplant-loader is for 64-bit Linux");
 
 use supplant_model::{
     arguments, auxv, credentials, difference, digest, errno, error, handover, host, identity,
-    image, machine, maps, page, plan, process, randomness, script, space, stack, status, table,
+    image, machine, maps, page, plan, process, randomness, room, script, space, stack, status,
+    table,
 };
 
 #[cfg(test)]

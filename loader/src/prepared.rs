@@ -3,11 +3,12 @@
 use std::ffi::{CStr, OsString};
 
 use crate::auxv;
-use crate::error::Error;
+use crate::error::{Error, HostFault};
 use crate::handover::Planned;
 use crate::host::Host;
 use crate::open::Opened;
 use crate::plan::{Choices, Input, Plan};
+use crate::room;
 use crate::setting::{Setting, Settled};
 use crate::stack::InitialStack;
 #[cfg(feature = "internals")]
@@ -60,6 +61,10 @@ impl Prepared {
         choices: &Choices,
         ending: Ending,
     ) -> Result<Self, Error> {
+        let mut strings = room::Strings::default();
+        let all = opened.arguments.argv.iter().chain(&opened.arguments.envp);
+        all.for_each(|string| strings.add(string.as_bytes().len()));
+        room::check(strings.room()).map_err(HostFault::from)?;
         let host = Host {
             ids: opened.rights.ids.unwrap_or(host.ids),
             ..host

@@ -7,6 +7,7 @@ mod fault;
 use std::ffi::{CStr, CString};
 
 use crate::page::PageSize;
+use crate::room::Budget;
 use crate::script::ScriptLine;
 
 pub use fault::ArgumentsFault;
@@ -125,6 +126,9 @@ impl Limits {
     }
 }
 
+/// What an allocator needs for one piece of memory besides its bytes, at most.
+const ALLOCATION: usize = 64;
+
 impl ArgumentSpace {
     /// Counts the strings in execve's order: path, then environment and arguments, each from the last to the
     /// first. An empty `argv` gets one empty string.
@@ -190,9 +194,16 @@ impl ArgumentSpace {
         strings: &mut impl Strings,
         count: usize,
     ) -> Result<Vec<CString>, ArgumentsFault> {
+        let mut budget = Budget::default();
+        let size = count * size_of::<CString>();
+        budget.check(size)?;
         let mut list = Vec::with_capacity(count);
+        budget.take(size);
         for index in (0..count).rev() {
+            // With its growth while it is read.
+            budget.check(2 * self.limits.string() as usize)?;
             let string = strings.string(index, self.limits.string())?;
+            budget.take(string.as_bytes_with_nul().len() + ALLOCATION);
             self.push(&string)?;
             list.push(string);
         }

@@ -30,6 +30,7 @@ pub mod page;
 pub mod plan;
 pub mod process;
 pub mod randomness;
+pub mod room;
 pub mod rules;
 pub mod script;
 pub mod space;

@@ -91,6 +91,13 @@ pub struct Process {
 }
 
 impl Process {
+    /// The memory that [`with_room`](Self::with_room) allocates at most, in bytes.
+    pub fn size(descriptors: usize) -> usize {
+        const OTHERS: usize = 16 * 1024;
+        let range = size_of::<RangeInclusive<i32>>();
+        descriptors.saturating_mul(range).saturating_add(OTHERS)
+    }
+
     /// Reserves room for the state of a process with a table of so many descriptors, and for some more that are opened
     /// meanwhile. `merges`: one call closes neighbours.
     pub fn with_room(descriptors: usize, merges: bool) -> Self {

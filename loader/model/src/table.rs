@@ -206,6 +206,14 @@ impl Table {
         }
     }
 
+    /// The memory of such a table and of its encoded form, in bytes.
+    pub fn size_with_room(rows: usize, data: usize) -> usize {
+        const OTHERS: usize = 64 * 1024;
+        let rows = rows.saturating_mul(size_of::<Row>() + ROW_SIZE);
+        rows.saturating_add(data.saturating_mul(2))
+            .saturating_add(OTHERS)
+    }
+
     /// The largest encoded size, in bytes, of a table from [`with_room`](Self::with_room).
     pub fn room(&self) -> usize {
         self.rows.capacity() * ROW_SIZE + self.data.capacity()

@@ -21,7 +21,7 @@ use std::ops::{Deref, Range};
 use std::os::fd::{AsRawFd as _, RawFd};
 
 use crate::arch::{self, Slots};
-use crate::error::{CommitFault, Error, ProcessFault};
+use crate::error::{CommitFault, Error, HostFault, ProcessFault};
 use crate::handover::{self, Places, Zeros};
 use crate::host::Limit;
 use crate::now::descriptors;
@@ -32,6 +32,7 @@ use crate::park::LastWork;
 use crate::plan::Plan;
 use crate::prepared::Prepared;
 use crate::process::Process;
+use crate::room;
 use crate::table::{Row, Table, call};
 
 use checks::{check_address_space, check_mdwe, is_running, last_call};
@@ -94,9 +95,14 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         } = &*load;
         check_mdwe(load.planned())?;
         stage::probe(plan, opened, host.page_size)?;
-        let process = Process::with_room(status::current()?.descriptors, sys::has_close_range());
+        let descriptors = status::current()?.descriptors;
+        room::check(Process::size(descriptors)).map_err(HostFault::from)?;
+        let process = Process::with_room(descriptors, sys::has_close_range());
         let (rows, data) = handover::room(load.planned(), &process);
-        let table = Table::with_room(rows, data + settled.change.size());
+        let data = data + settled.change.size();
+        let size = Table::size_with_room(rows, data) + 2 * BUFFER;
+        room::check(size).map_err(HostFault::from)?;
+        let table = Table::with_room(rows, data);
         check_address_space(
             load.planned(),
             handover::runner_size(&table, host.page_size)?,

@@ -42,7 +42,7 @@ impl Quiet {
             return Err(ProcessFault::Leader { what: "ended" }.into());
         }
         let threads = sys::thread_count();
-        reserve(threads);
+        reserve(threads)?;
         let blocked = Blocked::all();
         let mut quiet = Self {
             parked: None,

@@ -11,6 +11,7 @@ use crate::maps::{self, Mapping};
 use crate::now::procfs::{number, read};
 use crate::page::PageSize;
 use crate::randomness;
+use crate::room;
 use crate::space::MmapArea;
 use crate::status::Status;
 
@@ -35,9 +36,7 @@ pub fn this_host() -> Result<Host, HostFault> {
         .ok_or(HostFault::Unexpected {
             path: "/proc/thread-self/auxv",
         })?;
-    let mappings = maps::parse(&read("/proc/thread-self/maps")?).ok_or(HostFault::Unexpected {
-        path: "/proc/thread-self/maps",
-    })?;
+    let mappings = mappings()?;
     let status = status::current()?;
     let personality = nix::sys::personality::get().map_or(0, |persona| persona.bits() as u32);
     let randomize_usually = randomize_usually();
@@ -78,6 +77,15 @@ pub fn this_host() -> Result<Host, HostFault> {
         ids,
         randomness: fresh_randomness()?,
     })
+}
+
+fn mappings() -> Result<Vec<Mapping>, HostFault> {
+    const PATH: &str = "/proc/thread-self/maps";
+    /// Of a line's size, the most that its parsed form and the search for free memory take.
+    const FACTOR: usize = 6;
+    let text = read(PATH)?;
+    room::check(text.len().saturating_mul(FACTOR))?;
+    maps::parse(&text).ok_or(HostFault::Unexpected { path: PATH })
 }
 
 /// Random words from the kernel's generator.

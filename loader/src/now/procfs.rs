@@ -40,7 +40,9 @@ pub(crate) fn number(path: &str) -> Option<u32> {
 
 fn read_file(path: &str, capacity: usize) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
-    let mut bytes = vec![0; capacity];
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(capacity)?;
+    bytes.resize(capacity, 0);
     let mut size = 0;
     loop {
         let count = file.read(&mut bytes[size..])?;
@@ -50,6 +52,7 @@ fn read_file(path: &str, capacity: usize) -> io::Result<Vec<u8>> {
         }
         size += count;
         if size == bytes.len() {
+            bytes.try_reserve_exact(size)?;
             bytes.resize(size * 2, 0);
         }
     }

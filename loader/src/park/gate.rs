@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering}
 use nix::errno::Errno;
 
 use crate::arch::{go_on_at, system_call};
-use crate::error::ProcessFault;
+use crate::error::{HostFault, ProcessFault};
 use crate::now::sys::{self, SignalAction};
 
 use super::LastWork;
@@ -69,8 +69,10 @@ struct Legacy<'a> {
 }
 
 /// Makes room for this many threads, and some more. Only the owner of the [`Turn`] calls this, before it closes the gate.
-pub(crate) fn reserve(threads: usize) {
-    SHARED.roll.reserve(threads);
+///
+/// Errors: there is not enough memory.
+pub(crate) fn reserve(threads: usize) -> Result<(), HostFault> {
+    SHARED.roll.reserve(threads)
 }
 
 /// If `found` is our action of the signal, the action before it; otherwise `found`.

@@ -8,6 +8,8 @@ use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use crate::error::HostFault;
+
 /// Places, each for a thread with the gate that it came to, or was called to; see
 /// [`State::place`](super::state::State::place).
 ///
@@ -29,17 +31,25 @@ impl Roll {
     }
 
     /// Makes room for this many threads, and some more; a single thread needs none. Only while no thread can come.
-    pub(super) fn reserve(&self, threads: usize) {
+    ///
+    /// Errors: there is not enough memory.
+    pub(super) fn reserve(&self, threads: usize) -> Result<(), HostFault> {
         const MORE: usize = 64;
         let wanted = 2 * threads + MORE;
         if threads > 1 && self.room.load(Ordering::Acquire) < wanted {
             let room = 2 * wanted;
-            let places: Vec<_> = (0..room).map(|_| AtomicU64::new(0)).collect();
+            let mut places = Vec::new();
+            let bytes = room * size_of::<AtomicU64>();
+            places
+                .try_reserve_exact(room)
+                .map_err(|_| HostFault::TooLittleMemory { bytes })?;
+            places.extend((0..room).map(|_| AtomicU64::new(0)));
             // Leaked: see the rules. It only grows, at least to double its size.
             self.places
                 .store(places.leak().as_mut_ptr(), Ordering::Release);
             self.room.store(room, Ordering::Release);
         }
+        Ok(())
     }
 
     fn places(&self) -> &'static [AtomicU64] {

@@ -150,7 +150,9 @@ impl Check {
             ArgumentsFault::StringTooLong { .. }
             | ArgumentsFault::TooLarge { .. }
             | ArgumentsFault::ExceedStack { .. } => &ARGUMENTS,
-            ArgumentsFault::BadAddress { .. } | ArgumentsFault::NulByte { .. } => &NOT_CHECKED,
+            ArgumentsFault::BadAddress { .. }
+            | ArgumentsFault::NulByte { .. }
+            | ArgumentsFault::TooLittleMemory { .. } => &NOT_CHECKED,
         }
     }
 

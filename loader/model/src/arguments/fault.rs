@@ -2,6 +2,8 @@
 
 use nix::errno::Errno;
 
+use crate::room::TooLittle;
+
 /// Why argument strings are rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentsFault {
@@ -10,6 +12,12 @@ pub enum ArgumentsFault {
     BadAddress {
         /// The object that cannot be read.
         what: &'static str,
+    },
+    /// There is not enough memory for a copy of the strings (`ENOMEM`).
+    #[error("a copy of the arguments needs {bytes:#x} bytes of memory, which cannot be had")]
+    TooLittleMemory {
+        /// In bytes.
+        bytes: usize,
     },
     /// A string contains a NUL byte (`EINVAL`); execve cannot receive such a string.
     #[error("{what} contains a NUL byte")]
@@ -45,10 +53,17 @@ pub enum ArgumentsFault {
     },
 }
 
+impl From<TooLittle> for ArgumentsFault {
+    fn from(TooLittle { bytes }: TooLittle) -> Self {
+        Self::TooLittleMemory { bytes }
+    }
+}
+
 impl ArgumentsFault {
     pub(crate) fn errno(&self) -> Errno {
         match self {
             Self::BadAddress { .. } => Errno::EFAULT,
+            Self::TooLittleMemory { .. } => Errno::ENOMEM,
             Self::NulByte { .. } => Errno::EINVAL,
             Self::StringTooLong { .. } | Self::TooLarge { .. } | Self::ExceedStack { .. } => {
                 Errno::E2BIG

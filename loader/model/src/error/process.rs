@@ -2,6 +2,8 @@
 
 use nix::errno::Errno;
 
+use crate::room::TooLittle;
+
 use super::RefusedCall;
 
 /// An obstacle in this process; execve(2) would continue.
@@ -114,6 +116,12 @@ impl ProcessFault {
 /// A fact that this process cannot learn about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostFault {
+    /// There is not enough memory for the load itself (`ENOMEM`).
+    #[error("the load itself needs {bytes:#x} bytes of memory, which cannot be had")]
+    TooLittleMemory {
+        /// In bytes.
+        bytes: usize,
+    },
     /// A file in /proc has unexpected contents (`EIO`).
     #[error("{path} has unexpected contents")]
     Unexpected {
@@ -125,6 +133,12 @@ pub enum HostFault {
     Call(#[from] RefusedCall),
 }
 
+impl From<TooLittle> for HostFault {
+    fn from(TooLittle { bytes }: TooLittle) -> Self {
+        Self::TooLittleMemory { bytes }
+    }
+}
+
 impl HostFault {
     /// A call is refused.
     pub const fn call(call: &'static str, errno: Errno) -> Self {
@@ -133,6 +147,7 @@ impl HostFault {
 
     pub(super) fn errno(self) -> Errno {
         match self {
+            Self::TooLittleMemory { .. } => Errno::ENOMEM,
             Self::Unexpected { .. } => Errno::EIO,
             Self::Call(call) => call.errno,
         }

@@ -25,6 +25,7 @@ use crate::arch;
 use crate::machine::Machine;
 use crate::page::PageSize;
 pub(crate) use crate::process::SignalAction;
+use crate::room;
 
 pub(crate) use access::*;
 pub(crate) use ids::*;
@@ -303,21 +304,32 @@ pub(crate) fn aligns_for_huge_pages(file: BorrowedFd<'_>) -> bool {
 
 /// The unchanged environment, including strings without a `=` and repeated names, which `std` would not show.
 pub(crate) fn environment() -> Vec<CString> {
+    let mut strings = Vec::new();
+    each_variable(|string| strings.push(string.to_owned()));
+    strings
+}
+
+/// The size of the environment.
+pub(crate) fn environment_size() -> room::Strings {
+    let mut size = room::Strings::default();
+    each_variable(|string| size.add(string.to_bytes_with_nul().len()));
+    size
+}
+
+fn each_variable(mut each: impl FnMut(&CStr)) {
     unsafe extern "C" {
         static mut environ: *const *const libc::c_char;
     }
-    let mut strings = Vec::new();
     // SAFETY: the C library's variable; it may be null. A program that changes the environment while another thread reads it
     // breaks the rules of setenv(3), and those of std::env::set_var.
     let mut next = unsafe { environ };
     // SAFETY: a null-terminated array.
     while let Some(string) = unsafe { next.as_ref() }.filter(|string| !string.is_null()) {
         // SAFETY: its entries are terminated strings.
-        strings.push(unsafe { CStr::from_ptr(*string) }.to_owned());
+        each(unsafe { CStr::from_ptr(*string) });
         // SAFETY: the entry was not the last one.
         next = unsafe { next.add(1) };
     }
-    strings
 }
 
 /// Ends this process by a signal, even one that it ignores or blocks, as execve does after its point of no return. If the
