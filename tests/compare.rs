@@ -1,19 +1,21 @@
 //! `supplant compare`, and the state at the first instruction after the kernel and after supplant loaded the program.
 
-use std::collections::BTreeMap;
+#[path = "compare/memory.rs"]
+mod memory;
+
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use supplant_inspect::snapshot::symbols::Symbols;
 use supplant_inspect::snapshot::{Snapshot, Value, diff::diff};
 use supplant_inspect::trace::{Started, by_kernel, by_us, capture};
 use supplant_model::arguments::Arguments;
 use support::comparing::{assert_tells, compare, supplant, text};
+use support::elf::Elf;
 use support::system::needs_tracing;
 use support::trials;
 use support::trials::ignore;
-use support::{builds, elf::Elf, scratch, test_binaries};
+use support::{builds, scratch, test_binaries};
 
 trials![
     the_kernel_does_not_differ_from_itself,
@@ -24,7 +26,8 @@ trials![
     many_programs_are_compared_one_by_one,
     options_hold_for_each_of_many_programs,
     text_is_plain_unless_it_is_for_a_terminal,
-    as_much_memory_is_anonymous_as_execve_leaves,
+    memory::as_much_memory_is_anonymous_as_execve_leaves,
+    memory::a_first_segment_whose_bss_covers_the_others_makes_no_difference,
     a_change_in_one_place_is_found_under_its_key,
     a_change_of_a_mapping_or_of_a_page_is_found,
     a_capture_is_equal_to_what_was_captured,
@@ -226,29 +229,6 @@ fn by_both(program: &Path) -> [Snapshot; 2] {
         Started::Stopped(stopped) => capture(stopped).expect("it is ours").0,
         other => panic!("{}: {other:?}", program.display()),
     })
-}
-
-/// Anonymous memory in KiB, by mapping.
-fn anonymous(snapshot: &Snapshot) -> BTreeMap<String, u64> {
-    let symbols = Symbols::new(snapshot);
-    let regions = snapshot.regions.iter().enumerate();
-    regions
-        .map(|(index, region)| {
-            (
-                format!("{} {index}", symbols.label(index)),
-                region.anonymous,
-            )
-        })
-        .collect()
-}
-
-fn as_much_memory_is_anonymous_as_execve_leaves() {
-    needs_tracing();
-    for program in &programs() {
-        let [kernel, ours] = by_both(program).map(|snapshot| anonymous(&snapshot));
-        assert_eq!(kernel, ours, "{}", program.display());
-        assert!(kernel.values().sum::<u64>() > 0);
-    }
 }
 
 /// For each family of keys, a change of one value is found, and nothing else is.

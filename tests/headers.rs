@@ -99,38 +99,15 @@ fn alike(about: &str, kernel: &Outcome, ours: &Outcome) -> Result<(), Failed> {
 }
 
 /// The map lines without the known differences of PARITY.md:
-/// M-23, execve's anonymous memory merges only with memory below it, mmap's also with memory above it;
 /// R-8, a page of the loader stays if a segment covers the word below the stack pointer;
 /// P-6, a heap at the very end of user memory cannot be recorded, and then its label hides the stack's label.
 fn without_known(text: &str) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for line in text
+    let lines = text
         .lines()
         .filter(|line| !line.ends_with("/memfd:supplant (deleted)"))
-    {
-        let line = match line.strip_suffix("[heap]") {
+        .map(|line| match line.strip_suffix("[heap]") {
             Some(rest) if rest.contains("-7ffffffff000 ") => format!("{rest}[stack]"),
             _ => line.to_owned(),
-        };
-        let joined = lines.last().and_then(|last| join(last, &line));
-        match joined {
-            Some(joined) => *lines.last_mut().expect("there is one") = joined,
-            None => lines.push(line),
-        }
-    }
-    lines.join("\n")
-}
-
-/// Joins two adjacent lines of anonymous memory with the same attributes into one line.
-fn join(below: &str, above: &str) -> Option<String> {
-    let anonymous = |line: &str| {
-        let (range, rest) = line.split_once(' ')?;
-        let (start, end) = range.split_once('-')?;
-        rest.trim_end()
-            .ends_with("00:00 0")
-            .then(|| (start.to_owned(), end.to_owned(), rest.to_owned()))
-    };
-    let (start, middle, rest) = anonymous(below)?;
-    let (next, end, other) = anonymous(above)?;
-    (middle == next && rest == other).then(|| format!("{start}-{end} {rest}"))
+        });
+    lines.collect::<Vec<_>>().join("\n")
 }

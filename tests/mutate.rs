@@ -239,7 +239,7 @@ fn outcome(path: &Path) -> Result<bool, String> {
 }
 
 fn clean(kernel: &Snapshot, ours: &Snapshot) -> Result<(), String> {
-    let report = diff(&joined(kernel), &joined(ours));
+    let report = diff(kernel, ours);
     let different: Vec<_> = report
         .different()
         .map(|entry| format!("{entry:?}"))
@@ -249,28 +249,6 @@ fn clean(kernel: &Snapshot, ours: &Snapshot) -> Result<(), String> {
     } else {
         Err(different[..different.len().min(8)].join("\n"))
     }
-}
-
-/// Joins anonymous memory that execve leaves in two mappings, and mmap in one (M-23).
-fn joined(snapshot: &Snapshot) -> Snapshot {
-    let mut joined = snapshot.clone();
-    joined.values.remove("place.order");
-    joined.regions.clear();
-    for region in &snapshot.regions {
-        match joined.regions.last_mut() {
-            Some(last)
-                if last.end == region.start
-                    && last.name.is_empty()
-                    && region.name.is_empty()
-                    && last.permissions == region.permissions =>
-            {
-                last.end = region.end;
-                last.pages.extend_from_slice(&region.pages);
-            }
-            _ => joined.regions.push(region.clone()),
-        }
-    }
-    joined
 }
 
 fn ending(started: &Started) -> (i32, i32) {

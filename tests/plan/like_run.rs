@@ -56,7 +56,7 @@ fn proc(pid: u32, name: &str) -> String {
     fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default()
 }
 
-/// The lines of `maps` in the form of a plan. Two adjacent anonymous mappings may be one (M-23).
+/// The lines of `maps` in the form of a plan.
 fn mappings(maps: &str) -> Vec<Value> {
     // At the stop, the last call is not made yet.
     let lines = maps
@@ -74,34 +74,14 @@ fn mappings(maps: &str) -> Vec<Value> {
             "name": words.get(5).copied().unwrap_or_default(),
         })
     });
-    joined(lines.collect())
-}
-
-fn joined(lines: Vec<Value>) -> Vec<Value> {
-    let mut joined: Vec<Value> = Vec::new();
-    for line in lines {
-        match joined.last_mut() {
-            Some(last)
-                if last["end"] == line["start"]
-                    && last["name"] == ""
-                    && line["name"] == ""
-                    && last["permissions"] == line["permissions"] =>
-            {
-                last["end"] = line["end"].clone();
-            }
-            _ => joined.push(line),
-        }
-    }
-    joined
+    lines.collect()
 }
 
 fn planned_mappings(plan: &Value) -> Vec<Value> {
-    joined(
-        plan["mappings"]
-            .as_array()
-            .expect("a plan has mappings")
-            .clone(),
-    )
+    plan["mappings"]
+        .as_array()
+        .expect("a plan has mappings")
+        .clone()
 }
 
 /// Fields of /proc/PID/stat, by their number in proc(5).

@@ -12,7 +12,15 @@ const DYN: [Base; 4] = [
 ];
 
 pub(super) fn vectors() -> Vec<Vector> {
-    let faults = [orders(), overlaps(), holes(), missing(), some_missing()].concat();
+    let faults = [
+        orders(),
+        overlaps(),
+        neighbours(),
+        holes(),
+        missing(),
+        some_missing(),
+    ]
+    .concat();
     let mut vectors = across(GROUP, &BASES, &faults);
     vectors.extend(across(GROUP, &DYN, &moved()));
     vectors.extend(across(GROUP, &DYN, &alignments()));
@@ -98,6 +106,56 @@ fn overlaps() -> Vec<Fault> {
     ));
     faults
 }
+
+/// A bss that covers the segments after it: what a later bss replaces of it is anonymous on both sides.
+fn neighbours() -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (size, how_much) in BSS_OF_HEADERS {
+        for (n, more) in [(1, 0x800), (2, 0x800), (2, 0x1800), (2, 0x2800)] {
+            let name = format!("bss_of_headers={size:#x} bss_of_{n}={more:#x}");
+            let about = format!("the first bss covers {how_much}, and load {n} has a bss");
+            faults.push(fault(name, "M-23, H-35", about, move |elf| {
+                elf.load(0).memory_size = size;
+                let later = elf.load(n);
+                later.memory_size = later.file_size + more;
+            }));
+        }
+        for flags in [[7, 4, 6], [7, 7, 7], [6, 7, 6], [4, 7, 5]] {
+            let name = format!("bss_of_headers={size:#x} flags={flags:?}");
+            let about = format!("the first bss covers {how_much}; all have a bss and these flags");
+            faults.push(fault(name, "M-23, H-35", about, move |elf| {
+                elf.loads().zip(flags).for_each(|(load, flags)| {
+                    load.flags = flags;
+                    load.memory_size = load.file_size + 0x2800;
+                });
+                elf.load(0).memory_size = size;
+            }));
+        }
+    }
+    for count in [3, 4] {
+        let name = format!("bss_below_bss={count}");
+        let about = "each later segment is only a bss, directly below the one before";
+        faults.push(fault(name, "M-23, H-34", about, move |elf| {
+            let data = *elf.load(2);
+            let below = (0..count).map(|n| ProgramHeader {
+                vaddr: (data.vaddr & !(PAGE - 1)) + 0x10_0000 - n * 0x3000,
+                file_size: 0,
+                memory_size: 0x3000,
+                ..data
+            });
+            elf.program_headers.extend(below);
+        }));
+    }
+    faults
+}
+
+const BSS_OF_HEADERS: [(u64, &str); 5] = [
+    (0x1801, "a part of the second segment"),
+    (0x4000, "the second segment"),
+    (0x5801, "all segments and a part of the last bss"),
+    (0x7000, "all segments"),
+    (0x10_0000, "more than all segments"),
+];
 
 fn holes() -> Vec<Fault> {
     each(

@@ -66,7 +66,9 @@ fn show_bss(out: &mut impl Write, bss: &Range<u64>, plan: &Plan) -> io::Result<(
         let what = match operation {
             Operation::Zero { .. } => "zeroed: the rest of the last page that the file fills",
             Operation::MapAnonymous { .. } => "pages of zeros",
-            Operation::MapFile { .. } | Operation::Unmap { .. } => continue,
+            Operation::MapFile { .. } | Operation::Unmap { .. } | Operation::Separate { .. } => {
+                continue;
+            }
         };
         let range = operation.range();
         if range.start < bss.end && bss.start < range.end {

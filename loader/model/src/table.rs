@@ -39,6 +39,7 @@ calls! {
     FCNTL = SYS_fcntl "fcntl",
     IOPRIO_SET = SYS_ioprio_set "ioprio_set",
     KILL = SYS_kill "kill",
+    MADVISE = SYS_madvise "madvise",
     MMAP = SYS_mmap "mmap",
     MPROTECT = SYS_mprotect "mprotect",
     MREMAP = SYS_mremap "mremap",

@@ -114,7 +114,11 @@ pub(crate) fn mappings(plan: &Plan, host: &Host, names: &[Vec<u8>; 2]) -> Vec<Ma
     for range in plan.later.reserved() {
         space.place(range.clone(), Part::labelled(b"", Permissions::default()));
     }
-    joined(space.regions().map(|(range, part)| part.mapping(range)))
+    joined(
+        space
+            .regions()
+            .map(|(range, part)| (part.mapping(range), part.is_separate)),
+    )
 }
 
 fn place(space: &mut AddressSpace<Part>, operation: &Operation, names: &[Vec<u8>; 2]) {
@@ -134,11 +138,19 @@ fn place(space: &mut AddressSpace<Part>, operation: &Operation, names: &[Vec<u8>
                 name: name.clone(),
                 permissions: *permissions,
                 offset: Some(*offset),
+                is_separate: false,
             };
             space.place(range.clone(), part);
         }
         Operation::MapAnonymous { range, permissions } => {
             space.place(range.clone(), Part::labelled(b"", *permissions));
+        }
+        Operation::Separate { range, permissions } => {
+            let part = Part {
+                is_separate: true,
+                ..Part::labelled(b"", *permissions)
+            };
+            space.place(range.clone(), part);
         }
         Operation::Unmap { range } => space.clear(range.clone()),
         Operation::Zero { .. } => {}
@@ -169,6 +181,8 @@ struct Part {
     name: Vec<u8>,
     permissions: Permissions,
     offset: Option<u64>,
+    /// Whether it does not merge with the mapping above it.
+    is_separate: bool,
 }
 
 impl Content for Part {
@@ -186,6 +200,7 @@ impl Part {
             name: name.to_vec(),
             permissions,
             offset: None,
+            is_separate: false,
         }
     }
 
@@ -202,14 +217,18 @@ impl Part {
     }
 }
 
-/// The kernel joins neighbours without a difference.
-fn joined(mappings: impl Iterator<Item = Mapping>) -> Vec<Mapping> {
+/// The kernel joins neighbours without a difference, except with one that is separate from what is above it.
+fn joined(mappings: impl Iterator<Item = (Mapping, bool)>) -> Vec<Mapping> {
     let mut joined: Vec<Mapping> = Vec::new();
-    for mapping in mappings {
+    let mut below_is_separate = false;
+    for (mapping, is_separate) in mappings {
         match joined.last_mut() {
-            Some(last) if continues(last, &mapping) => last.range.end = mapping.range.end,
+            Some(last) if !below_is_separate && continues(last, &mapping) => {
+                last.range.end = mapping.range.end;
+            }
             _ => joined.push(mapping),
         }
+        below_is_separate = is_separate;
     }
     joined
 }

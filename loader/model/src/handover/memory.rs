@@ -7,7 +7,7 @@ use crate::image::Permissions;
 use crate::plan::{File, Operation, Plan, VdsoPlan};
 use crate::process::Process;
 use crate::stack::InitialStack;
-use crate::table::{Argument, Reason, Row, Table, call};
+use crate::table::{Argument, Reason, Table, call};
 
 use super::{Places, Planned, Zeros};
 
@@ -107,27 +107,41 @@ pub(super) fn place_stack(table: &mut Table, planned: Planned<'_>, places: &Plac
     }
 }
 
-pub(super) fn map_image(table: &mut Table, plan: &Plan, places: &Places<'_>) {
-    for operation in &plan.operations {
-        let row = row(table, operation, places);
-        table.add(row);
+/// How many rows [`map_image`] adds.
+pub(super) fn image_rows(plan: &Plan) -> usize {
+    let rows = |operation: &Operation| match operation {
+        Operation::Separate { .. } => 4,
+        _ => 1,
+    };
+    plan.operations.iter().map(rows).sum()
+}
+
+pub(super) fn map_image(table: &mut Table, planned: Planned<'_>, places: &Places<'_>) {
+    let page = planned.host.page_size.get();
+    for operation in &planned.plan.operations {
+        perform(table, operation, places, page);
     }
 }
 
-fn row(table: &mut Table, operation: &Operation, places: &Places<'_>) -> Row {
-    const FIXED: i32 = libc::MAP_PRIVATE | libc::MAP_FIXED;
-    let size = |range: &Range<u64>| Argument::from(range.end - range.start);
-    let mmap = |range: &Range<u64>, permissions: &Permissions, flags: i32, file: i32, offset| {
-        let (start, prot) = (range.start.into(), permissions.prot().into());
-        [
-            start,
-            size(range),
-            prot,
-            flags.into(),
-            file.into(),
-            Argument::Value(offset),
-        ]
-    };
+const FIXED: i32 = libc::MAP_PRIVATE | libc::MAP_FIXED;
+
+fn size(range: &Range<u64>) -> Argument {
+    (range.end - range.start).into()
+}
+
+fn mmap(
+    range: &Range<u64>,
+    permissions: Permissions,
+    flags: i32,
+    file: i32,
+    offset: u64,
+) -> [Argument; 6] {
+    let (start, prot) = (range.start.into(), permissions.prot().into());
+    let (flags, file) = (flags.into(), file.into());
+    [start, size(range), prot, flags, file, offset.into()]
+}
+
+fn perform(table: &mut Table, operation: &Operation, places: &Places<'_>, page: u64) {
     match operation {
         Operation::MapFile {
             range,
@@ -141,28 +155,62 @@ fn row(table: &mut Table, operation: &Operation, places: &Places<'_>) -> Row {
                 File::Interpreter => places.interpreter.unwrap_or(places.program),
             };
             let (index, file) = (*segment, *file);
-            let arguments = mmap(range, permissions, FIXED, descriptor, *offset);
-            Row::must(call::MMAP, &arguments, Reason::Segment { index, file })
+            let arguments = mmap(range, *permissions, FIXED, descriptor, *offset);
+            table.must(call::MMAP, &arguments, Reason::Segment { index, file });
         }
         Operation::MapAnonymous { range, permissions } => {
-            let arguments = mmap(range, permissions, FIXED | libc::MAP_ANONYMOUS, -1, 0);
-            Row::must(
+            let arguments = mmap(range, *permissions, FIXED | libc::MAP_ANONYMOUS, -1, 0);
+            table.must(
                 call::MMAP,
                 &arguments,
                 "bss: pages without bytes in the file",
-            )
+            );
         }
-        Operation::Unmap { range } => Row::must(
+        Operation::Unmap { range } => table.must(
             call::MUNMAP,
             &[range.start.into(), size(range)],
             "the interpreter with fixed addresses takes its whole range",
         ),
-        Operation::Zero { range } => zero(table, range, places),
+        Operation::Zero { range } => {
+            zero(table, range, places, "bss: zeros to the end of the page");
+        }
+        Operation::Separate { range, permissions } => {
+            // Free since the stack has moved from there.
+            let hop = places.stack.start..places.stack.start + page;
+            separate(table, range, *permissions, &hop, places);
+        }
     }
 }
 
-fn zero(table: &mut Table, range: &Range<u64>, places: &Places<'_>) -> Row {
-    const REASON: &str = "bss: zeros to the end of the page";
+/// Replaces memory that mmap(2) has merged with the memory above it, by way of the page `hop`.
+///
+/// Memory that has been written keeps the page numbers of its first place when it moves (`copy_vma` in mm/vma.c), and does not
+/// merge with its new neighbours. One page is enough: it grows as it moves. The lower of two neighbours is replaced, so that
+/// the heap can merge with the upper one, as after execve.
+fn separate(
+    table: &mut Table,
+    range: &Range<u64>,
+    permissions: Permissions,
+    hop: &Range<u64>,
+    places: &Places<'_>,
+) {
+    let map = mmap(hop, permissions, FIXED | libc::MAP_ANONYMOUS, -1, 0);
+    table.must(
+        call::MMAP,
+        &map,
+        "bss that is not merged with the memory above it",
+    );
+    let byte = hop.start..hop.start + 1;
+    zero(table, &byte, places, "bss: this fixes its page numbers");
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    let (from, to) = (hop.start.into(), range.start.into());
+    let grow = [from, size(hop), size(range), flags.into(), to];
+    table.must(call::MREMAP, &grow, "bss: it moves to its place, and grows");
+    let discard = [to, size(hop), libc::MADV_DONTNEED.into()];
+    table.may(call::MADVISE, &discard, "bss: no page of it is in use yet");
+}
+
+fn zero(table: &mut Table, range: &Range<u64>, places: &Places<'_>, reason: &'static str) {
     let size = range.end - range.start;
     match places.zeros {
         Zeros::InFile { descriptor, offset } => {
@@ -172,7 +220,7 @@ fn zero(table: &mut Table, range: &Range<u64>, places: &Places<'_>) -> Row {
                 size.into(),
                 offset.into(),
             ];
-            Row::must(call::PREAD, &arguments, REASON)
+            table.must(call::PREAD, &arguments, reason);
         }
         Zeros::InRunner { end, page } => {
             let part = page / Zeros::PARTS as u64;
@@ -186,7 +234,7 @@ fn zero(table: &mut Table, range: &Range<u64>, places: &Places<'_>) -> Row {
                 from,
                 (Zeros::PARTS as u64).into(),
             ];
-            Row::must(call::PROCESS_VM_READV, &arguments, REASON)
+            table.must(call::PROCESS_VM_READV, &arguments, reason);
         }
     }
 }

@@ -160,12 +160,17 @@ pub fn room(planned: Planned<'_>, process: &Process) -> (usize, usize) {
     const ZERO: usize = size_of::<[u64; 2]>() * (1 + Zeros::PARTS);
     let vdso = plan.vdso.as_ref().map_or(0, |vdso| 2 * vdso.pieces.len());
     let (signals, closing) = (process.dispositions.capacity(), process.closing.capacity());
-    let rows = OTHERS + signals + closing + vdso + plan.operations.len();
+    let rows = OTHERS + signals + closing + vdso + memory::image_rows(plan);
     let action = size_of::<[u64; 4]>();
     let zeros = plan
         .operations
         .iter()
-        .filter(|operation| matches!(operation, Operation::Zero { .. }))
+        .filter(|operation| {
+            matches!(
+                operation,
+                Operation::Zero { .. } | Operation::Separate { .. }
+            )
+        })
         .count();
     let data = signals * action + stack.tables.len() + zeros * ZERO;
     (rows, OTHER_DATA + data)
@@ -190,7 +195,7 @@ pub fn fill(table: &mut Table, planned: Planned<'_>, process: &Process, places: 
         memory::move_vdso(table, vdso, places.vdso_hop);
     }
     memory::place_stack(table, planned, places);
-    memory::map_image(table, plan, places);
+    memory::map_image(table, planned, places);
     memory::reserve(table, plan);
     if plan.covers_stack_pointer() {
         memory::write_stack_again(table, stack, places);

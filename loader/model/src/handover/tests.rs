@@ -199,7 +199,7 @@ fn play(space: &mut AddressSpace<Held>, row: &Row) {
     let range = value(0)..value(0) + value(1);
     match row.call.name {
         "munmap" => space.clear(range),
-        "mremap" => space.shift(range, value(4)),
+        "mremap" => move_and_grow(space, range, value(4)..value(4) + value(2)),
         "mmap" if value(4) == u64::MAX => space.place(range, Held::Anonymous { prot: value(2) }),
         "mmap" => {
             let (descriptor, offset) = (value(4) as i32, value(5));
@@ -213,6 +213,19 @@ fn play(space: &mut AddressSpace<Held>, row: &Row) {
             );
         }
         _ => (),
+    }
+}
+
+fn move_and_grow(space: &mut AddressSpace<Held>, range: Range<u64>, to: Range<u64>) {
+    let size = range.end - range.start;
+    let moved = space
+        .regions()
+        .find(|(moved, _)| moved.start == range.start);
+    let held = moved.map(|(_, held)| held.clone());
+    space.shift(range, to.start);
+    if let Some(held) = held {
+        let grown = to.start + size..to.end;
+        space.place(grown, held.skip(size));
     }
 }
 
@@ -258,7 +271,7 @@ fn planned(plan: &Plan) -> AddressSpace<Held> {
                 );
             }
             Operation::Unmap { range } => space.clear(range.clone()),
-            Operation::Zero { .. } => (),
+            Operation::Zero { .. } | Operation::Separate { .. } => (),
         }
     }
     for range in plan.later.reserved() {

@@ -12,6 +12,7 @@ mod new_space;
 mod observed;
 mod placement;
 mod segments;
+mod separate;
 mod stack;
 
 use std::ops::Range;
@@ -101,6 +102,13 @@ pub enum Operation {
         /// Addresses, within one page.
         range: Range<u64>,
     },
+    /// Anonymous memory that is already there, all zeros, becomes a separate mapping: it was merged with the memory above it.
+    Separate {
+        /// Addresses, in whole pages.
+        range: Range<u64>,
+        /// Protection.
+        permissions: Permissions,
+    },
 }
 
 impl Operation {
@@ -110,16 +118,17 @@ impl Operation {
             Self::MapFile { range, .. }
             | Self::MapAnonymous { range, .. }
             | Self::Unmap { range }
-            | Self::Zero { range } => range,
+            | Self::Zero { range }
+            | Self::Separate { range, .. } => range,
         }
     }
 
     /// Whether the range is writable afterwards; a range that is only zeroed is writable.
     fn is_writable(&self) -> bool {
         match self {
-            Self::MapFile { permissions, .. } | Self::MapAnonymous { permissions, .. } => {
-                permissions.write
-            }
+            Self::MapFile { permissions, .. }
+            | Self::MapAnonymous { permissions, .. }
+            | Self::Separate { permissions, .. } => permissions.write,
             Self::Unmap { .. } => false,
             Self::Zero { .. } => true,
         }
@@ -236,6 +245,8 @@ impl Plan {
         let vdso = space.place_vdso()?;
         space.map_page_zero(placement.personality());
         stack::check(&stack, &space.operations)?;
+        let separate = separate::steps(&space.operations);
+        space.operations.extend(separate);
         let linux_brk = || linux::brk(input, program.bias, placement);
         Ok(Self {
             program,
@@ -276,7 +287,7 @@ impl Plan {
             Operation::MapFile { range, .. } | Operation::MapAnonymous { range, .. } => {
                 Some(range.clone())
             }
-            Operation::Zero { .. } | Operation::Unmap { .. } => None,
+            Operation::Zero { .. } | Operation::Unmap { .. } | Operation::Separate { .. } => None,
         };
         self.operations.iter().filter_map(range)
     }
@@ -289,7 +300,7 @@ impl Plan {
             Operation::MapFile { range, .. }
             | Operation::MapAnonymous { range, .. }
             | Operation::Unmap { range } => range.start < tables.end && tables.start < range.end,
-            Operation::Zero { .. } => false,
+            Operation::Zero { .. } | Operation::Separate { .. } => false,
         })
     }
 

@@ -269,7 +269,9 @@ impl<'a> NewSpace<'a> {
                 range, permissions, ..
             } => (range, MemoryKind::of_file(*permissions)),
             Operation::MapAnonymous { range, .. } => (range, MemoryKind::Data),
-            Operation::Zero { .. } | Operation::Unmap { .. } => return Ok(()),
+            Operation::Zero { .. } | Operation::Unmap { .. } | Operation::Separate { .. } => {
+                return Ok(());
+            }
         };
         if range.start < self.host.mmap_min_addr {
             return Err(LoadFault::BelowMinimum {
