@@ -3,9 +3,8 @@
 #![allow(unsafe_code, reason = "brings threads into a state")]
 
 use std::io;
-use std::process::Command as Process;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,12 +14,14 @@ use supplant_loader::Command;
 use supplant_model::error::{Cause, ProcessFault};
 use support::alike::{alike, forked, program, told};
 use support::system::{action_of, address, block, forbid, prctl, set_action, system_call};
+use support::threads::{
+    COUNTER, allocate, block_all, block_by_the_kernel, count, counts, start, start_programs,
+    start_threads,
+};
 use support::{Call, Ending};
 
 /// How often a short-lived state is tried.
 const TIMES: usize = 20;
-
-static COUNTER: AtomicU64 = AtomicU64::new(0);
 
 /// Runs the program while the process has these threads, by the kernel and by us.
 fn ends(threads: fn() -> io::Result<()>) {
@@ -31,19 +32,6 @@ fn ends(threads: fn() -> io::Result<()>) {
         Ok(())
     });
     assert_eq!(told.ending, Ending::Exited(42), "{told:?}");
-}
-
-fn count() {
-    loop {
-        COUNTER.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn start(count: usize, work: fn()) -> io::Result<()> {
-    for _ in 0..count {
-        thread::Builder::new().stack_size(128 * 1024).spawn(work)?;
-    }
-    Ok(())
 }
 
 #[test]
@@ -64,13 +52,7 @@ fn spinning_threads_end() {
 #[test]
 fn threads_that_hold_the_allocators_lock_end() {
     for _ in 0..TIMES {
-        ends(|| {
-            start(3, || {
-                for size in (1..100_000).cycle() {
-                    std::hint::black_box(vec![0_u8; size]);
-                }
-            })
-        });
+        ends(|| start(3, allocate));
     }
 }
 
@@ -82,19 +64,6 @@ fn block_by_the_c_library() {
 #[test]
 fn threads_that_block_all_signals_through_the_c_library_end() {
     ends(|| start(3, block_by_the_c_library));
-}
-
-fn block_all() {
-    let all = u64::MAX;
-    let arguments = [libc::SIG_SETMASK as u64, address(&all), 0, 8];
-    let _ = system_call(libc::SYS_rt_sigprocmask, arguments);
-}
-
-fn block_by_the_kernel() {
-    block_all();
-    loop {
-        thread::park();
-    }
 }
 
 #[test]
@@ -116,24 +85,7 @@ fn sixty_threads_that_spin_and_block_all_signals_end() {
 #[test]
 fn threads_that_start_programs_end() {
     for _ in 0..TIMES {
-        ends(|| {
-            start(2, || {
-                while let Ok(mut child) = Process::new("/bin/true").spawn() {
-                    let _ = child.wait();
-                }
-            })
-        });
-    }
-}
-
-fn start_threads() {
-    loop {
-        let child = thread::Builder::new().stack_size(64 * 1024).spawn(|| {
-            COUNTER.fetch_add(1, Ordering::Relaxed);
-        });
-        if let Ok(child) = child {
-            let _ = child.join();
-        }
+        ends(|| start(2, start_programs));
     }
 }
 
@@ -231,18 +183,6 @@ fn where_the_first_thread_has_ended_the_program_is_refused() {
         0
     });
     assert_eq!(ending, Ending::Exited(7));
-}
-
-/// Whether the counting threads continue to count.
-fn counts() -> bool {
-    let (before, started) = (COUNTER.load(Ordering::Relaxed), Instant::now());
-    while started.elapsed() < Duration::from_secs(5) {
-        if COUNTER.load(Ordering::Relaxed) != before {
-            return true;
-        }
-        thread::yield_now();
-    }
-    false
 }
 
 #[test]
@@ -388,9 +328,7 @@ fn a_thread_that_no_signal_reached_in_time_lives_on() {
 
 fn block_by_the_kernel_and_end_soon() {
     const FIRST: Duration = Duration::from_millis(300);
-    let all = u64::MAX;
-    let arguments = [libc::SIG_SETMASK as u64, address(&all), 0, 8];
-    let _ = system_call(libc::SYS_rt_sigprocmask, arguments);
+    block_all();
     let later = COUNTER.fetch_add(1, Ordering::Relaxed) % 100 * 300;
     thread::sleep(FIRST + Duration::from_micros(later));
 }

@@ -20,6 +20,7 @@ pub mod outcome;
 pub mod place;
 pub mod refused;
 pub mod system;
+pub mod threads;
 pub mod trials;
 
 use std::ffi::{CString, OsStr, OsString};
