@@ -231,6 +231,10 @@ mutate: test-binaries ## Compare random mutations of real programs: make mutate 
 faults: ## Refuse every system call with every errno while programs are replaced and started
 	FAULTS=all cargo test --test faults
 
+.PHONY: soak
+soak: test-binaries release interpose ## Replace programs and start children for a long time: make soak MINUTES=60
+	SOAK=$(or $(MINUTES),10) cargo test --test soak -- --test-threads 1
+
 .PHONY: bench
 bench: release ## Compare start times with those of env(1): ratios, measured alternately
 	cargo bench

@@ -50,14 +50,23 @@ impl fmt::Debug for Outcome {
 
 /// Runs a program to its end.
 pub fn collect(command: &mut Command) -> Outcome {
+    collect_within(command, TIME_LIMIT)
+}
+
+/// The same for a program that may run so long.
+pub fn collect_within(command: &mut Command, limit: Duration) -> Outcome {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    finish(refused::spawn(command), b"")
+    finish_within(refused::spawn(command), b"", limit)
 }
 
 pub(super) fn finish(spawned: io::Result<Child>, stdin: &[u8]) -> Outcome {
+    finish_within(spawned, stdin, TIME_LIMIT)
+}
+
+fn finish_within(spawned: io::Result<Child>, stdin: &[u8], limit: Duration) -> Outcome {
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => {
@@ -75,7 +84,7 @@ pub(super) fn finish(spawned: io::Result<Child>, stdin: &[u8]) -> Outcome {
     let stderr = Collected::new(child.stderr.take().expect("piped"));
     // A program that does not read its input closes the pipe.
     let _ = child.stdin.take().expect("piped").write_all(stdin);
-    let ending = wait(&mut child);
+    let ending = wait(&mut child, limit);
     Outcome {
         ending,
         stdout: stdout.bytes(),
@@ -118,13 +127,13 @@ impl Collected {
     }
 }
 
-fn wait(child: &mut Child) -> Ending {
+fn wait(child: &mut Child, limit: Duration) -> Ending {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait().expect("it is our child") {
             return ending(status);
         }
-        if started.elapsed() > TIME_LIMIT {
+        if started.elapsed() > limit {
             let _ = child.kill();
             let _ = child.wait();
             return Ending::TimedOut;

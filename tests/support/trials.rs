@@ -13,10 +13,16 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 macro_rules! trials {
     ($($($module:ident)::+),+ $(,)?) => {
         fn main() {
-            $crate::trials::run([
-                $((stringify!($($module)::+), $($module)::+ as fn())),+
-            ])
+            $crate::trials::run($crate::named![$($($module)::+),+])
         }
+    };
+}
+
+/// Test functions with their names, for [`run`].
+#[macro_export]
+macro_rules! named {
+    ($($($module:ident)::+),+ $(,)?) => {
+        [$((stringify!($($module)::+), $($module)::+ as fn())),+]
     };
 }
 
