@@ -252,11 +252,15 @@ fn make_mess(step: u64) -> io::Result<()> {
 /// A timer of timer_create(2) that is far away.
 fn arm_timer() -> io::Result<()> {
     const HOUR: [u64; 4] = [0, 0, 3600, 0];
-    let timer = 0_i32;
+    let mut timer = 0_i32;
+    let place = std::ptr::from_mut(&mut timer).expose_provenance() as u64;
     let clock = libc::CLOCK_MONOTONIC as u64;
-    system_call(libc::SYS_timer_create, [clock, 0, address(&timer)])?;
-    let id = std::hint::black_box(&timer);
-    system_call(libc::SYS_timer_settime, [*id as u64, 0, address(&HOUR), 0]).map(drop)
+    system_call(libc::SYS_timer_create, [clock, 0, place])?;
+    system_call(
+        libc::SYS_timer_settime,
+        [timer as u64, 0, address(&HOUR), 0],
+    )
+    .map(drop)
 }
 
 /// Builds of the command that become each other, many times, and then a program, which finds what it finds after one execve.

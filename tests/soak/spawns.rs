@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::{self, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -49,8 +48,7 @@ pub(crate) fn parent() -> ! {
 }
 
 fn start_children() -> Result<(), String> {
-    let seconds = std::env::var(SECONDS).unwrap_or_default();
-    let length = Duration::from_secs(seconds.parse().unwrap_or_default());
+    let length = Duration::from_secs(number(SECONDS));
     let scratch = scratch();
     let script = script(&scratch, "script", "#!/bin/sh\nexit 42\n");
     let prepared = prepared(script)?;
@@ -69,15 +67,16 @@ fn start_children() -> Result<(), String> {
             return Err(format!("after {count} children: one is left"));
         }
         if started.elapsed() >= length {
-            eprintln!(
-                "{count} of {} programs\n  at first: {}\n  at last:  {}",
-                prepared.len(),
-                start.readable(),
-                now.readable()
-            );
+            let (programs, first, last) = (prepared.len(), start.readable(), now.readable());
+            eprintln!("{count} of {programs} programs\n  at first: {first}\n  at last:  {last}");
             return Ok(());
         }
     }
+}
+
+fn number(name: &str) -> u64 {
+    let text = std::env::var(name).unwrap_or_default();
+    text.parse().unwrap_or_default()
 }
 
 /// Programs of all kinds that exit with 42 or 0.
@@ -113,15 +112,9 @@ fn prepared(script: PathBuf) -> Result<Vec<Prepared>, String> {
     .collect()
 }
 
-/// Starts each program so often, in two threads at once.
+/// Starts each program so often.
 fn each(prepared: &[Prepared], rounds: usize) -> Result<(), String> {
-    let (first, second) = (rounds / 2, rounds - rounds / 2);
-    thread::scope(|scope| {
-        let other = scope.spawn(move || (0..first).try_for_each(|_| one_round(prepared)));
-        let own = (0..second).try_for_each(|_| one_round(prepared));
-        let other = other.join().map_err(|_| "a thread panicked".to_owned());
-        own.and(other?)
-    })
+    (0..rounds).try_for_each(|_| one_round(prepared))
 }
 
 fn one_round(prepared: &[Prepared]) -> Result<(), String> {

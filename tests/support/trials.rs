@@ -28,7 +28,8 @@ macro_rules! named {
 
 /// Runs test functions by their names, and exits.
 pub fn run<const N: usize>(tests: [(&str, fn()); N]) -> ! {
-    let trials = tests.map(|(name, test)| asserting(name.replace(' ', ""), None, test));
+    let trials = tests
+        .map(|(name, test)| asserting(name.split_whitespace().collect::<String>(), None, test));
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit()
 }
 
