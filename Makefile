@@ -228,8 +228,8 @@ mutate: test-binaries ## Compare random mutations of real programs: make mutate 
 	SEED=$(or $(SEED),1) COUNT=$(or $(N),10000) cargo test --test mutate
 
 .PHONY: faults
-faults: ## Refuse every system call with every errno while programs are replaced and started
-	FAULTS=all cargo test --test faults
+faults: release interpose ## Refuse every system call with every errno while programs are replaced and started
+	FAULTS=all cargo test --test faults --test steps
 
 .PHONY: soak
 soak: test-binaries release interpose ## Replace programs and start children for a long time: make soak MINUTES=60

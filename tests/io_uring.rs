@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -46,6 +47,13 @@ struct Ring {
     parameters: Parameters,
     rings: *mut u8,
     requests: *mut u8,
+}
+
+/// One trial at a time has rings: children have the rings of all.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Ring {
@@ -226,6 +234,7 @@ fn become_reader(ring: &Ring, data: &Pipe, input: &Pipe, by: By, has: Has) -> i3
 }
 
 fn a_waiting_read_is_cancelled_as_by_execve() {
+    let _alone = alone();
     for has in [Has::Descriptor, Has::ClosingDescriptor] {
         let kernel = result_of_a_waiting_read(By::Kernel, has);
         assert_eq!(result_of_a_waiting_read(By::Us, has), kernel);
@@ -233,6 +242,7 @@ fn a_waiting_read_is_cancelled_as_by_execve() {
 }
 
 fn a_waiting_read_is_cancelled_by_the_index_of_its_ring() {
+    let _alone = alone();
     let kernel = result_of_a_waiting_read(By::Kernel, Has::Index);
     if kernel.is_none() {
         ignore("a table of rings");
@@ -242,6 +252,7 @@ fn a_waiting_read_is_cancelled_by_the_index_of_its_ring() {
 
 /// The child has the parent's rings and descriptors, but none of its requests.
 fn the_requests_of_the_process_that_it_was_forked_from_stay() {
+    let _alone = alone();
     let ring = Ring::new();
     let (reads, writes) = nix::unistd::pipe().expect("there are descriptors");
     let mut buffer = [0_u8; 8];
@@ -260,6 +271,7 @@ fn the_requests_of_the_process_that_it_was_forked_from_stay() {
 
 /// Nothing can be asked of it, and requests may wait.
 fn a_ring_without_a_descriptor_is_refused() {
+    let _alone = alone();
     let ending = forked(|| {
         let ring = Ring::new();
         // SAFETY: the ring is forgotten below, so its number is not used again.
@@ -272,6 +284,7 @@ fn a_ring_without_a_descriptor_is_refused() {
 
 /// A thread of the kernel that neither a signal nor a tracer reaches.
 fn a_worker_is_refused() {
+    let _alone = alone();
     const ASYNCHRONOUS: u8 = 1 << 4;
     let ending = forked(|| {
         let ring = Ring::new();
@@ -292,6 +305,7 @@ fn a_worker_is_refused() {
 }
 
 fn an_idle_ring_is_no_obstacle() {
+    let _alone = alone();
     let ending = forked(|| {
         let _ring = Ring::new();
         Command::new("/bin/true").exec().raw_os_error()

@@ -89,11 +89,8 @@ impl Call {
     /// # Errors
     ///
     /// The errors of [`exec`](Self::exec), except those that only appear at the end, in the process itself.
-    pub fn prepare(
-        &self,
-        mut argv: impl Strings,
-        mut envp: impl Strings,
-    ) -> Result<Prepared, Error> {
+    pub fn prepare(&self, argv: impl Strings, envp: impl Strings) -> Result<Prepared, Error> {
+        let (mut argv, mut envp) = (argv, envp);
         descriptors::attempt(Error::raw_os_error, |_| {
             self.try_to_prepare(&mut argv, &mut envp)
         })

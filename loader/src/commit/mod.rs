@@ -205,7 +205,7 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         }
         let first_row = self.encode(&scene.runner);
         let runner = file.map(&scene.runner, &self.bytes, load.host.page_size)?;
-        unwritten.check_again()?;
+        unwritten.check_again(&load.opened, self.process.status.filtered)?;
         Ok(Ready {
             runner,
             first_row,

@@ -15,8 +15,6 @@ use crate::error::ProcessFault;
 use crate::now::sys::{self, Lease};
 use crate::open::{OpenFile, Opened, Version};
 
-const FILES: [&str; 2] = ["the program", "its interpreter"];
-
 /// The files, with a lease on each where that is possible. Dropping this gives the leases back.
 #[derive(Debug)]
 pub(crate) struct Unwritten {
@@ -29,33 +27,27 @@ impl Unwritten {
     /// Errors: a file is open for writing, or it is not as it was when it was read.
     pub(super) fn check(opened: &Opened, filtered: bool) -> Result<Self, ProcessFault> {
         let mut unwritten = Self { leased: [None; 2] };
-        let files = [Some(&opened.program), opened.interpreter.as_ref()];
-        let places = unwritten.leased.iter_mut().zip(FILES);
-        for ((place, what), file) in places.zip(files) {
+        for ((what, file), place) in files(opened).zip(&mut unwritten.leased) {
             let Some(file) = file else { continue };
-            match sys::lease(file.file.as_fd()) {
-                Lease::Taken => *place = Some(file.file.as_raw_fd()),
-                Lease::OpenForWriting => return Err(ProcessFault::Written { what }),
-                Lease::Refused => check_with_kernel(file, what, filtered)?,
-            }
-            let now =
-                Version::of(&file.file).map_err(|errno| ProcessFault::call("fstat", errno))?;
-            if !file.version.is_still(&now) {
-                return Err(ProcessFault::Written { what });
-            }
+            let is_leased = check(file, what, filtered)?;
+            *place = is_leased.then(|| file.file.as_raw_fd());
         }
         Ok(unwritten)
     }
 
-    /// Whether nobody waits for the end of the leases: the new program would see what that one writes.
+    /// Checks the files again whose leases are no longer in force: somebody waits for their end, and the new program would see what
+    /// that one writes; or another child has given them back, since the children of one preparation share its open files.
     ///
-    /// Errors: somebody does.
-    pub(super) fn check_again(&self) -> Result<(), ProcessFault> {
-        let mut leased = self.leased.iter().zip(FILES);
-        match leased.find(|(file, _)| file.is_some_and(sys::writer_waits)) {
-            Some((_, what)) => Err(ProcessFault::Written { what }),
-            None => Ok(()),
+    /// Errors: those of [`check`](Self::check).
+    pub(super) fn check_again(&self, opened: &Opened, filtered: bool) -> Result<(), ProcessFault> {
+        for ((what, file), leased) in files(opened).zip(self.leased) {
+            if let (Some(file), Some(descriptor)) = (file, leased)
+                && !sys::has_lease(descriptor)
+            {
+                check(file, what, filtered)?;
+            }
         }
+        Ok(())
     }
 
     /// The descriptors whose leases must be given back when the files are mapped: another process may have the same ones.
@@ -74,14 +66,28 @@ impl Drop for Unwritten {
     }
 }
 
-/// Asks the kernel whether the file is open for writing, except under a filter, which might kill.
-fn check_with_kernel(
-    file: &OpenFile,
-    what: &'static str,
-    filtered: bool,
-) -> Result<(), ProcessFault> {
-    if !filtered && sys::execute_check_alone(file.file.as_fd()) == Err(Errno::ETXTBSY) {
+fn files(opened: &Opened) -> impl Iterator<Item = (&'static str, Option<&OpenFile>)> {
+    let files = [Some(&*opened.program), opened.interpreter.as_deref()];
+    ["the program", "its interpreter"].into_iter().zip(files)
+}
+
+/// Returns whether a lease was taken.
+fn check(file: &OpenFile, what: &'static str, filtered: bool) -> Result<bool, ProcessFault> {
+    let lease = sys::lease(file.file.as_fd());
+    let is_busy = match lease {
+        Lease::Taken => false,
+        Lease::OpenForWriting => true,
+        // A filter might kill.
+        Lease::Refused => {
+            !filtered && sys::execute_check_alone(file.file.as_fd()) == Err(Errno::ETXTBSY)
+        }
+    };
+    let now = Version::of(&file.file).map_err(|errno| ProcessFault::call("fstat", errno))?;
+    if is_busy || !file.version.is_still(&now) {
+        if lease == Lease::Taken {
+            sys::end_lease(file.file.as_raw_fd());
+        }
         return Err(ProcessFault::Written { what });
     }
-    Ok(())
+    Ok(lease == Lease::Taken)
 }

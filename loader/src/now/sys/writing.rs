@@ -128,10 +128,10 @@ pub(crate) fn lease(file: BorrowedFd<'_>) -> Lease {
     }
 }
 
-/// Whether somebody waits until this lease is given back.
-pub(crate) fn writer_waits(descriptor: RawFd) -> bool {
+/// Whether the lease is in force: nobody waits for its end, and it was not given back.
+pub(crate) fn has_lease(descriptor: RawFd) -> bool {
     // SAFETY: takes no pointer, and only asks.
-    unsafe { libc::fcntl(descriptor, libc::F_GETLEASE) != libc::F_RDLCK }
+    unsafe { libc::fcntl(descriptor, libc::F_GETLEASE) == libc::F_RDLCK }
 }
 
 /// Gives a lease back.
