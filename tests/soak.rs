@@ -30,7 +30,7 @@ const ROLE: &str = "SOAK_ROLE";
 /// Minutes for all long trials together.
 const MINUTES: &str = "SOAK";
 /// How many trials take as long as there is time.
-const LONG_TRIALS: u32 = 3;
+const LONG_TRIALS: u32 = 4;
 
 fn main() {
     match std::env::var(ROLE).as_deref() {
@@ -45,6 +45,7 @@ fn main() {
             handlers::an_exec_in_a_signal_handler_runs_the_program,
             handlers::an_exec_in_a_signal_handler_that_interrupted_malloc_runs_or_ends_in_malloc,
             mix::whatever_the_other_threads_do_they_end,
+            spawns::a_process_whose_threads_start_children_at_once_stays_as_it_was,
             states::a_thread_at_real_time_priority_ends,
             states::a_thread_in_a_page_fault_that_nobody_handles_ends,
             states::a_thread_that_a_tracer_stopped_ends_or_is_unharmed,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{self, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -16,8 +17,9 @@ use support::{Ending, scratch, test_binaries};
 use crate::figures::Figures;
 use crate::{ROLE, length, report};
 
-/// For how many seconds the process starts children.
+/// For how many seconds the process starts children, and in how many threads.
 const SECONDS: &str = "SOAK_SECONDS";
+const THREADS: &str = "SOAK_THREADS";
 /// After so many children of each program, the C library's memory has its size.
 const WARM: usize = 20;
 /// The process looks at itself after so many children.
@@ -25,15 +27,26 @@ const BETWEEN: usize = 100;
 const DONE: i32 = 42;
 
 pub(crate) fn a_process_that_starts_children_again_and_again_stays_as_it_was() {
+    stays_as_it_was(1);
+}
+
+/// Children that are started at the same time have the same open files.
+pub(crate) fn a_process_whose_threads_start_children_at_once_stays_as_it_was() {
+    stays_as_it_was(2);
+}
+
+fn stays_as_it_was(threads: u64) {
     let limit = length() + Duration::from_secs(60);
     let mut command = process::Command::new(std::env::current_exe().expect("/proc is mounted"));
     command
         .env(ROLE, "parent")
+        .env(THREADS, threads.to_string())
         .env(SECONDS, length().as_secs().to_string());
     let outcome = collect_within(&mut command, limit);
     assert_eq!(outcome.ending, Ending::Exited(DONE), "{outcome:?}");
     let text = String::from_utf8_lossy(&outcome.stderr).into_owned();
-    report(&format!("children: {}", text.trim_end()));
+    let text = text.trim_end();
+    report(&format!("children, from {threads} threads: {text}"));
 }
 
 /// The process that starts children: never returns.
@@ -52,13 +65,15 @@ fn start_children() -> Result<(), String> {
     let scratch = scratch();
     let script = script(&scratch, "script", "#!/bin/sh\nexit 42\n");
     let prepared = prepared(script)?;
-    each(&prepared, WARM)?;
+    let threads = number(THREADS).max(1);
+    each(&prepared, WARM, threads)?;
     let start = Figures::of_this_process().map_err(|error| error.to_string())?;
-    let (started, mut count) = (Instant::now(), WARM * prepared.len());
+    let programs = prepared.len() * threads as usize;
+    let (started, mut count) = (Instant::now(), WARM * programs);
     loop {
-        let rounds = BETWEEN.div_ceil(prepared.len());
-        each(&prepared, rounds)?;
-        count += rounds * prepared.len();
+        let rounds = BETWEEN.div_ceil(programs);
+        each(&prepared, rounds, threads)?;
+        count += rounds * programs;
         let now = Figures::of_this_process().map_err(|error| error.to_string())?;
         if let Some(change) = start.change(&now) {
             return Err(format!("after {count} children: {change}"));
@@ -112,9 +127,17 @@ fn prepared(script: PathBuf) -> Result<Vec<Prepared>, String> {
     .collect()
 }
 
-/// Starts each program so often.
-fn each(prepared: &[Prepared], rounds: usize) -> Result<(), String> {
-    (0..rounds).try_for_each(|_| one_round(prepared))
+/// Starts each program so often in each of so many threads.
+fn each(prepared: &[Prepared], rounds: usize, threads: u64) -> Result<(), String> {
+    let work = move || (0..rounds).try_for_each(|_| one_round(prepared));
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let others = others.into_iter().map(thread::ScopedJoinHandle::join);
+        others.fold(own, |all, other| {
+            all.and(other.map_err(|_| "a thread panicked".to_owned())?)
+        })
+    })
 }
 
 fn one_round(prepared: &[Prepared]) -> Result<(), String> {
