@@ -218,6 +218,8 @@ impl Command {
     /// - `EPERM`: a mapping is sealed, or a file would gain privilege.
     /// - `EACCES`: the program is unreadable, or needs an executable stack under `PR_SET_MDWE`.
     ///
+    /// It allocates, so unlike execve(2) it must not be called in a signal handler that may have interrupted the allocator.
+    ///
     /// If execve would kill the process, this function still returns, and [`Error::signal`] has the signal.
     pub fn exec(&mut self) -> Error {
         let error = match self.prepare() {

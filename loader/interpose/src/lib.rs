@@ -20,6 +20,7 @@ compile_error!(
 );
 
 mod abi;
+mod arena;
 mod memory;
 mod replace;
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use nix::errno::Errno;
 use supplant_loader::{Call, Error, die_by};
 
+use crate::arena;
 use crate::memory::{Fault, Memory, Vector};
 
 const PATH_SIZE: usize = 4096;
@@ -57,10 +58,15 @@ impl Request {
 /// Replaces the program, never through the kernel. Returns `Ok` only for `AT_EXECVE_CHECK`, and then leaves errno unchanged.
 pub(crate) fn replace_here(request: &Request) -> Result<(), Errno> {
     let before = Errno::last_raw();
-    let reading = request.read().map_err(|_| Errno::EFAULT)?;
-    let result = reading.call.exec(reading.argv, reading.envp);
-    Errno::set_raw(before);
-    result.map_err(|error| refusal(&error))
+    let result = arena::within(|| {
+        let reading = request.read().map_err(|_| Errno::EFAULT)?;
+        let result = reading.call.exec(reading.argv, reading.envp);
+        result.map_err(|error| refusal(&error))
+    });
+    if result.is_ok() {
+        Errno::set_raw(before);
+    }
+    result
 }
 
 /// The errno that execve returns. If execve would kill the process, this kills it.

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use nix::errno::Errno;
 use supplant_loader::search::{candidates, goes_on};
 
+use crate::arena;
 use crate::family::variable;
 use crate::memory::{Fault, Memory};
 use crate::replace::Request;
@@ -25,6 +26,15 @@ pub(crate) enum Formless {
 /// Tries the places in order. As in glibc, a file that is missing or may not be executed is skipped, but a file that may not
 /// be executed is remembered.
 pub(crate) fn execvpe(
+    file: *const c_char,
+    argv: *const *const c_char,
+    envp: *const *const c_char,
+    formless: Formless,
+) -> Errno {
+    arena::within(|| search(file, argv, envp, formless))
+}
+
+fn search(
     file: *const c_char,
     argv: *const *const c_char,
     envp: *const *const c_char,

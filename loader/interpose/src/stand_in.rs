@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use supplant_loader::{Error, Prepared};
 
 use crate::arch;
+use crate::arena;
 use crate::environment::Environment;
 use crate::log::{Event, log};
 use crate::replace::{Reading, Request, refusal, replace_here};
@@ -23,7 +24,12 @@ pub(crate) fn replace(request: &Request) -> Result<(), Errno> {
     if request.flags & EXECVE_CHECK != 0 {
         return replace_here(request);
     }
+    // Kept for good, so not in the arena.
     let settings = settings();
+    arena::within(|| replace_or_ask(request, settings))
+}
+
+fn replace_or_ask(request: &Request, settings: &Settings) -> Result<(), Errno> {
     let reading = request.read().map_err(|_| Errno::EFAULT)?;
     let path = reading.call.path().to_owned();
     let error = attempt(reading, settings);

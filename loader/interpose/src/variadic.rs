@@ -13,6 +13,7 @@ use nix::errno::Errno;
 
 use crate::abi::answer;
 use crate::arch::{self, ARGUMENT_REGISTERS};
+use crate::arena;
 use crate::family::environment;
 use crate::replace::Request;
 use crate::search::{Formless, execvpe};
@@ -73,12 +74,10 @@ impl Words {
 pub(crate) unsafe extern "C" fn execl(registers: *const usize, stack: *const usize) -> c_int {
     // SAFETY: the caller's promise.
     let mut words = unsafe { Words::new(registers, stack) };
-    let (path, argv) = (words.pointer(), words.list());
-    answer(replace(&Request::execve(
-        path,
-        argv.as_ptr(),
-        environment(),
-    )))
+    answer(arena::within(|| {
+        let (path, argv) = (words.pointer(), words.list());
+        replace(&Request::execve(path, argv.as_ptr(), environment()))
+    }))
 }
 
 /// # Safety
@@ -87,8 +86,10 @@ pub(crate) unsafe extern "C" fn execl(registers: *const usize, stack: *const usi
 pub(crate) unsafe extern "C" fn execle(registers: *const usize, stack: *const usize) -> c_int {
     // SAFETY: the caller's promise.
     let mut words = unsafe { Words::new(registers, stack) };
-    let (path, argv, envp) = (words.pointer(), words.list(), words.pointer());
-    answer(replace(&Request::execve(path, argv.as_ptr(), envp)))
+    answer(arena::within(|| {
+        let (path, argv, envp) = (words.pointer(), words.list(), words.pointer());
+        replace(&Request::execve(path, argv.as_ptr(), envp))
+    }))
 }
 
 /// # Safety
@@ -97,9 +98,11 @@ pub(crate) unsafe extern "C" fn execle(registers: *const usize, stack: *const us
 pub(crate) unsafe extern "C" fn execlp(registers: *const usize, stack: *const usize) -> c_int {
     // SAFETY: the caller's promise.
     let mut words = unsafe { Words::new(registers, stack) };
-    let (file, argv) = (words.pointer(), words.list());
-    let errno = execvpe(file, argv.as_ptr(), environment(), Formless::ByShell);
-    answer(Err(errno))
+    answer(arena::within(|| {
+        let (file, argv) = (words.pointer(), words.list());
+        let errno = execvpe(file, argv.as_ptr(), environment(), Formless::ByShell);
+        Err(errno)
+    }))
 }
 
 /// `syscall(SYS_execve, …)`.

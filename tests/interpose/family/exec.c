@@ -2,10 +2,12 @@
 #include "family.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 
 #ifndef AT_EXECVE_CHECK
 #define AT_EXECVE_CHECK 0x10000
@@ -158,6 +160,33 @@ static void case_vfork(void)
     wait_for(pid);
 }
 
+static void exec_small(int signal)
+{
+    (void)signal;
+    execl(small, "small", NULL);
+    _exit(1);
+}
+
+// The signal comes at any moment, most often in the allocator.
+static void allocate_until_exec(int microseconds)
+{
+    struct itimerval soon = {.it_value = {.tv_usec = microseconds}};
+    static void *blocks[64];
+    signal(SIGALRM, exec_small);
+    setitimer(ITIMER_REAL, &soon, NULL);
+    for (unsigned i = 0;; i++) {
+        free(blocks[i % 64]);
+        blocks[i % 64] = malloc(i * 37 % 5000);
+    }
+}
+
+// execve is safe in a handler that has interrupted malloc.
+static void case_exec_in_handler(void)
+{
+    for (int i = 0; i < 100; i++)
+        IN_CHILD(allocate_until_exec(300 + 13 * i));
+}
+
 const struct test EXEC_CASES[] = {
     {"execl", case_execl},
     {"execle", case_execle},
@@ -171,5 +200,6 @@ const struct test EXEC_CASES[] = {
     {"fexecve", case_fexecve},
     {"syscall", case_syscall},
     {"vfork", case_vfork},
+    {"exec_in_handler", case_exec_in_handler},
     {NULL, NULL},
 };
