@@ -219,6 +219,48 @@ impl Elf {
     }
 }
 
+/// The program or interpreter that a fault changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// `ET_EXEC`.
+    Exec,
+    /// `ET_DYN` without an interpreter.
+    StaticPie,
+    /// `ET_EXEC` with an interpreter.
+    Interpreted,
+    /// `ET_DYN` with an interpreter.
+    Pie,
+    /// The interpreter of an `ET_EXEC`.
+    Interpreter,
+    /// The interpreter of an `ET_DYN`.
+    InterpreterOfPie,
+}
+
+impl Base {
+    /// Whether the program names an interpreter.
+    pub fn has_interpreter(self) -> bool {
+        !matches!(self, Self::Exec | Self::StaticPie)
+    }
+
+    /// Whether it is the interpreter that changes.
+    pub fn is_interpreter(self) -> bool {
+        matches!(self, Self::Interpreter | Self::InterpreterOfPie)
+    }
+
+    /// The standard program and the standard interpreter.
+    pub fn files(self) -> (Elf, Elf) {
+        let mut program = match self {
+            Self::Exec | Self::Interpreted | Self::Interpreter => Elf::standard(),
+            Self::StaticPie | Self::Pie | Self::InterpreterOfPie => Elf::standard_pie(),
+        };
+        program = program.with_data();
+        if self.has_interpreter() {
+            program = program.with_interpreter(Path::new("i"));
+        }
+        (program, Elf::standard_pie().with_data())
+    }
+}
+
 /// Writes bytes to an executable file.
 pub fn write_executable(path: impl AsRef<Path>, bytes: &[u8]) -> PathBuf {
     let path = path.as_ref().to_owned();

@@ -18,27 +18,11 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use support::elf::Base;
 use support::elf::Elf;
 
 #[allow(unused_imports, reason = "each test file uses its part")]
 pub use report::{pages_crc32, rendered};
-
-/// The program or interpreter that a fault changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Base {
-    /// `ET_EXEC`.
-    Exec,
-    /// `ET_DYN` without an interpreter.
-    StaticPie,
-    /// `ET_EXEC` with an interpreter.
-    Interpreted,
-    /// `ET_DYN` with an interpreter.
-    Pie,
-    /// The interpreter of an `ET_EXEC`.
-    Interpreter,
-    /// The interpreter of an `ET_DYN`.
-    InterpreterOfPie,
-}
 
 /// One wrong or unusual property.
 #[derive(Clone)]
@@ -113,9 +97,10 @@ impl Vector {
     pub fn write(&self, directory: &Path) -> PathBuf {
         let (mut program, mut interpreter) = self.base.files();
         for fault in &self.faults {
-            (fault.change)(match self.base {
-                Base::Interpreter | Base::InterpreterOfPie => &mut interpreter,
-                _ => &mut program,
+            (fault.change)(if self.base.is_interpreter() {
+                &mut interpreter
+            } else {
+                &mut program
             });
         }
         report::put(&mut program, report::Then::Exit);
@@ -134,25 +119,6 @@ impl Vector {
             Companion::Missing => {}
         }
         program.write(directory.join("program"))
-    }
-}
-
-impl Base {
-    fn has_interpreter(self) -> bool {
-        !matches!(self, Self::Exec | Self::StaticPie)
-    }
-
-    /// The standard program and the standard interpreter.
-    fn files(self) -> (Elf, Elf) {
-        let mut program = match self {
-            Self::Exec | Self::Interpreted | Self::Interpreter => Elf::standard(),
-            Self::StaticPie | Self::Pie | Self::InterpreterOfPie => Elf::standard_pie(),
-        };
-        program = program.with_data();
-        if self.has_interpreter() {
-            program = program.with_interpreter(Path::new("i"));
-        }
-        (program, Elf::standard_pie().with_data())
     }
 }
 
