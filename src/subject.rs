@@ -150,6 +150,7 @@ pub(crate) fn read(file: &OsStr) -> anyhow::Result<Snapshot> {
             snapshot.version
         );
     }
+    snapshot.check().with_context(name)?;
     Ok(snapshot)
 }
 

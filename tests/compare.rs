@@ -341,12 +341,15 @@ fn a_capture_is_equal_to_what_was_captured() {
 }
 
 fn a_subject_that_cannot_be_looked_at_is_one_sentence_and_status_2() {
+    needs_tracing();
     let directory = scratch();
     let file = directory.path().join("capture");
     std::fs::write(&file, "{}").expect("the scratch directory is writable");
     let subject = format!("capture:{}", file.display());
+    let turned = turned_capture(directory.path());
     for subject in [
         &subject,
+        turned.as_str(),
         "capture:/nonexistent",
         "pid:0",
         "pid:x",
@@ -366,6 +369,20 @@ fn a_subject_that_cannot_be_looked_at_is_one_sentence_and_status_2() {
             text(&output)
         );
     }
+}
+
+/// A capture whose mappings are in the wrong order.
+fn turned_capture(directory: &Path) -> String {
+    let capture = supplant(&["capture", "--kernel", "/bin/true"]);
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&capture.stdout).expect("a capture is JSON");
+    json["regions"]
+        .as_array_mut()
+        .expect("there are mappings")
+        .reverse();
+    let file = directory.join("turned");
+    std::fs::write(&file, json.to_string()).expect("the scratch directory is writable");
+    format!("capture:{}", file.display())
 }
 
 fn a_process_goes_on_after_it_was_looked_at() {

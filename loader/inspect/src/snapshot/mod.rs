@@ -11,6 +11,7 @@ pub mod noise;
 mod observed;
 pub mod settle;
 pub mod symbols;
+mod valid;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::page::PageSize;
 use crate::{Difference, page_size};
+
+pub use valid::SnapshotFault;
 
 /// The version of this format; a reader rejects others.
 pub const VERSION: u32 = 3;
