@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use nix::errno::Errno;
 
 use crate::arch;
-use crate::auxv::{self, Auxv};
+use crate::auxv::Auxv;
 use crate::errno::errno_of;
 use crate::host::personality::ADDR_NO_RANDOMIZE;
 use crate::maps;
@@ -247,12 +247,7 @@ fn files(snapshot: &mut Snapshot, pid: i32) {
 /// The kernel's copy of the auxiliary vector.
 fn saved_auxv(snapshot: &mut Snapshot, pid: i32) -> Result<(), Errno> {
     let saved = Auxv::from_bytes(&read(pid, "auxv")?);
-    for &(tag, value) in saved.pairs() {
-        snapshot.set(
-            format!("saved_auxv.{}", auxv::tag_name(tag)),
-            Value::Address(value),
-        );
-    }
+    stack::set_entries(snapshot, "saved_auxv", &saved);
     Ok(())
 }
 

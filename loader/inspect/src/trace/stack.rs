@@ -83,13 +83,18 @@ fn auxv_entries(snapshot: &mut Snapshot, vector: &Auxv) {
         .map(|&(tag, _)| auxv::tag_name(tag))
         .collect();
     snapshot.set("auxv.order", Value::Text(order.join(" ")));
+    set_entries(snapshot, "auxv", vector);
+}
+
+/// The entries of a vector under this key: a number such as the page size is no address, even if memory is mapped there.
+pub(super) fn set_entries(snapshot: &mut Snapshot, key: &str, vector: &Auxv) {
     for &(tag, value) in vector.pairs() {
         let value = if is_address(tag) {
             Value::Address(value)
         } else {
             Value::Number(value)
         };
-        snapshot.set(format!("auxv.{}", auxv::tag_name(tag)), value);
+        snapshot.set(format!("{key}.{}", auxv::tag_name(tag)), value);
     }
 }
 
@@ -135,4 +140,22 @@ fn below(snapshot: &mut Snapshot, memory: &impl Peek, sp: u64) {
         "stack.below.bytes",
         Value::Number(rest.iter().filter(|byte| **byte != 0).count() as u64),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_in_a_vector_are_named_by_what_is_there() {
+        let vector = Auxv::from_pairs([(auxv::AT_PAGESZ, 0x1000), (auxv::AT_PHDR, 0x1040)]);
+        let mut snapshot = Snapshot::new();
+        set_entries(&mut snapshot, "saved_auxv", &vector);
+        let values: Vec<_> = snapshot.values.into_iter().collect();
+        let expected = [
+            ("saved_auxv.AT_PAGESZ", Value::Number(0x1000)),
+            ("saved_auxv.AT_PHDR", Value::Address(0x1040)),
+        ];
+        assert_eq!(values, expected.map(|(key, value)| (key.to_owned(), value)));
+    }
 }
