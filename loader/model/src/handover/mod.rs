@@ -160,7 +160,8 @@ pub fn room(planned: Planned<'_>, process: &Process) -> (usize, usize) {
     const ZERO: usize = size_of::<[u64; 2]>() * (1 + Zeros::PARTS);
     let vdso = plan.vdso.as_ref().map_or(0, |vdso| 2 * vdso.pieces.len());
     let (signals, closing) = (process.dispositions.capacity(), process.closing.capacity());
-    let rows = OTHERS + signals + closing + vdso + memory::image_rows(plan);
+    let mappings = memory::image_rows(plan) + plan.later.reserved().len();
+    let rows = OTHERS + signals + closing + vdso + mappings;
     let action = size_of::<[u64; 4]>();
     let zeros = plan
         .operations

@@ -381,6 +381,27 @@ proptest! {
 }
 
 #[test]
+fn a_table_has_room_for_the_reservation_of_many_holes() {
+    const SEGMENTS: usize = 100;
+    let segments = (0..SEGMENTS).map(|index| {
+        let vaddr = 0x2000 * index as u64;
+        segment(index, vaddr, 0x1000, 0x1000, Permissions::READ_WRITE)
+    });
+    let program = loadable(Kind::Dyn, segments.collect());
+    let interpreter = vec![segment(0, 0, 0x800, 0x800, Permissions::READ_WRITE)];
+    let choices = Choices {
+        base: Some(0x7f00_0000_0000),
+        mmap_base: Some(0x7e00_0000_0000),
+        ..Choices::default()
+    };
+    let (host, interpreter) = (fixture::host(), loadable(Kind::Dyn, interpreter));
+    let plan = chosen(&host, &program, Some(&interpreter), &choices);
+    let plan = plan.expect("nothing stands in the way");
+    assert_eq!(plan.later.reserved().len(), SEGMENTS + 1);
+    check(&host, &plan);
+}
+
+#[test]
 fn the_vdso_moves_in_two_hops_where_its_old_and_new_place_overlap() {
     // An interpreter of one page takes the page right below the base; the vDSO is placed below it, one page down.
     let host = fixture::host();
