@@ -267,7 +267,7 @@ fn shift(elf: &mut Elf, distance: u64) {
 
 /// Position-independent images that are linked at an address other than 0.
 fn moved() -> Vec<Fault> {
-    each(
+    let mut faults = each(
         "linked_at",
         "M-3, M-4, M-8, M-9",
         &[
@@ -296,7 +296,17 @@ fn moved() -> Vec<Fault> {
             0u64.wrapping_sub(PAGE),
         ],
         shift,
-    )
+    );
+    faults.push(fault(
+        "linked_within_a_page",
+        "M-6, M-8",
+        "the first segment starts within a page, far behind the others",
+        |elf| {
+            let headers = elf.load(0);
+            (headers.vaddr, headers.offset) = (0x1000_0800, 0x800);
+        },
+    ));
+    faults
 }
 
 fn alignments() -> Vec<Fault> {

@@ -138,9 +138,13 @@ impl<'a> NewSpace<'a> {
             Kind::Exec => 0,
             Kind::Dyn => {
                 // Its own address is a hint if the program is not position-independent.
-                let hint = if program_bias == 0 { first.vaddr } else { 0 };
+                let hint = if program_bias == 0 {
+                    page.floor(first.vaddr)
+                } else {
+                    0
+                };
                 let linux = || match first.file_size {
-                    0 => Ok(page.floor(hint)),
+                    0 => Ok(hint),
                     _ => self.find(interpreter, hint, size),
                 };
                 self.place(Anchor::InterpreterBase, size, linux)?
