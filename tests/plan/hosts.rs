@@ -83,7 +83,7 @@ pub(crate) fn a_program_of_another_machine_is_planned_on_a_host_of_its_kind() {
 }
 
 /// The content of the file, and the message about it.
-const NO_HOSTS: [(&str, &str); 12] = [
+const NO_HOSTS: [(&str, &str); 13] = [
     ("", "EOF"),
     ("{}", "missing field"),
     (r#"{"schema": 2, "machine": "x86-64"}"#, "schema: is 2"),
@@ -111,6 +111,10 @@ const NO_HOSTS: [(&str, &str); 12] = [
     (
         r#"{"schema": 1, "machine": "x86-64", "kernel_mappings": [{"start": 0, "end": 1, "permissions": "r", "name": "[vdso]"}]}"#,
         "kernel_mappings: ",
+    ),
+    (
+        r#"{"schema": 1, "machine": "x86-64", "kernel_mappings": [{"start": 0, "end": 4096, "permissions": "r", "name": "[vsyscall]"}]}"#,
+        "kernel_mappings: [vsyscall] must be above user memory",
     ),
     (
         r#"{"schema": 1, "machine": "x86-64", "auxv": [["AT_NOTHING", 1]]}"#,

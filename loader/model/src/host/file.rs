@@ -248,6 +248,10 @@ fn fault(host: &Host) -> Option<&'static str> {
     if ranges().any(|range| range.is_empty() || page.offset(range.start | range.end) != 0) {
         return Some("must be in whole pages");
     }
+    let mut vsyscall = host.mappings.iter().filter(|mapping| mapping.is_vsyscall());
+    if vsyscall.any(|mapping| mapping.range.start < host.task_size) {
+        return Some("[vsyscall] must be above user memory");
+    }
     let vdso = host.mappings.iter().filter(|mapping| mapping.is_vdso());
     let vdso: Vec<_> = vdso.map(|mapping| &mapping.range).collect();
     let together = vdso.windows(2).all(|pair| pair[0].end == pair[1].start);
