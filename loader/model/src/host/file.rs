@@ -71,6 +71,7 @@ impl Host {
         file.set_mmap_area(&mut host)?;
         file.set_kernel_mappings(&mut host)?;
         file.set_auxv(&mut host)?;
+        set_vdso_header(&mut host);
         Ok(host)
     }
 
@@ -210,11 +211,6 @@ impl HostFile {
         if let Some(reason) = fault(host) {
             return wrong("kernel_mappings", reason);
         }
-        let mut mappings = host.mappings.iter();
-        let code = mappings.find(|mapping| mapping.name.starts_with(b"[vdso]"));
-        if let Some(start) = code.map(|mapping| mapping.range.start) {
-            host.auxv.set(AT_SYSINFO_EHDR, start);
-        }
         Ok(())
     }
 
@@ -235,6 +231,15 @@ impl HostFile {
         host.auxv = Auxv::from_pairs(pairs);
         host.auxv.set(AT_PAGESZ, host.page_size.get());
         Ok(())
+    }
+}
+
+/// The vDSO's ELF header is at the start of its code, whatever the file says.
+fn set_vdso_header(host: &mut Host) {
+    let mut mappings = host.mappings.iter();
+    let code = mappings.find(|mapping| mapping.name.starts_with(b"[vdso]"));
+    if let Some(start) = code.map(|mapping| mapping.range.start) {
+        host.auxv.set(AT_SYSINFO_EHDR, start);
     }
 }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::{Host, Randomness};
 use crate::arguments::Arguments;
+use crate::auxv::AT_SYSINFO_EHDR;
 use crate::error::Subject;
 use crate::image::{Image, Kind, Permissions, Segment, StackFlags};
 use crate::machine::Machine;
@@ -58,6 +59,16 @@ fn what_is_written_is_read_again() {
             assert_eq!(again.to_json(), json);
         }
     }
+}
+
+#[test]
+fn the_header_of_the_vdso_is_at_the_start_of_its_code() {
+    let json = br#"{"schema": 1, "machine": "x86-64", "auxv": [["AT_SYSINFO_EHDR", 4711]]}"#;
+    let host = Host::from_json(json, Randomness::from_seed(1)).expect("it is well formed");
+    let mut mappings = host.mappings.iter();
+    let code = mappings.find(|mapping| mapping.name == b"[vdso]");
+    let start = code.map(|mapping| mapping.range.start);
+    assert_eq!(host.auxv.get(AT_SYSINFO_EHDR), start);
 }
 
 proptest! {
