@@ -155,13 +155,15 @@ pub fn vdso_size(plan: &Plan) -> u64 {
 pub fn room(planned: Planned<'_>, process: &Process) -> (usize, usize) {
     let Planned { plan, stack, .. } = planned;
     const OTHERS: usize = 64;
+    /// Each ambient capability may take a row.
+    const CAPABILITIES: usize = u64::BITS as usize;
     const OTHER_DATA: usize = 4096;
     /// The two lists of [`Zeros::InRunner`].
     const ZERO: usize = size_of::<[u64; 2]>() * (1 + Zeros::PARTS);
     let vdso = plan.vdso.as_ref().map_or(0, |vdso| 2 * vdso.pieces.len());
     let (signals, closing) = (process.dispositions.capacity(), process.closing.capacity());
     let mappings = memory::image_rows(plan) + plan.later.reserved().len();
-    let rows = OTHERS + signals + closing + vdso + mappings;
+    let rows = OTHERS + CAPABILITIES + signals + closing + vdso + mappings;
     let action = size_of::<[u64; 4]>();
     let zeros = plan
         .operations

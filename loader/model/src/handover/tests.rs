@@ -7,12 +7,13 @@ use proptest::prelude::*;
 use super::{Places, Planned, Zeros, fill, room};
 use crate::arguments::Arguments;
 use crate::error::Subject;
-use crate::host::{Host, Randomize, Randomness, fixture};
+use crate::host::{Host, Ids, Randomize, Randomness, fixture};
 use crate::image::{Image, Kind, Permissions, Segment, StackFlags};
 use crate::plan::{Choices, File, Input, Loadable, Operation, Plan};
 use crate::process::Process;
 use crate::space::{AddressSpace, Content};
 use crate::stack::InitialStack;
+use crate::status::Status;
 use crate::table::{Argument, Row, Table};
 
 const RUNNER: Range<u64> = 0x1000_0000..0x1000_8000;
@@ -149,6 +150,13 @@ fn chosen(
 }
 
 fn build(host: &Host, plan: &Plan) -> Table {
+    let table = build_for(host, plan, &Process::default());
+    assert!(!table.is_full());
+    table
+}
+
+/// The table for a process whose state is not known when its room is reserved.
+fn build_for(host: &Host, plan: &Plan, process: &Process) -> Table {
     let auxv = host.auxv.with_values(&[]);
     let stack = InitialStack::new(
         plan.stack.frame.clone(),
@@ -157,16 +165,14 @@ fn build(host: &Host, plan: &Plan) -> Table {
         b"x86_64\0",
         [1; 16],
     );
-    let process = Process::default();
     let planned = Planned {
         host,
         plan,
         stack: &stack,
     };
-    let (rows, data) = room(planned, &process);
+    let (rows, data) = room(planned, &Process::default());
     let mut table = Table::with_room(rows, data);
-    fill(&mut table, planned, &process, &places(plan));
-    assert!(!table.is_full());
+    fill(&mut table, planned, process, &places(plan));
     table
 }
 
@@ -399,6 +405,37 @@ fn a_table_has_room_for_the_reservation_of_many_holes() {
     let plan = plan.expect("nothing stands in the way");
     assert_eq!(plan.later.reserved().len(), SEGMENTS + 1);
     check(&host, &plan);
+}
+
+#[test]
+fn a_table_has_room_for_every_ambient_capability() {
+    let all = u64::MAX;
+    let ids = Ids {
+        uid: 1,
+        euid: 1,
+        ..Ids::default()
+    };
+    let process = Process {
+        status: Status {
+            ids: Some(ids),
+            fs_uid: 1,
+            in_group: true,
+            permitted: all,
+            inheritable: all,
+            ambient: all,
+            bounding: all,
+            ..Status::default()
+        },
+        ..Process::default()
+    };
+    let segments = vec![segment(0, 0x20_0000, 0x800, 0x800, Permissions::READ_WRITE)];
+    let (host, program) = (fixture::host(), loadable(Kind::Exec, segments));
+    let plan = plan(&host, &program, None).expect("nothing stands in the way");
+    let table = build_for(&host, &plan, &process);
+    let reasons = table.rows().iter().map(|row| row.reason.to_string());
+    let raised = reasons.filter(|reason| reason == "an ambient capability stays");
+    assert_eq!(raised.count(), u64::BITS as usize);
+    assert!(!table.is_full());
 }
 
 #[test]
