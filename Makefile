@@ -199,7 +199,7 @@ PACKED := target/packed
 # cargo compares times. It is offline: the earlier commands of lint have fetched everything.
 .PHONY: packages
 packages: ## Pack the crates as they are published, in target/package, and check them as packed
-	cargo package --workspace --exclude supplant-test-support --offline --allow-dirty --no-verify
+	cargo package --workspace --exclude supplant-test-support --exclude supplant-test-fuzz --offline --allow-dirty --no-verify
 	@rm -rf $(PACKED) && mkdir -p $(PACKED)
 	for crate in target/package/*-$(VERSION).crate; do tar -xzmf $$crate -C $(PACKED) || exit 1; done
 	for crate in $(PACKED)/*; do (cd $$crate && ls README.md LICENSE-MIT LICENSE-APACHE >/dev/null) || exit 1; done

@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 tree() {
-	cargo tree --workspace --exclude supplant-test-support --all-features --edges normal,build --prefix none "$@"
+	cargo tree --workspace --exclude supplant-test-support --exclude supplant-test-fuzz --all-features --edges normal,build --prefix none "$@"
 }
 
 others=$(tree --format '{l}  {p}' | grep -vE '(^|[ (/])MIT($|[ )/])' | grep -v '^ ' | sort -u)

@@ -4,17 +4,11 @@
 //! The environment variables `SEED` and `COUNT` choose which mutations and how many; a failure names the seed that reproduces
 //! it.
 
-use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use supplant_inspect::snapshot::Facts;
-use supplant_inspect::snapshot::Snapshot;
-use supplant_inspect::snapshot::diff::diff;
-use supplant_inspect::trace::{Started, by_kernel, by_us, capture};
-use supplant_loader::Command;
-use supplant_model::arguments::Arguments;
+use fuzz::outcome::outcome;
 use support::elf::write_executable;
 use support::{scratch, test_binaries, without_randomization};
 
@@ -201,65 +195,4 @@ fn overwrite(bytes: &mut [u8], at: usize, size: usize, random: &mut Random) {
         _ => random.next() >> random.below(64),
     };
     field.copy_from_slice(&new.to_le_bytes()[..size]);
-}
-
-/// Whether the program starts; an error describes the difference.
-fn outcome(path: &Path) -> Result<bool, String> {
-    let name = CString::new(path.to_str().expect("ASCII")).expect("no NUL");
-    let arguments = Arguments {
-        execfn: name.clone(),
-        argv: vec![name.clone()],
-        envp: vec![],
-    };
-    let kernel = by_kernel(&[name], &arguments).map_err(|errno| format!("kernel: {errno}"))?;
-    let mut command = Command::new(path);
-    command.inherit_signals(true);
-    command.env_clear();
-    let facts = facts(&command);
-    let ours = by_us(&command).map_err(|errno| format!("ours: {errno}"))?;
-    match (kernel, ours) {
-        (Started::Stopped(kernel), Started::Stopped(ours)) => {
-            let seen = |stopped| {
-                capture(stopped)
-                    .map(|(snapshot, _)| snapshot)
-                    .map_err(|errno| errno.to_string())
-            };
-            let (kernel, ours) = (
-                seen(kernel)?,
-                Snapshot {
-                    facts,
-                    ..seen(ours)?
-                },
-            );
-            clean(&kernel, &ours).map(|()| true)
-        }
-        (kernel, ours) if ending(&kernel) == ending(&ours) => Ok(false),
-        (kernel, ours) => Err(format!("kernel {kernel:?}\nours {ours:?}")),
-    }
-}
-
-fn clean(kernel: &Snapshot, ours: &Snapshot) -> Result<(), String> {
-    let report = diff(kernel, ours);
-    let different: Vec<_> = report
-        .different()
-        .map(|entry| format!("{entry:?}"))
-        .collect();
-    if different.is_empty() {
-        Ok(())
-    } else {
-        Err(different[..different.len().min(8)].join("\n"))
-    }
-}
-
-fn ending(started: &Started) -> (i32, i32) {
-    match started {
-        Started::Stopped(_) => (0, 0),
-        Started::Refused { errno, .. } => (*errno, 0),
-        Started::Killed { signal, .. } => (0, *signal),
-    }
-}
-
-fn facts(command: &Command) -> Facts {
-    let differences = command.prepare().map(|prepared| prepared.differences());
-    Facts::of_ours(differences.unwrap_or_default())
 }

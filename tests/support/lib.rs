@@ -381,9 +381,9 @@ pub fn without_randomization() {
     let old = get().expect("it takes nothing");
     if !old.contains(Persona::ADDR_NO_RANDOMIZE) {
         set(old | Persona::ADDR_NO_RANDOMIZE).expect("anyone may");
-        let error = Command::new("/proc/self/exe")
-            .args(std::env::args_os().skip(1))
-            .exec();
+        let mut args = std::env::args_os();
+        let name = args.next().unwrap_or_default();
+        let error = Command::new("/proc/self/exe").arg0(name).args(args).exec();
         panic!("starting anew: {error}");
     }
 }
