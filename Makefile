@@ -1,7 +1,7 @@
 # The commands for developers and packagers. `make help` lists them.
 
 VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
-TARGET  := x86_64-unknown-linux-gnu
+TRIPLE  := x86_64-unknown-linux-gnu
 DIST    := target/dist/supplant
 # Static, at a fixed address: no dynamic linker and no relocations at start. The target is named so that the flags do
 # not reach build scripts and proc macros, which cannot be built this way.
@@ -30,10 +30,10 @@ build: ## Build the command for development
 
 .PHONY: release
 release: ## Build the distributable command, target/dist/supplant: static, fastest to start
-	$(call FLAGS,$(STATIC)) cargo build --release --no-default-features --bin supplant --target $(TARGET) \
+	$(call FLAGS,$(STATIC)) cargo build --release --no-default-features --bin supplant --target $(TRIPLE) \
 		--target-dir target/static
 	@mkdir -p $(dir $(DIST))
-	cp target/static/$(TARGET)/release/supplant $(DIST)
+	cp target/static/$(TRIPLE)/release/supplant $(DIST)
 
 # The number is the version of the C interface, not of the project: it changes only if a function is removed or changes its
 # meaning, also while the project is at 0.x. No program links with the library to preload: its name has no number.
@@ -172,6 +172,7 @@ NEEDED := cargo tree --package supplant-loader --no-default-features --features 
 .PHONY: lint
 lint: ## Check formatting, clippy with every combination of features, rustdoc, dependencies and packages
 	cargo fmt --all --check
+	cargo fmt --check --manifest-path tests/fuzz/libfuzzer/Cargo.toml
 	@sh tests/documents.sh
 	cargo clippy --workspace --all-targets -- -D warnings
 	@sh tests/features.sh
@@ -226,6 +227,10 @@ vectors: ## Write the generated ELF files, what this kernel does with each, and 
 .PHONY: mutate
 mutate: test-binaries ## Compare random mutations of real programs: make mutate SEED=1 N=10000
 	SEED=$(or $(SEED),1) COUNT=$(or $(N),10000) cargo test --test mutate
+
+.PHONY: fuzz
+fuzz: ## Search for faults with libFuzzer (cargo-fuzz): make fuzz MINUTES=10 TARGET=load, or all targets
+	sh tests/fuzz/run.sh $(or $(MINUTES),10) $(TARGET)
 
 .PHONY: faults
 faults: release interpose ## Refuse every system call with every errno while programs are replaced and started

@@ -1,0 +1,4 @@
+//! [`fuzz::hosts`] under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: fuzz::prepare(), |data: &[u8]| fuzz::hosts::run(data));

@@ -1,0 +1,4 @@
+//! [`fuzz::maps`] under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: fuzz::prepare(), |data: &[u8]| fuzz::maps::run(data));
