@@ -17,6 +17,7 @@ pub(super) fn vectors() -> Vec<Vector> {
         overlaps(),
         neighbours(),
         holes(),
+        data_first(),
         missing(),
         some_missing(),
     ]
@@ -156,6 +157,19 @@ const BSS_OF_HEADERS: [(u64, &str); 5] = [
     (0x7000, "all segments"),
     (0x10_0000, "more than all segments"),
 ];
+
+/// Linux first maps the first segment at the size of the whole image, which counts as memory if that segment is writable.
+fn data_first() -> Vec<Fault> {
+    each(
+        "data_first_hole",
+        "M-6, H-38",
+        &[1 << 30, 1 << 40],
+        |elf, v| {
+            elf.load(2).vaddr += v;
+            reorder(elf, [2, 0, 1]);
+        },
+    )
+}
 
 fn holes() -> Vec<Fault> {
     each(

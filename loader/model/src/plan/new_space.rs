@@ -91,8 +91,11 @@ impl<'a> NewSpace<'a> {
             let end = start
                 .checked_add(size)
                 .filter(|&end| end <= self.host.task_size);
-            self.check_free(&(start..end.ok_or(LoadFault::NoRoom { size })?))?;
+            let range = start..end.ok_or(LoadFault::NoRoom { size })?;
+            self.check_free(&range)?;
             segments::check_offset(first, size, page)?;
+            let kind = segments::memory_kind(first);
+            self.accounting.check(&self.space, &range, kind)?;
         }
         self.program_bias = bias;
         Ok(Some(bias))
