@@ -56,7 +56,9 @@ extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     });
     let mut size = room::Strings::default();
     words.clone().for_each(|word| size.add(word.len()));
-    if let Err(TooLittle { bytes }) = room::check(size.room()) {
+    /// All options of all commands, with their texts.
+    const OPTIONS: usize = 256 * 1024;
+    if let Err(TooLittle { bytes }) = room::check(size.room() + OPTIONS) {
         // Writes the parts as they are, without memory of its own.
         let _ = writeln!(
             io::stderr(),

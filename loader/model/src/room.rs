@@ -31,7 +31,7 @@ impl Strings {
     /// The memory for a load with these strings.
     pub fn room(self) -> usize {
         /// Of buffers, headers and tables.
-        const OTHERS: usize = 256 * 1024;
+        const OTHERS: usize = 48 * 1024;
         /// As a string of its own, sorted by its name, on the new stack, and while it is copied.
         const COPIES: usize = 4;
         /// Beside its bytes.
