@@ -38,10 +38,36 @@ pub(crate) fn log(event: Event, path: &CStr, reason: Option<&dyn Display>) {
         Some(reason) => format!("{pid} {word} {path}: {reason}"),
         None => format!("{pid} {word} {path}"),
     };
-    // A single line for any name.
-    let mut line = line.replace('\n', "\\n");
+    let mut line = visible(&line);
     line.push('\n');
     if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(file) {
         let _ = file.write_all(line.as_bytes());
+    }
+}
+
+/// A single line for any name, without what a terminal would obey: control characters as Rust writes them.
+fn visible(line: &str) -> String {
+    line.chars()
+        .map(|character| {
+            if character.is_control() {
+                character.escape_default().to_string()
+            } else {
+                character.to_string()
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_contains_no_control_characters() {
+        let all: String = (0..=0x9f_u8).map(char::from).collect();
+        let line = visible(&all);
+        assert!(!line.chars().any(char::is_control));
+        assert!(line.contains("\\n") && line.contains("\\u{1b}") && line.contains('~'));
+        assert_eq!(visible("/a b/ü"), "/a b/ü");
     }
 }
