@@ -77,8 +77,11 @@ impl Canvas {
     }
 }
 
-/// Text escaped for markup, including attributes.
+/// Text escaped for markup, including attributes. Control characters, which XML does not allow, become their pictures.
 pub(in crate::layout) fn escape(text: &str) -> String {
+    const PICTURES: u32 = 0x2400;
+    const DELETE: char = '\x7f';
+    const PICTURE_OF_DELETE: char = '\u{2421}';
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -87,6 +90,10 @@ pub(in crate::layout) fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
+            DELETE => escaped.push(PICTURE_OF_DELETE),
+            control if control.is_ascii_control() => {
+                escaped.extend(char::from_u32(PICTURES + u32::from(control)));
+            }
             character => escaped.push(character),
         }
     }
@@ -101,4 +108,30 @@ pub(super) fn letters(room: f64) -> usize {
 /// How many pixels a text takes.
 pub(super) fn pixels(text: &str) -> f64 {
     width(text) as f64 * LETTER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_character_is_markup_or_forbidden_in_xml() {
+        for character in (0..0x2000_u32).filter_map(char::from_u32) {
+            let escaped = escape(&format!("a{character}b"));
+            let inner = escaped
+                .strip_prefix('a')
+                .and_then(|rest| rest.strip_suffix('b'));
+            let inner = inner.expect("the neighbours stay");
+            assert!(
+                !inner.is_empty() && !inner.contains(['<', '>', '"', '\'']),
+                "{character:?}"
+            );
+            assert!(
+                !inner.contains(|other: char| other.is_ascii_control()),
+                "{character:?}"
+            );
+            let is_entity = inner.starts_with('&') && inner.ends_with(';') && inner.len() > 2;
+            assert!(!inner.contains('&') || is_entity, "{character:?}");
+        }
+    }
 }
