@@ -1,6 +1,6 @@
-//! Each step of an exec: at one system call after the other, that call is refused once, or a signal comes. Before the point of no
-//! return the program runs, or it is refused and the caller is as before. After it the program runs, or the process ends by SIGSEGV
-//! as by execve.
+//! Each step of an exec: at one system call after the other, that call is refused once, a signal comes, or somebody writes another
+//! program into the file. Before the point of no return the program runs, or it is refused and the caller is as before. After it the
+//! program runs, or the process ends by SIGSEGV as by execve. Half of one program with half of another never runs.
 //!
 //! A tracer counts the calls; the calls of a child count too. Signals are sent to children of the test alone. `FAULTS=all` tries
 //! more errnos, and every step with each of them.
@@ -8,8 +8,11 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{CString, c_void};
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,7 +23,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use supplant_loader::Command;
-use support::elf::Elf;
+use support::alike::until_closed;
+use support::elf::{BASE, EXIT_42, Elf, PAGE, write_executable};
 use support::interposed::library;
 use support::system::{address, state, system_call};
 use support::trials::{lacks, trial};
@@ -34,6 +38,8 @@ const WAS_REFUSED: i64 = 9_998;
 const RAN: i32 = 42;
 const REFUSED: i32 = 44;
 const CHILD_ENDED: i32 = 45;
+/// The exit status of half of one program with half of another.
+const MIXED: i32 = 46;
 
 /// Longer than any attempt takes.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -81,6 +87,8 @@ enum Fault {
     Signal(Signal),
     /// The tracer goes.
     Detach,
+    /// Somebody writes another program into the file.
+    Write,
 }
 
 /// Replaces the program. Returns only if that was refused, or with the status of the child.
@@ -155,10 +163,39 @@ fn run(program: &Path) -> i32 {
     CHILD_ENDED
 }
 
+/// A program whose first instruction is at one of two places. At the other one it exits with another status: the headers of one of
+/// these programs with the code of the other would.
+fn starts_at(place: usize) -> Vec<u8> {
+    const PLACES: [u64; 2] = [PAGE, PAGE + 0x100];
+    let exits = |status: i32| {
+        let mut code = EXIT_42;
+        code[1] = status as u8;
+        code.to_vec()
+    };
+    Elf::standard()
+        .with(|elf| {
+            elf.header.entry = BASE + PLACES[place];
+            elf.contents = vec![
+                (PLACES[place], exits(RAN)),
+                (PLACES[1 - place], exits(MIXED)),
+            ];
+        })
+        .to_bytes()
+}
+
+/// Writes to a file without waiting for whoever keeps writers away. Returns whether that was possible.
+fn write(path: &Path, bytes: &[u8]) -> bool {
+    let mut options = OpenOptions::new();
+    let file = options
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path);
+    file.and_then(|mut file| file.write_all(bytes)).is_ok()
+}
+
 fn main() {
     let arguments = Arguments::from_args();
     let scratch = scratch();
-    let program = Elf::standard().write(scratch.path().join("exits"));
     let mut errnos = vec![Errno::EPERM, Errno::ENOMEM, Errno::EINVAL];
     if std::env::var_os("FAULTS").is_some() {
         errnos.extend([
@@ -196,8 +233,10 @@ fn main() {
     let mut trials = Vec::new();
     for (name, way, missing) in ways {
         let faults = errnos.iter().copied().map(Fault::Errno);
-        for fault in faults.chain(signals).chain([Fault::Detach]) {
-            let program = program.clone();
+        for fault in faults.chain(signals).chain([Fault::Detach, Fault::Write]) {
+            // Each has its own, because some write to it.
+            let program = scratch.path().join(format!("{name} {fault:?}"));
+            write_executable(&program, &starts_at(0));
             trials.push(trial(format!("{name}::{fault:?}"), missing, move || {
                 each_step(way, fault, &program)
             }));
@@ -222,6 +261,10 @@ fn each_step(way: Way, fault: Fault, program: &Path) -> Result<(), Failed> {
     }
     let mut faults = Vec::new();
     for step in steps_of(fault, steps) {
+        if matches!(fault, Fault::Write) {
+            until_closed(program);
+            write(program, &starts_at(0));
+        }
         let trace = Trace::of(way, fault, step, program)?;
         if let Err(reason) = trace.judge(fault) {
             let call = trace.call;
@@ -244,6 +287,7 @@ fn steps_of(fault: Fault, steps: usize) -> impl Iterator<Item = usize> {
 /// An attempt and what was seen of it.
 struct Trace {
     first: Pid,
+    program: PathBuf,
     /// All that were seen, to be ended if they are left.
     tracees: BTreeSet<Pid>,
     fault: Fault,
@@ -273,6 +317,7 @@ impl Trace {
         };
         let mut trace = Self {
             first,
+            program: program.to_owned(),
             tracees: BTreeSet::from([first]),
             fault,
             step,
@@ -415,6 +460,9 @@ impl Trace {
             Fault::Signal(signal) => {
                 let _ = kill(pid, signal);
             }
+            Fault::Write => {
+                write(&self.program, &starts_at(1));
+            }
             Fault::Detach => {
                 let _ = ptrace::detach(pid, None);
                 return false;
@@ -438,7 +486,11 @@ impl Trace {
             (WaitStatus::Exited(_, REFUSED | CHILD_ENDED), Fault::Signal(Signal::SIGKILL)) => {
                 self.compare()
             }
-            (WaitStatus::Exited(_, REFUSED | 126 | 127), Fault::Errno(_)) if !self.in_runner => {
+            // Once the file is mapped, only a link that few processes may set keeps writers away.
+            (WaitStatus::Exited(_, MIXED | CHILD_ENDED), Fault::Write) if self.in_runner => Ok(()),
+            (WaitStatus::Exited(_, REFUSED | 126 | 127), Fault::Errno(_) | Fault::Write)
+                if !self.in_runner =>
+            {
                 self.compare()
             }
             (WaitStatus::Exited(_, CHILD_ENDED), Fault::Errno(_)) if self.in_runner => Ok(()),
