@@ -25,12 +25,15 @@ pub(super) const PRCTL: Names = &[
     (4, "PR_SET_DUMPABLE"),
     (8, "PR_SET_KEEPCAPS"),
     (15, "PR_SET_NAME"),
+    (28, "PR_SET_SECUREBITS"),
     (35, "PR_SET_MM"),
+    (47, "PR_CAP_AMBIENT"),
     (59, "PR_SET_SYSCALL_USER_DISPATCH"),
 ];
 const ARCH_PRCTL: Names = &[(0x1001, "ARCH_SET_GS"), (0x1002, "ARCH_SET_FS")];
-const FCNTL: Names = &[(2, "F_SETFD")];
-const RLIMIT: Names = &[(3, "RLIMIT_STACK")];
+const FCNTL: Names = &[(2, "F_SETFD"), (0x400, "F_SETLEASE")];
+const RLIMIT: Names = &[(3, "RLIMIT_STACK"), (7, "RLIMIT_NOFILE")];
+const ADVICE: Names = &[(4, "MADV_DONTNEED")];
 const SIGPROCMASK: Names = &[(2, "SIG_SETMASK")];
 const RSEQ: Names = &[(1, "RSEQ_FLAG_UNREGISTER")];
 pub(super) const MM_MAP: [&str; 12] = [
@@ -81,6 +84,7 @@ pub(super) const FORMS: &[(&str, &[Form])] = &[
     ),
     ("munmap", &[Address, Hex]),
     ("mremap", &[Address, Hex, Hex, Bits(MREMAP, "0"), Address]),
+    ("madvise", &[Address, Hex, OneOf(ADVICE)]),
     ("mprotect", &[Address, Hex, Bits(PROT, "PROT_NONE")]),
     ("pread64", &[Number, Address, Hex, Hex]),
     ("unshare", &[Bits(CLONE, "0")]),
