@@ -50,7 +50,7 @@ impl Strings {
 pub fn check(bytes: usize) -> Result<(), TooLittle> {
     /// What most loads need. For this, one question for an ample amount takes less time than many for small pieces.
     const USUAL: usize = 1 << 20;
-    const AMPLE: usize = 32 << 20;
+    const AMPLE: usize = 4 << 20;
     /// Smaller than what allocators take from the kernel for one request.
     const PIECE: usize = 32 * 1024;
     if bytes <= USUAL && are_free([AMPLE]) {
