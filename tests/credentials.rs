@@ -41,6 +41,8 @@ struct State {
     /// Not in the bounding set.
     unbound: Vec<u32>,
     no_new_privs: bool,
+    /// The file-system group id, if it is not the effective one.
+    file_group: Option<u64>,
 }
 
 impl State {
@@ -52,6 +54,7 @@ impl State {
             ambient: false,
             unbound: Vec::new(),
             no_new_privs: false,
+            file_group: None,
         }
     }
 
@@ -63,6 +66,9 @@ impl State {
         prctl(libc::PR_SET_KEEPCAPS, [1])?;
         system_call(libc::SYS_setgroups, [0, 0])?;
         system_call(libc::SYS_setresgid, self.ids)?;
+        if let Some(group) = self.file_group {
+            system_call(libc::SYS_setfsgid, [group])?;
+        }
         system_call(libc::SYS_setresuid, self.ids)?;
         let held = mask(&self.held);
         set_capabilities(held | mask(&[SETPCAP]), held)?;
@@ -215,6 +221,15 @@ fn in_every_state_of_ids_and_securebits_capabilities_are_those_of_execve() {
                     }
                 }
             }
+        }
+    }
+    for ids in IDS {
+        for no_new_privs in [false, true] {
+            states.push(State {
+                no_new_privs,
+                file_group: Some(77),
+                ..State::new(ids)
+            });
         }
     }
     // Where a securebit forbids to keep the capabilities, it is refused.

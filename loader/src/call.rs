@@ -79,7 +79,12 @@ impl Call {
     /// [`Command::exec`]: crate::Command::exec
     pub fn exec(&self, argv: impl Strings, envp: impl Strings) -> Result<(), Error> {
         if self.flags & AT_EXECVE_CHECK != 0 {
-            return self.check(argv, envp).map_err(Error::from);
+            let (mut argv, mut envp) = (argv, envp);
+            let checked = descriptors::attempt(Cause::raw_os_error, |_| {
+                room::check(sys::environment_size().room()).map_err(HostFault::from)?;
+                self.check(&mut argv, &mut envp)
+            });
+            return checked.map_err(Error::from);
         }
         Err(self.prepare(argv, envp)?.exec())
     }
@@ -129,7 +134,7 @@ impl Call {
 
     /// `None` if the kernel cannot be asked.
     fn check_by_kernel(&self, argv: &[CString], envp: &[CString]) -> Option<Result<(), OpenFault>> {
-        if sys::prctl_get(libc::PR_GET_SECCOMP) != Ok(0) {
+        if sys::is_filtered() {
             return None;
         }
         match sys::execute_check_at(self.directory, &self.path, argv, envp, self.flags) {

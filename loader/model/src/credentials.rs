@@ -39,6 +39,18 @@ impl FileCapabilities {
     }
 }
 
+impl FileCapabilities {
+    /// Only those that the kernel knows.
+    #[must_use]
+    pub fn within(self, known: u64) -> Self {
+        Self {
+            permitted: self.permitted & known,
+            inheritable: self.inheritable & known,
+            ..self
+        }
+    }
+}
+
 /// What the kernel looks at.
 #[derive(Clone, Copy, Debug)]
 pub struct Before<'a> {

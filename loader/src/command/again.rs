@@ -13,7 +13,8 @@ impl Prepared {
     ///
     /// The defaults are: `argv[0]` is the program's name, there are no other arguments, and the environment is that of this
     /// process. The opened files stay open, close-on-exec, as long as a command exists. If somebody writes to one of them
-    /// after it was read, the program is refused with `ETXTBSY`; a file that is replaced by another one runs as it was.
+    /// after it was read, the program is refused with `ETXTBSY`; a file that another one replaces
+    /// by rename(2) runs as it was.
     ///
     /// If the command changes the user, access to the program and its interpreter is checked again, but not access to the
     /// scripts that led to them.

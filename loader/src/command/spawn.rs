@@ -205,7 +205,11 @@ impl Loaded<'_> {
             // SAFETY: see the rules: the child is gone.
             let charge = unsafe { &*self.hook.charge.get() };
             let answer = charge.as_ref().and_then(|charge| match &charge.way {
-                Way::Child { answer, .. } => answer.take(),
+                Way::Child { answer, commit, .. } => {
+                    // It may have been killed.
+                    commit.end_leases();
+                    answer.take()
+                }
                 Way::InPlace(_) => None,
             });
             answer.map_or_else(

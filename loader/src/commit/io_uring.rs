@@ -6,7 +6,7 @@
 //! go on with the mappings: such a ring is found by them.
 
 use crate::error::{CommitFault, HostFault, ProcessFault};
-use crate::now::io_uring::{REGISTERED, Ring, has_context};
+use crate::now::io_uring::{Kind, REGISTERED, Ring, has_context};
 use crate::now::procfs::numbers;
 use crate::now::sys;
 
@@ -22,14 +22,17 @@ pub(super) fn check(
     if mapped == 0 && has_requests != Some(true) {
         return Ok(false);
     }
-    let (mut open, mut too_old, mut in_use) = (0, false, false);
+    let (mut open, mut restricted, mut too_old, mut in_use) = (0, false, false, false);
     each_descriptor(buffer, |descriptor| {
         let ring = Ring::Descriptor(descriptor);
-        if let Some(can) = ring.can_cancel() {
-            open += usize::from(can);
-        } else {
-            too_old = true;
-            in_use |= ring.is_used_by_this_thread() != Some(false);
+        match ring.kind() {
+            Kind::None => (),
+            Kind::Cancels => open += 1,
+            Kind::Restricted => restricted = true,
+            Kind::TooOld => {
+                too_old = true;
+                in_use |= ring.is_used_by_this_thread() != Some(false);
+            }
         }
     })?;
     let refused = Err(ProcessFault::IoUring.into());
@@ -40,7 +43,7 @@ pub(super) fn check(
         return Ok(false);
     }
     // A ring may have both a descriptor and an index.
-    if open.max(registered()) < mapped {
+    if restricted || open.max(registered()) < mapped {
         return refused;
     }
     Ok(true)
@@ -52,7 +55,7 @@ fn registered() -> usize {
         return 0;
     }
     let rings = (0..REGISTERED).map(Ring::Registered);
-    rings.filter(|ring| ring.can_cancel() == Some(true)).count()
+    rings.filter(|ring| ring.kind() == Kind::Cancels).count()
 }
 
 /// Cancels the requests of this thread, which runs the new program. Those of other processes in the same rings are cancelled too:

@@ -129,6 +129,11 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         self
     }
 
+    /// Gives back the leases that a child has left: they belong to the open files, which the parent has too.
+    pub(crate) fn end_leases(&self) {
+        writers::end_all(&self.load.opened);
+    }
+
     /// The same as [`run`](Self::run) in a child, which may raise its limit of descriptors.
     pub(crate) fn run_in_child(&mut self) -> CommitFault {
         let errno_of = |fault: &CommitFault| fault.raw_os_error();

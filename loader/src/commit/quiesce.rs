@@ -38,7 +38,7 @@ impl Quiet {
     /// Errors: execve could end something that this cannot: a thread that does not stop, or shared memory.
     pub(crate) fn new(buffer: &mut [u8]) -> Result<Self, CommitFault> {
         let turn = Turn::take();
-        if sys::thread_id() != sys::own_process_id() && leader_has_ended(buffer) {
+        if sys::thread_id() != sys::own_process_id() && leader_has_ended() {
             return Err(ProcessFault::Leader { what: "ended" }.into());
         }
         let threads = sys::thread_count();

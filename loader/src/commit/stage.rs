@@ -109,7 +109,8 @@ impl RunnerFile {
             Self::Zeros(_) => Errno::EACCES,
             Self::Nothing => Errno::EMFILE,
         };
-        if plan.covers_stack_pointer() {
+        let lacks_zeros = matches!(self, Self::Nothing) && !sys::has_process_vm_readv();
+        if plan.covers_stack_pointer() || lacks_zeros {
             return Err(CommitFault::Process(ProcessFault::call(
                 "memfd_create",
                 errno,

@@ -66,6 +66,15 @@ impl Drop for Unwritten {
     }
 }
 
+/// Gives back all leases of these files.
+pub(super) fn end_all(opened: &Opened) {
+    for (_, file) in files(opened) {
+        if let Some(file) = file {
+            sys::end_lease(file.file.as_raw_fd());
+        }
+    }
+}
+
 fn files(opened: &Opened) -> impl Iterator<Item = (&'static str, Option<&OpenFile>)> {
     let files = [Some(&*opened.program), opened.interpreter.as_deref()];
     ["the program", "its interpreter"].into_iter().zip(files)

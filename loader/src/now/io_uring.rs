@@ -15,6 +15,19 @@ pub(crate) enum Ring {
     Registered(u32),
 }
 
+/// What can be done with what a descriptor or an index names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It is no ring.
+    None,
+    /// Requests can be cancelled.
+    Cancels,
+    /// `IORING_REGISTER_RESTRICTIONS` forbids it.
+    Restricted,
+    /// The kernel cannot do it.
+    TooOld,
+}
+
 /// The size of a thread's table of rings.
 pub(crate) const REGISTERED: u32 = 16;
 
@@ -60,15 +73,16 @@ pub(crate) fn has_context() -> Option<bool> {
 }
 
 impl Ring {
-    /// Whether it is a ring whose requests can be cancelled; `None` if it is one whose requests cannot.
-    pub(crate) fn can_cancel(self) -> Option<bool> {
+    pub(crate) fn kind(self) -> Kind {
         const BAD_ADDRESS: u64 = 1;
         // The kernel reads the request only if this is a ring, and if it knows the operation.
         match self.register(Operation::Cancel, BAD_ADDRESS, 1) {
-            Err(Errno::EFAULT) => Some(true),
+            // Or it may be used only by another thread, whose requests end with it.
+            Err(Errno::EFAULT | Errno::EEXIST) => Kind::Cancels,
+            Err(Errno::EACCES) => Kind::Restricted,
             // An index without a ring may have the same errno.
-            Err(Errno::EINVAL) if matches!(self, Self::Descriptor(_)) => None,
-            _ => Some(false),
+            Err(Errno::EINVAL) if matches!(self, Self::Descriptor(_)) => Kind::TooOld,
+            _ => Kind::None,
         }
     }
 

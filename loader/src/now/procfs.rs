@@ -106,6 +106,17 @@ pub(crate) fn stat_field<T: FromStr>(path: &CStr, field: usize, buffer: &mut [u8
     read.ok().and(found)
 }
 
+/// Whether the thread or process that has this status has ended and was not waited for. `None` if the file cannot be read.
+pub(crate) fn has_ended(status: &CStr) -> Option<bool> {
+    let mut ended = false;
+    let read = lines(status, &mut [0; 1024], |line| {
+        if let Some(state) = line.strip_prefix(b"State:") {
+            ended = state.trim_ascii().starts_with(b"Z") || state.trim_ascii().starts_with(b"X");
+        }
+    });
+    read.ok().map(|()| ended)
+}
+
 /// Passes each number in a directory such as /proc/self/fd to `each`, in the kernel's order.
 ///
 /// The descriptor that this function uses itself is left out.

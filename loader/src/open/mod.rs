@@ -23,7 +23,7 @@ use crate::arguments::{ArgumentSpace, Arguments};
 use crate::error::{Cause, Error, OpenFault, RefusedCall, ScriptFault, Subject, interpreter};
 use crate::host::Host;
 use crate::image::{Image, PREFIX_SIZE, ReadAt, Role};
-use crate::now::sys::{self};
+use crate::now::sys;
 use crate::open::source::Source;
 use crate::plan::Loadable;
 use crate::script::{REWRITE_LIMIT, ScriptLine};

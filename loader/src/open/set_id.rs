@@ -60,7 +60,8 @@ impl Rights {
         let attribute = sys::attribute(file.as_fd(), ATTRIBUTE, &mut bytes);
         let capabilities = attribute
             .filter(|_| !opening.leniency.set_id && !is_nosuid(file))
-            .and_then(FileCapabilities::from_attribute);
+            .and_then(FileCapabilities::from_attribute)
+            .map(|capabilities| capabilities.within(sys::known_capabilities()));
         let mut rights = Self {
             capabilities,
             secure: false,
@@ -69,16 +70,20 @@ impl Rights {
         };
         let ids = opening.ids;
         let is_root = ids.uid == 0 || ids.euid == 0;
-        if capabilities.is_none() && !(is_root && sys::lacks_capabilities()) {
+        // What is true of most processes takes less time to ask.
+        let is_usual = !ids.secure() && sys::file_group() == Some(ids.egid);
+        if capabilities.is_none() && is_usual && !(is_root && sys::lacks_capabilities()) {
             return Ok(rights);
         }
         let status = opening.settled.status()?;
-        let refused = |what| OpenFault::SetId { what };
         let after = credentials::after(before(&status), capabilities)
             .map_err(|Withheld| OpenFault::Withheld)?;
         // What user 0 regains is a known difference.
         if !is_root && after.gains {
-            return Err(refused(Privilege::Capabilities).into());
+            return Err(OpenFault::SetId {
+                what: Privilege::Capabilities,
+            }
+            .into());
         }
         rights.secure = after.secure;
         rights.ids = Some(after.ids);

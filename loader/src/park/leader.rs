@@ -9,7 +9,7 @@ use nix::sys::stat::stat;
 
 use crate::digest::digest;
 use crate::error::ProcessFault;
-use crate::now::procfs::{ProcPath, lines};
+use crate::now::procfs::{ProcPath, has_ended, lines};
 use crate::now::sys;
 use crate::now::{io_uring, rseq};
 use crate::process::{Inheritance, Rseq};
@@ -83,15 +83,9 @@ pub(crate) fn check_leader(report: Option<Report>, buffer: &mut [u8]) -> Result<
 }
 
 /// Whether the first thread has ended before the process: it never runs again.
-pub(crate) fn has_ended(buffer: &mut [u8]) -> bool {
-    let path = ProcPath::of_thread(std::process::id() as i32, "status");
-    let mut ended = false;
-    let read = lines(&path, buffer, |line| {
-        if let Some(state) = line.strip_prefix(b"State:") {
-            ended = state.trim_ascii().starts_with(b"Z") || state.trim_ascii().starts_with(b"X");
-        }
-    });
-    read.is_err() || ended
+pub(crate) fn leader_has_ended() -> bool {
+    let status = ProcPath::of_thread(std::process::id() as i32, "status");
+    has_ended(&status) != Some(false)
 }
 
 /// Lines of /proc/PID/task/TID/status that must be equal.

@@ -27,7 +27,7 @@ use crate::now::status;
 use crate::now::sys;
 
 pub(crate) use gate::{original_action, reserve};
-pub(crate) use leader::{Report, check_leader, has_ended as leader_has_ended, inheritance};
+pub(crate) use leader::{Report, check_leader, inheritance, leader_has_ended};
 pub(crate) use turn::Turn;
 
 use gate::Gate;
@@ -182,7 +182,9 @@ fn list(buffer: &mut [u8], each: impl FnMut(i32)) -> Result<(), CommitFault> {
 
 fn count(buffer: &mut [u8]) -> usize {
     let mut count = 0;
-    // If the list cannot be read, this thread counts as the only one, since no other thread can report itself.
-    let _ = list(buffer, |_| count += 1);
-    count
+    match list(buffer, |_| count += 1) {
+        Ok(()) => count,
+        // As without a descriptor.
+        Err(_) => sys::thread_count(),
+    }
 }

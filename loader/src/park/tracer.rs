@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 
 use crate::arch;
 use crate::error::ProcessFault;
-use crate::now::procfs::number;
+use crate::now::procfs::{ProcPath, has_ended, number, retry};
 use crate::now::shared_memory::{Shareable, SharedMemory};
 use crate::now::sys;
 
@@ -66,11 +66,22 @@ impl Shared {
     fn wait_while(&self, state: u32, other: i32) -> u32 {
         loop {
             let now = self.state.load(Ordering::Acquire);
-            if now != state || !sys::process_exists(other) {
+            // Nobody may wait for its end.
+            let is_gone = || {
+                !sys::process_exists(other) || has_ended(&ProcPath::status_of(other)) == Some(true)
+            };
+            if now != state || is_gone() {
                 return now;
             }
             sys::doze();
         }
+    }
+
+    /// Waits for the end of the helper if it has become a child of this process: the process takes in orphans, as the first one of
+    /// a container does. The new program must have no child that it does not know.
+    fn reap_helper(&self) {
+        let helper = Pid::from_raw(self.helper.load(Ordering::Acquire));
+        let _ = retry(|| waitpid(helper, Some(WaitPidFlag::__WALL)));
     }
 }
 
@@ -120,12 +131,15 @@ impl Tracer {
         permit(helper);
         let state = shared.wait_while(HOLD, helper);
         permit(0);
-        match state {
-            HELD => Ok(()),
-            _ => Err(refused(Errno::from_raw(
-                shared.errno.load(Ordering::Acquire),
-            ))),
+        if state == HELD {
+            return Ok(());
         }
+        shared.reap_helper();
+        Err(refused(match shared.errno.load(Ordering::Acquire) {
+            // It was killed.
+            0 => Errno::EBUSY,
+            errno => Errno::from_raw(errno),
+        }))
     }
 
     /// Lets them end, and waits for that.
@@ -144,6 +158,7 @@ impl Tracer {
         if shared.state.load(Ordering::Acquire) == HELD {
             shared.set(what);
             shared.wait_while(what, shared.helper.load(Ordering::Acquire));
+            shared.reap_helper();
         }
     }
 }
@@ -176,7 +191,7 @@ fn fork_helper(shared: &Shared) -> Result<(), Errno> {
         }
         child => {
             let all = WaitPidFlag::__WALL;
-            crate::now::procfs::retry(|| waitpid(Pid::from_raw(child), Some(all)))?;
+            retry(|| waitpid(Pid::from_raw(child), Some(all)))?;
             let started = Instant::now();
             while shared.helper.load(Ordering::Acquire) == 0 {
                 if started.elapsed() > TIME_LIMIT {

@@ -187,6 +187,47 @@ static void case_exec_in_handler(void)
         IN_CHILD(allocate_until_exec(300 + 13 * i));
 }
 
+static void exec_refused(int signal)
+{
+    int before = errno;
+    (void)signal;
+    execl(file, "formless", NULL);
+    errno = before;
+}
+
+// A handler execs while the function that it has interrupted execs.
+static void case_exec_interrupts_exec(void)
+{
+    struct itimerval often = {{.tv_usec = 1700}, {.tv_usec = 1700}}, never = {0};
+    signal(SIGALRM, exec_refused);
+    setitimer(ITIMER_REAL, &often, NULL);
+    int refused = 0;
+    for (int i = 0; i < 2000; i++)
+        refused += execl(file, "formless", NULL) == -1 && errno == ENOEXEC;
+    setitimer(ITIMER_REAL, &never, NULL);
+    printf("refused %d\n", refused);
+    IN_CHILD(execl(small, "small", NULL));
+}
+
+static void exec_with(int count, int size)
+{
+    char **arguments = calloc(count + 1, sizeof *arguments);
+    for (int i = 0; i < count; i++) {
+        arguments[i] = malloc(size + 1);
+        memset(arguments[i], 'x', size);
+        arguments[i][size] = 0;
+    }
+    execv(small, arguments);
+}
+
+// Few long arguments, and many short ones.
+static void case_large_arguments(void)
+{
+    IN_CHILD(exec_with(50, 33000));
+    IN_CHILD(exec_with(1500, 1000));
+    IN_CHILD(exec_with(150000, 3));
+}
+
 const struct test EXEC_CASES[] = {
     {"execl", case_execl},
     {"execle", case_execle},
@@ -201,5 +242,7 @@ const struct test EXEC_CASES[] = {
     {"syscall", case_syscall},
     {"vfork", case_vfork},
     {"exec_in_handler", case_exec_in_handler},
+    {"exec_interrupts_exec", case_exec_interrupts_exec},
+    {"large_arguments", case_large_arguments},
     {NULL, NULL},
 };

@@ -1,7 +1,8 @@
 //! Shared memory in which a child writes why it could not start, where there are no descriptors for a pipe.
 //!
 //! An exec, by the kernel or by this library, unmaps it in the child. The parent sees this by reading the child's memory at the same
-//! address, again and again.
+//! address, again and again. Some parents may not read their children, as daemons that have changed their user: so the child
+//! waits until the parent has read it once.
 #![allow(
     unsafe_code,
     reason = "maps memory, and reads that of a child of this process"
@@ -21,9 +22,17 @@ pub(crate) struct Board(NonNull<Content>);
 struct Content {
     /// No other memory that may come to lie at the same address contains this number.
     mark: AtomicU64,
+    /// The process that waits for the child.
+    parent: AtomicI32,
+    /// One of the following.
+    admission: AtomicI32,
     /// 0 until the child is refused.
     errno: AtomicI32,
 }
+
+const UNDECIDED: i32 = 0;
+const ADMITTED: i32 = 1;
+const DENIED: i32 = 2;
 
 /// What has become of the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +51,31 @@ impl Board {
         let place = unsafe { libc::mmap(ptr::null_mut(), size, protection, flags, -1, 0) };
         Errno::result(place as isize)?;
         let board = Self(NonNull::new(place.cast()).ok_or(Errno::ENOMEM)?);
-        board.content().mark.store(number(), Ordering::Release);
+        let content = board.content();
+        content.mark.store(number(), Ordering::Release);
+        let parent = nix::unistd::getpid().as_raw();
+        content.parent.store(parent, Ordering::Release);
         Ok(board)
+    }
+
+    /// Lets the child go on if its memory can be read; returns whether that is so.
+    pub(super) fn admit(&self, child: libc::pid_t) -> bool {
+        let can_read = self.look(child) == Child::StillHere;
+        let admission = if can_read { ADMITTED } else { DENIED };
+        self.content().admission.store(admission, Ordering::Release);
+        can_read
+    }
+
+    /// Called in the child first. Returns whether it may go on.
+    pub(super) fn is_admitted(&self) -> bool {
+        let content = self.content();
+        loop {
+            let parent = content.parent.load(Ordering::Acquire);
+            match content.admission.load(Ordering::Acquire) {
+                UNDECIDED if nix::unistd::getppid().as_raw() == parent => std::thread::yield_now(),
+                admission => return admission == ADMITTED,
+            }
+        }
     }
 
     fn content(&self) -> &Content {

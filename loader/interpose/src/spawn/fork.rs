@@ -107,25 +107,20 @@ pub(crate) unsafe fn fork() -> Result<Forked, Errno> {
     }
 }
 
-/// There is no pipe. Without a board either there must be no child: a child that exists ends.
+/// There is no pipe. Without a board either, or with one that the parent cannot read, there must be no child: a child that exists
+/// ends.
 fn with_board(pid: libc::pid_t, pipe: Pipe) -> Result<Forked, Errno> {
-    match (BOARD.take(), pid) {
-        (Some(board), 0) => Ok(Forked::Child(Report::Board(ManuallyDrop::into_inner(
-            board,
-        )))),
-        (Some(board), _) => {
-            let board = ManuallyDrop::into_inner(board);
-            Ok(Forked::Parent(
-                Errno::result(pid)?,
-                Outcome::Board(board, pid),
-            ))
-        }
+    let board = BOARD.take().map(ManuallyDrop::into_inner);
+    match (board, pid) {
+        (Some(board), 0) if board.is_admitted() => Ok(Forked::Child(Report::Board(board))),
         // SAFETY: ends the child.
-        (None, 0) => unsafe { libc::_exit(super::child::NOT_STARTED) },
-        (None, _) => {
-            if pid > 0 {
-                let _ = super::wait(pid);
-            }
+        (_, 0) => unsafe { libc::_exit(super::child::NOT_STARTED) },
+        (Some(board), 1..) if board.admit(pid) => {
+            Ok(Forked::Parent(pid, Outcome::Board(board, pid)))
+        }
+        (_, -1) => Err(Errno::last()),
+        (_, child) => {
+            let _ = super::wait(child);
             Err(match pipe {
                 Pipe::Failed(errno) => errno,
                 // The handlers have not run: the library was not initialised.

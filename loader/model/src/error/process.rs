@@ -21,7 +21,7 @@ pub enum ProcessFault {
     PerhapsSharedMemory,
     /// A ring of io_uring whose requests cannot be cancelled (`EBUSY`).
     #[error(
-        "requests of io_uring may be waiting and cannot be cancelled: the ring has no descriptor, or the kernel is older than 6.0"
+        "requests of io_uring may be waiting and cannot be cancelled: the ring has no descriptor, or it is restricted, or the kernel is older than 6.0"
     )]
     IoUring,
     /// A thread of the kernel works for io_uring in this process, and cannot be stopped (`EBUSY`).

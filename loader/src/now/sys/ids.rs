@@ -65,8 +65,18 @@ pub(crate) fn set_capabilities(
     result(unsafe { system_call(libc::SYS_capset, arguments) })
 }
 
+/// The file-system group id of this thread; `None` if a filter is in force, which might kill.
+pub(crate) fn file_group() -> Option<u32> {
+    if super::is_filtered() {
+        return None;
+    }
+    let none = u64::from(u32::MAX);
+    // SAFETY: takes a number; no group has this one, so nothing changes.
+    Some(unsafe { system_call(libc::SYS_setfsgid, [none, 0, 0, 0, 0, 0]) } as u32)
+}
+
 /// The permitted capabilities of this thread.
-pub(super) fn permitted_capabilities() -> Option<u64> {
+pub(crate) fn permitted_capabilities() -> Option<u64> {
     let mut sets = [[0_u32; 3]; 2];
     let [header, place] = [CAPABILITY_HEADER.as_ptr().addr(), sets.as_mut_ptr().addr()];
     let arguments = [header as u64, place as u64, 0, 0, 0, 0];

@@ -1,7 +1,8 @@
 //! System calls that no crate wraps, with safe signatures.
 //!
 //! The functions here read state and leave the process as it was: they unmap at once what they map for a test. The
-//! exceptions set the signal mask, which `quiesce` restores, set a thread's ids (`ids`), and end the process. `stage` and
+//! exceptions set the signal mask, which `quiesce` restores, set a thread's ids (`ids`), take and give back leases (`writing`),
+//! unmap what the caller has mapped, and end the process. `stage` and
 //! `commit` have the code that maps memory to stay, unmaps it or replaces it.
 #![allow(
     unsafe_code,
@@ -266,13 +267,27 @@ pub(crate) fn linux_is_at_least(wanted: (u32, u32)) -> bool {
     }
 }
 
+/// The capabilities up to CAP_CHECKPOINT_RESTORE, the last one since Linux 5.9.
+const CAPABILITIES: u64 = (1 << 41) - 1;
+
 /// Whether this thread lacks a permitted capability that the kernel knows; also `true` if that cannot be asked.
 pub(crate) fn lacks_capabilities() -> bool {
-    /// CAP_CHECKPOINT_RESTORE: the last one, since Linux 5.9.
-    const LAST: u32 = 40;
-    const ALL: u64 = (1 << (LAST + 1)) - 1;
     // A filter might kill.
-    is_filtered() || ids::permitted_capabilities().is_none_or(|permitted| permitted & ALL != ALL)
+    is_filtered()
+        || permitted_capabilities().is_none_or(|permitted| permitted & CAPABILITIES != CAPABILITIES)
+}
+
+/// The capabilities that the kernel knows.
+pub(crate) fn known_capabilities() -> u64 {
+    let is_known = |number: &u32| {
+        let number = libc::c_ulong::from(*number);
+        // SAFETY: only reads.
+        unsafe { libc::prctl(libc::PR_CAPBSET_READ, number) >= 0 }
+    };
+    let newer = (0..u64::BITS).filter(|number| CAPABILITIES >> number & 1 == 0);
+    newer
+        .filter(is_known)
+        .fold(CAPABILITIES, |known, number| known | 1 << number)
 }
 
 /// Whether the file's file system puts large mappings where huge pages can be used. This is tested with two mappings, of
@@ -342,6 +357,12 @@ pub fn die_by(signal: c_int) -> ! {
     unsafe { libc::raise(signal) };
     // SAFETY: a signal whose default action does not end a process, or one that does not reach the init of a container.
     unsafe { libc::_exit(128 + signal) }
+}
+
+/// Whether process_vm_readv(2) exists (`CONFIG_CROSS_MEMORY_ATTACH`).
+pub(crate) fn has_process_vm_readv() -> bool {
+    // SAFETY: no lists, so nothing is read or written.
+    unsafe { arch::system_call(libc::SYS_process_vm_readv, [0; 6]) == 0 }
 }
 
 /// Whether close_range(2) exists (Linux 5.9).
