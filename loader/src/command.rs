@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::arguments::Arguments;
 use crate::error::{ArgumentsFault, Cause, Error, HostFault, OpenFault};
 use crate::host::Host;
-use crate::now::{descriptors, sys};
+use crate::now::descriptors;
 use crate::open::memory_file::memory_file;
 use crate::open::search;
 use crate::open::source::Source;
@@ -248,23 +248,6 @@ impl Command {
             setting: self.setting.clone(),
             ..self.prepare_settled(host, settled)?
         })
-    }
-
-    /// All strings that the load copies.
-    fn strings(&self) -> room::Strings {
-        let mut strings = sys::environment_size();
-        let changes = self
-            .env
-            .iter()
-            .flat_map(|(name, value)| [Some(name), value.as_ref()]);
-        let others = [
-            Some(&self.program),
-            self.arg0.as_ref(),
-            self.execfn.as_ref(),
-        ];
-        let all = self.args.iter().chain(changes.chain(others).flatten());
-        all.for_each(|string| strings.add(string.len()));
-        strings
     }
 
     fn named(&self, error: Error) -> Error {

@@ -1,4 +1,4 @@
-//! The environment of the new program, and the `PATH` in which the program is searched.
+//! The environment of the new program, the size of all its strings, and the `PATH` in which the program is searched.
 
 use std::env;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -8,6 +8,7 @@ use super::Command;
 use crate::error::ArgumentsFault;
 use crate::now::sys;
 use crate::open::search;
+use crate::room;
 
 impl Command {
     pub(super) fn searched_path(&self) -> Option<OsString> {
@@ -16,6 +17,23 @@ impl Command {
             None if self.clear_env => None,
             None => env::var_os("PATH"),
         }
+    }
+
+    /// All strings that the load copies.
+    pub(super) fn strings(&self) -> room::Strings {
+        let mut strings = sys::environment_size();
+        let changes = self
+            .env
+            .iter()
+            .flat_map(|(name, value)| [Some(name), value.as_ref()]);
+        let others = [
+            Some(&self.program),
+            self.arg0.as_ref(),
+            self.execfn.as_ref(),
+        ];
+        let all = self.args.iter().chain(changes.chain(others).flatten());
+        all.for_each(|string| strings.add(string.len()));
+        strings
     }
 
     /// An unchanged environment keeps its order and its content. Changed variables are appended.

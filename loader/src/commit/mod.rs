@@ -10,6 +10,7 @@ mod filter;
 mod free_room;
 mod io_uring;
 mod late_work;
+mod logged;
 mod quiesce;
 mod sharing;
 pub(crate) mod stage;
@@ -29,7 +30,6 @@ use crate::now::status;
 use crate::now::sys;
 use crate::open::Opened;
 use crate::park::LastWork;
-use crate::plan::Plan;
 use crate::prepared::Prepared;
 use crate::process::Process;
 use crate::room;
@@ -316,18 +316,6 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         self.table.encode(first_row, page, then, bytes);
         first_row
     }
-
-    fn log_decisions(&self) {
-        log_plan(&self.load.plan);
-        match self.gadget {
-            Some(gadget) => log::debug!("the last munmap is issued in the vDSO, at {gadget:#x}"),
-            None => log::debug!("one page of the loader stays"),
-        }
-        for row in self.table.rows() {
-            log::trace!("{row}");
-        }
-        log::logger().flush();
-    }
 }
 
 /// The remaining work once nothing can be refused any more and no other thread runs.
@@ -367,24 +355,6 @@ fn own_descriptors(opened: &Opened, runner: &RunnerFile) -> [Option<RawFd>; 4] {
     let source = opened.source();
     let program = opened.program.file.as_raw_fd();
     [Some(program), runner.descriptor(), interpreter, source]
-}
-
-fn log_plan(plan: &Plan) {
-    let load = |load: &crate::plan::Load| format!("bias {:#x}, entry {:#x}", load.bias, load.entry);
-    log::debug!("program: {}", load(&plan.program));
-    if let Some(interpreter) = &plan.interpreter {
-        log::debug!("interpreter: {}", load(interpreter));
-    }
-    let (stack, sp) = (&plan.stack.range, plan.stack.frame.sp);
-    log::debug!(
-        "stack {:#x}..{:#x}, sp {sp:#x}, heap at {:#x}",
-        stack.start,
-        stack.end,
-        plan.brk
-    );
-    if let Some(vdso) = &plan.vdso {
-        log::debug!("vDSO from {:#x} to {:#x}", vdso.from().start, vdso.to);
-    }
 }
 
 #[cfg(test)]
