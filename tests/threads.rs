@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "brings threads into a state")]
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::sync::Barrier;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -349,4 +350,53 @@ fn threads_end_where_no_more_signals_may_wait() {
         let limit = Resource::RLIMIT_SIGPENDING as u64;
         system_call(libc::SYS_setrlimit, [limit, address(&NONE)]).map(drop)
     });
+}
+
+/// A filter kills whoever traces, as those of services do.
+#[test]
+fn a_helper_that_is_killed_is_a_refusal() {
+    for takes_in_orphans in [0, 1] {
+        let ending = forked(|| {
+            let set = prctl(libc::PR_SET_CHILD_SUBREAPER, [takes_in_orphans])
+                .and_then(|()| start(1, block_by_the_kernel));
+            thread::sleep(Duration::from_millis(2));
+            let kills = libc::SECCOMP_RET_KILL_PROCESS;
+            if set.is_err() || forbid(&[libc::SYS_ptrace], kills).is_err() {
+                return 1;
+            }
+            Command::new(program("tell")).exec().raw_os_error()
+        });
+        assert_eq!(ending, Ending::Exited(libc::EBUSY), "{takes_in_orphans}");
+    }
+}
+
+/// A process that takes in orphans, as the first one of a container does, gets the helper as its child.
+#[test]
+fn the_new_program_has_no_child_that_it_does_not_know() {
+    let made = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC);
+    let (reads, writes) = made.expect("there are descriptors");
+    let input = reads.as_raw_fd() as u64;
+    // SAFETY: the child uses what the C library allows after fork.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let set = prctl(libc::PR_SET_CHILD_SUBREAPER, [1])
+            .and_then(|()| start(1, block_by_the_kernel))
+            .and_then(|()| system_call(libc::SYS_dup2, [input, 0]));
+        thread::sleep(Duration::from_millis(2));
+        let _ = set.map(|_| Command::new("cat").exec());
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(1) };
+    }
+    let name = || std::fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+    let started = Instant::now();
+    while name() != "cat\n" && started.elapsed() < Duration::from_secs(10) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let children = std::fs::read_to_string(format!("/proc/{child}/task/{child}/children"));
+    drop((reads, writes));
+    let mut status = 0;
+    // SAFETY: our child.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(status, 0);
+    assert_eq!(children.unwrap_or_default(), "");
 }
