@@ -57,7 +57,10 @@ fn main() {
     let program = scratch.path().join("exits");
     Elf::standard().write(&program);
     let errnos: Vec<i32> = match std::env::var_os("FAULTS") {
-        Some(_) => (1..=LAST_ERRNO).collect(),
+        // Every program repeats a call that was interrupted, std too, and as often as that happens.
+        Some(_) => (1..=LAST_ERRNO)
+            .filter(|&errno| errno != libc::EINTR)
+            .collect(),
         None => USUAL.to_vec(),
     };
     let ways: [(&str, Way, &[i64]); 3] = [
@@ -117,7 +120,10 @@ fn spawn(program: &Path, filter: &Arc<Filter>) -> i32 {
 
 fn each_call(way: Way, needed: &[i64], errno: i32, program: PathBuf) -> Result<(), Failed> {
     let program: Arc<Path> = program.into();
-    let calls = (0..CALLS).filter(|call| !NEEDED.contains(call) && !needed.contains(call));
+    // In debug builds, std takes this answer for a descriptor that somebody else has closed, and aborts.
+    let aborts = |call: i64| call == libc::SYS_fcntl && errno == libc::EBADF;
+    let calls = (0..CALLS)
+        .filter(|call| !NEEDED.contains(call) && !needed.contains(call) && !aborts(*call));
     let faults: Vec<_> = calls
         .filter_map(|call| one(way, call, errno, &program).err())
         .collect();

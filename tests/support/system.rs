@@ -70,7 +70,13 @@ pub fn state(pid: u32) -> Vec<String> {
     let mut state: Vec<String> = status.chain(files).map(str::to_owned).collect();
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
     let descriptors = descriptors.into_iter().flatten().flatten();
+    let own = format!("/proc/{pid}/");
     let mut descriptors: Vec<_> = descriptors
+        // Other trials' looks at other processes, which a forked child has too.
+        .filter(|entry| {
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            !target.starts_with("/proc") || target.starts_with(&own)
+        })
         .map(|entry| {
             let name = entry.file_name().display().to_string();
             let target = fs::read_link(entry.path()).unwrap_or_default();

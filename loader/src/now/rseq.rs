@@ -2,7 +2,6 @@
 //!
 //! Nothing lists it without ptrace, so it is found by asking. System calls are made without the C library, so that this can
 //! run in a signal handler.
-//! run in a signal handler.
 #![allow(unsafe_code, reason = "probes by registering")]
 
 use nix::errno::Errno;
@@ -30,12 +29,15 @@ pub(crate) fn registered(feature_size: u32) -> Result<Option<Rseq>, Errno> {
     if let Some(address) = arch::libc_rseq() {
         for size in sizes.into_iter().filter(|&size| size >= ORIGINAL_SIZE) {
             // If it was not registered, it is now, as intended: the area lives as long as the thread does.
-            if let Err(Errno::EBUSY) | Ok(()) = rseq(address, size, 0) {
-                return Ok(Some(Rseq {
-                    address,
-                    size,
-                    signature: SIGNATURE,
-                }));
+            let found = Rseq {
+                address,
+                size,
+                signature: SIGNATURE,
+            };
+            match rseq(address, size, 0) {
+                Err(Errno::EBUSY) if is_answer_of_filter(found) => return Err(Errno::EBUSY),
+                Ok(()) | Err(Errno::EBUSY) => return Ok(Some(found)),
+                Err(_) => (),
             }
         }
     }
@@ -54,6 +56,15 @@ pub(crate) fn registered(feature_size: u32) -> Result<Option<Rseq>, Errno> {
     }
 }
 
+/// The kernel has another answer for a registered area if the signature is wrong.
+fn is_answer_of_filter(found: Rseq) -> bool {
+    let other = Rseq {
+        signature: !found.signature,
+        ..found
+    };
+    rseq_with(other, 0) == Err(Errno::EBUSY)
+}
+
 /// Whether the kernel writes the processor's number to the C library's area.
 fn is_in_use(address: u64) -> bool {
     const PROCESSOR: u64 = 4;
@@ -63,7 +74,17 @@ fn is_in_use(address: u64) -> bool {
 }
 
 fn rseq(address: u64, size: u32, flags: u64) -> Result<(), Errno> {
-    let arguments = [address, size.into(), flags, SIGNATURE.into(), 0, 0];
+    let area = Rseq {
+        address,
+        size,
+        signature: SIGNATURE,
+    };
+    rseq_with(area, flags)
+}
+
+fn rseq_with(area: Rseq, flags: u64) -> Result<(), Errno> {
+    let (size, signature) = (area.size.into(), area.signature.into());
+    let arguments = [area.address, size, flags, signature, 0, 0];
     // SAFETY: the area is the C library's, or unregistered before it goes.
     match unsafe { system_call(libc::SYS_rseq, arguments) } {
         0 => Ok(()),

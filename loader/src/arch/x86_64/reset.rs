@@ -28,13 +28,12 @@ pub(crate) fn reset_process(buffer: &mut [u8]) {
     unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SHSTK_DISABLE, SHADOW_STACK) };
 }
 
-/// Arguments with which a call of this processor changes nothing, and the errno with which the kernel refuses them. The call may
-/// write a word to `place`.
-pub(crate) fn call_without_effect(number: i64, place: u64) -> Option<([u64; 6], Errno)> {
+/// Arguments with which a call of this processor changes nothing, and the errno with which the kernel refuses them, if it does. The
+/// call may write a word to `place`.
+pub(crate) fn call_without_effect(number: i64, place: u64) -> Option<([u64; 6], Option<Errno>)> {
     const ARCH_GET_FS: u64 = 0x1003;
     let tells = [ARCH_GET_FS, place, 0, 0, 0, 0];
-    // It succeeds.
-    (number == libc::SYS_arch_prctl).then_some((tells, Errno::UnknownErrno))
+    (number == libc::SYS_arch_prctl).then_some((tells, None))
 }
 
 /// Linux cannot free the table, so each of its entries is made empty.
