@@ -272,12 +272,13 @@ fn the_requests_of_the_process_that_it_was_forked_from_stay() {
 /// Nothing can be asked of it, and requests may wait.
 fn a_ring_without_a_descriptor_is_refused() {
     let _alone = alone();
+    let path = program("arguments");
     let ending = forked(|| {
         let ring = Ring::new();
         // SAFETY: the ring is forgotten below, so its number is not used again.
         unsafe { libc::close(ring.descriptor.as_raw_fd()) };
         std::mem::forget(ring);
-        Command::new(program("arguments")).exec().raw_os_error()
+        Command::new(&path).exec().raw_os_error()
     });
     assert_eq!(ending, Ending::Exited(libc::EBUSY));
 }
@@ -285,6 +286,7 @@ fn a_ring_without_a_descriptor_is_refused() {
 /// A thread of the kernel that neither a signal nor a tracer reaches.
 fn a_worker_is_refused() {
     let _alone = alone();
+    let path = program("arguments");
     const ASYNCHRONOUS: u8 = 1 << 4;
     let ending = forked(|| {
         let ring = Ring::new();
@@ -297,7 +299,7 @@ fn a_worker_is_refused() {
             return 2;
         }
         let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
-        let errno = Command::new(program("arguments")).exec().raw_os_error();
+        let errno = Command::new(&path).exec().raw_os_error();
         // A kernel may need no thread for it, and older ones do not list it.
         if threads == 1 { libc::EBUSY } else { errno }
     });

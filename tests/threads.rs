@@ -355,6 +355,8 @@ fn threads_end_where_no_more_signals_may_wait() {
 /// A filter kills whoever traces, as those of services do.
 #[test]
 fn a_helper_that_is_killed_is_a_refusal() {
+    // Found before the fork: another thread may be about to find it at that moment.
+    let path = program("tell");
     for takes_in_orphans in [0, 1] {
         let ending = forked(|| {
             let set = prctl(libc::PR_SET_CHILD_SUBREAPER, [takes_in_orphans])
@@ -364,7 +366,7 @@ fn a_helper_that_is_killed_is_a_refusal() {
             if set.is_err() || forbid(&[libc::SYS_ptrace], kills).is_err() {
                 return 1;
             }
-            Command::new(program("tell")).exec().raw_os_error()
+            Command::new(&path).exec().raw_os_error()
         });
         assert_eq!(ending, Ending::Exited(libc::EBUSY), "{takes_in_orphans}");
     }
