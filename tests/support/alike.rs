@@ -122,6 +122,8 @@ impl Outcome {
 
 /// Runs a function in a forked child, which exits with the result.
 pub fn forked(child: impl Fn() -> i32) -> Ending {
+    // A child that is forked while another thread finds this folder would wait for that thread for ever.
+    super::place::target();
     // SAFETY: the child has one thread; glibc's malloc is usable after fork.
     match unsafe { libc::fork() } {
         // SAFETY: ends the child at once.
