@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::unistd::{getegid, geteuid, getgid, getuid};
 
 use crate::arguments::{ArgumentSpace, Strings};
-use crate::error::{Cause, Error, HostFault, OpenFault};
+use crate::error::{Cause, Error, OpenFault};
 use crate::host::Ids;
 use crate::now::descriptors;
 use crate::now::sys::{self, AT_EXECVE_CHECK};
@@ -81,7 +81,7 @@ impl Call {
         if self.flags & AT_EXECVE_CHECK != 0 {
             let (mut argv, mut envp) = (argv, envp);
             let checked = descriptors::attempt(Cause::raw_os_error, |_| {
-                room::check(sys::environment_size().room()).map_err(HostFault::from)?;
+                room::check(sys::environment_size().room())?;
                 self.check(&mut argv, &mut envp)
             });
             return checked.map_err(Error::from);
@@ -102,7 +102,7 @@ impl Call {
     }
 
     fn try_to_prepare(&self, argv: impl Strings, envp: impl Strings) -> Result<Prepared, Error> {
-        room::check(sys::environment_size().room()).map_err(HostFault::from)?;
+        room::check(sys::environment_size().room())?;
         let source = self.source()?;
         // Before any information about the process is read: many calls of a search in PATH end here.
         let file = source.open(Opening::by(ids()))?;

@@ -18,7 +18,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
 use crate::arguments::Arguments;
-use crate::error::{ArgumentsFault, Cause, Error, HostFault, OpenFault};
+use crate::error::{ArgumentsFault, Cause, Error, OpenFault};
 use crate::host::Host;
 use crate::now::descriptors;
 use crate::open::memory_file::memory_file;
@@ -240,7 +240,7 @@ impl Command {
     }
 
     fn try_to_prepare(&self) -> Result<Prepared, Error> {
-        room::check(self.strings().room()).map_err(HostFault::from)?;
+        room::check(self.strings().room())?;
         let settled = self.setting.settle()?;
         let host = settled.host()?;
         Ok(Prepared {

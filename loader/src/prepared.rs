@@ -3,7 +3,7 @@
 use std::ffi::{CStr, OsString};
 
 use crate::auxv;
-use crate::error::{Error, HostFault};
+use crate::error::Error;
 use crate::handover::Planned;
 use crate::host::Host;
 use crate::open::Opened;
@@ -64,7 +64,7 @@ impl Prepared {
         let mut strings = room::Strings::default();
         let all = opened.arguments.argv.iter().chain(&opened.arguments.envp);
         all.for_each(|string| strings.add(string.as_bytes().len()));
-        room::check(strings.room()).map_err(HostFault::from)?;
+        room::check(strings.room())?;
         let host = Host {
             ids: opened.rights.ids.unwrap_or(host.ids),
             ..host

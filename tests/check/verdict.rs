@@ -11,20 +11,19 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::personality::{Persona, get, set};
 use supplant_inspect::check::{Report, Verdict, examine};
 use supplant_inspect::trace::{Started, by_kernel};
-use supplant_model::arguments::Arguments;
 
 use crate::vectors;
 use crate::{asserting, numbers};
 use support::refused::{file, forking};
 use support::trials::trial;
-use support::{is_root, scratch, test_binaries};
+use support::{arguments_here, is_root, scratch, test_binaries};
 
 /// Every `STEP`th vector is tried; `CHECK_ALL=1` tries every vector.
 const STEP: usize = 2;
 const THREADS: usize = 4;
 
 pub(super) fn trials() -> Vec<Trial> {
-    let missing = by_kernel(&[c"/bin/true".to_owned()], &arguments())
+    let missing = by_kernel(&[c"/bin/true".to_owned()], &arguments_here())
         .is_err()
         .then_some("permission to trace children");
     let mut trials: Vec<_> = (0..THREADS)
@@ -38,19 +37,6 @@ pub(super) fn trials() -> Vec<Trial> {
     let real = "real_programs_start";
     trials.push(asserting(real, real_programs_start));
     trials
-}
-
-/// The arguments of `examine`, so that the stack has the same size.
-fn arguments() -> Arguments {
-    let environment = std::env::vars_os().map(|(name, value)| {
-        let variable = [name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat();
-        CString::new(variable).expect("no NUL")
-    });
-    Arguments {
-        execfn: c"./program".to_owned(),
-        argv: vec![c"./program".to_owned()],
-        envp: environment.collect(),
-    }
 }
 
 /// The thread requests a separate working directory and personality; its children inherit both.
@@ -155,7 +141,7 @@ fn settled(path: &Path) -> Report {
 
 fn kernel() -> Verdict {
     loop {
-        let started = forking(|| by_kernel(&[c"./program".to_owned()], &arguments()));
+        let started = forking(|| by_kernel(&[c"./program".to_owned()], &arguments_here()));
         match started.expect("tracing is permitted") {
             Started::Stopped(_) => return Verdict::Starts,
             Started::Refused {

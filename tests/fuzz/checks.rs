@@ -1,19 +1,19 @@
 //! `check` on files: its verdict is that of parsing and planning, and a finding gives the reason.
 
 use std::cell::OnceCell;
-use std::ffi::CString;
 use std::path::Path;
 
 use arbitrary::{Arbitrary as _, Unstructured};
 use nix::sched::{CloneFlags, unshare};
 use supplant_inspect::check::{Report, Verdict, examine};
 use supplant_inspect::this_host;
-use supplant_model::arguments::{ArgumentSpace, Arguments};
+use supplant_model::arguments::ArgumentSpace;
 use supplant_model::error::{Cause, Error, Subject};
 use supplant_model::host::Host;
 use supplant_model::image::{Image, Role};
 use supplant_model::machine::Machine;
 use supplant_model::plan::{Choices, Input, Loadable, Plan};
+use support::arguments_here;
 use support::elf::write_executable;
 use tempfile::TempDir;
 
@@ -123,7 +123,7 @@ pub fn planned(host: &Host, program: &Program) -> Option<Result<Plan, Error>> {
         Ok(interpreter) => interpreter,
         Err(error) => return Some(Err(error)),
     };
-    let mut arguments = arguments();
+    let mut arguments = arguments_here();
     let space = ArgumentSpace::new(&mut arguments, host.argument_limits());
     let space = match space {
         Ok(space) => space,
@@ -137,16 +137,4 @@ pub fn planned(host: &Host, program: &Program) -> Option<Result<Plan, Error>> {
         secure_by_file: false,
     };
     Some(Plan::new(host, input, &Choices::default()))
-}
-
-fn arguments() -> Arguments {
-    let environment = std::env::vars_os().map(|(name, value)| {
-        let variable = [name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat();
-        CString::new(variable).expect("no NUL")
-    });
-    Arguments {
-        execfn: c"./program".to_owned(),
-        argv: vec![c"./program".to_owned()],
-        envp: environment.collect(),
-    }
 }

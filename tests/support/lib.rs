@@ -34,6 +34,8 @@ use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use supplant_model::arguments::Arguments;
+
 pub use outcome::{Ending, Outcome, collect, difference};
 use outcome::{finish, refusal};
 
@@ -385,5 +387,18 @@ pub fn without_randomization() {
         let name = args.next().unwrap_or_default();
         let error = Command::new("/proc/self/exe").arg0(name).args(args).exec();
         panic!("starting anew: {error}");
+    }
+}
+
+/// The arguments of `./program` with the environment of this process, so that a stack has the size that it has for the command.
+pub fn arguments_here() -> Arguments {
+    let environment = std::env::vars_os().map(|(name, value)| {
+        let variable = [name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat();
+        CString::new(variable).expect("no NUL")
+    });
+    Arguments {
+        execfn: c"./program".to_owned(),
+        argv: vec![c"./program".to_owned()],
+        envp: environment.collect(),
     }
 }

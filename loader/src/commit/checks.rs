@@ -29,14 +29,14 @@ pub(crate) fn differences(prepared: &Prepared) -> Vec<Difference> {
     if set_mm_map && !handover::layout_is_legal(prepared.planned()) {
         differences.push(Difference::Bounds);
     }
-    let status = status::current().unwrap_or_default();
+    let mut status = status::current().unwrap_or_default();
     let may_set = set_mm_map && status.may_set_exe();
     if !is_running(&opened.program)
         && (!may_set || opened.interpreter.as_deref().is_some_and(is_running))
     {
         differences.push(Difference::Executable);
     }
-    let status = prepared.settled.status().unwrap_or_default();
+    status.settle(&prepared.settled.change, sys::securebits());
     let after = credentials::after(set_id::before(&status), opened.rights.capabilities);
     if after.is_ok_and(|after| after.gains) {
         differences.push(Difference::Capabilities);

@@ -22,7 +22,7 @@ use std::ops::{Deref, Range};
 use std::os::fd::{AsRawFd as _, RawFd};
 
 use crate::arch::{self, Slots};
-use crate::error::{CommitFault, Error, HostFault, ProcessFault};
+use crate::error::{CommitFault, Error, ProcessFault};
 use crate::handover::{self, Places, Zeros};
 use crate::host::Limit;
 use crate::now::descriptors;
@@ -96,12 +96,12 @@ impl<P: Deref<Target = Prepared> + Clone> Commit<P> {
         check_mdwe(load.planned())?;
         stage::probe(plan, opened, host.page_size)?;
         let descriptors = status::current()?.descriptors;
-        room::check(Process::size(descriptors)).map_err(HostFault::from)?;
+        room::check(Process::size(descriptors))?;
         let process = Process::with_room(descriptors, sys::has_close_range());
         let (rows, data) = handover::room(load.planned(), &process);
         let data = data + settled.change.size();
         let size = Table::size_with_room(rows, data) + 2 * BUFFER;
-        room::check(size).map_err(HostFault::from)?;
+        room::check(size)?;
         let table = Table::with_room(rows, data);
         check_address_space(
             load.planned(),

@@ -26,15 +26,16 @@ pub(crate) fn registered(feature_size: u32) -> Result<Option<Rseq>, Errno> {
         feature_size.next_multiple_of(ORIGINAL_SIZE),
         feature_size,
     ];
+    let area = |address, size| Rseq {
+        address,
+        size,
+        signature: SIGNATURE,
+    };
     if let Some(address) = arch::libc_rseq() {
         for size in sizes.into_iter().filter(|&size| size >= ORIGINAL_SIZE) {
             // If it was not registered, it is now, as intended: the area lives as long as the thread does.
-            let found = Rseq {
-                address,
-                size,
-                signature: SIGNATURE,
-            };
-            match rseq(address, size, 0) {
+            let found = area(address, size);
+            match rseq(found, 0) {
                 Err(Errno::EBUSY) if is_answer_of_filter(found) => return Err(Errno::EBUSY),
                 Ok(()) | Err(Errno::EBUSY) => return Ok(Some(found)),
                 Err(_) => (),
@@ -42,12 +43,12 @@ pub(crate) fn registered(feature_size: u32) -> Result<Option<Rseq>, Errno> {
         }
     }
     #[repr(align(32))]
-    struct Area([u8; 64]);
-    let area = Area([0; 64]);
-    let address = (&raw const area.0).addr() as u64;
-    match rseq(address, ORIGINAL_SIZE, 0) {
+    struct Room([u8; 64]);
+    let room = Room([0; 64]);
+    let own = area((&raw const room.0).addr() as u64, ORIGINAL_SIZE);
+    match rseq(own, 0) {
         Ok(()) => {
-            let _ = rseq(address, ORIGINAL_SIZE, UNREGISTER);
+            let _ = rseq(own, UNREGISTER);
             Ok(None)
         }
         // A kernel without the call; but a filter may answer so too, after the C library has registered its area.
@@ -62,7 +63,7 @@ fn is_answer_of_filter(found: Rseq) -> bool {
         signature: !found.signature,
         ..found
     };
-    rseq_with(other, 0) == Err(Errno::EBUSY)
+    rseq(other, 0) == Err(Errno::EBUSY)
 }
 
 /// Whether the kernel writes the processor's number to the C library's area.
@@ -73,16 +74,7 @@ fn is_in_use(address: u64) -> bool {
     unsafe { processor.read_volatile() >= 0 }
 }
 
-fn rseq(address: u64, size: u32, flags: u64) -> Result<(), Errno> {
-    let area = Rseq {
-        address,
-        size,
-        signature: SIGNATURE,
-    };
-    rseq_with(area, flags)
-}
-
-fn rseq_with(area: Rseq, flags: u64) -> Result<(), Errno> {
+fn rseq(area: Rseq, flags: u64) -> Result<(), Errno> {
     let (size, signature) = (area.size.into(), area.signature.into());
     let arguments = [area.address, size, flags, signature, 0, 0];
     // SAFETY: the area is the C library's, or unregistered before it goes.

@@ -6,6 +6,7 @@ use crate::arguments::ArgumentsFault;
 use crate::choice_fault::ChoiceFault;
 use crate::image::{Field, HeaderFault};
 use crate::load_fault::LoadFault;
+use crate::room::TooLittle;
 use crate::script::ScriptFault;
 
 use super::{HostFault, OpenFault, ProcessFault, RefusedCall};
@@ -43,6 +44,12 @@ pub enum Cause {
     /// A child cannot be started, or a step before the exec fails.
     #[error(transparent)]
     Child(RefusedCall),
+}
+
+impl From<TooLittle> for Cause {
+    fn from(room: TooLittle) -> Self {
+        HostFault::from(room).into()
+    }
 }
 
 impl Cause {

@@ -4,7 +4,7 @@
     reason = "system calls; each passes only pointers to its own locals"
 )]
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::ptr;
 
@@ -37,6 +37,38 @@ pub fn execute_check_at(
     flags: c_int,
 ) -> Result<(), Errno> {
     let (argv, envp) = (pointers(argv), pointers(envp));
+    let ask = |call| execute_check_by(call, directory, path, &argv, &envp, flags);
+    if thread_count() == 1 {
+        return ask(arch::system_call);
+    }
+    // If the first process of a new PID namespace ends, the namespace ends.
+    if children_have_another_namespace() {
+        return Err(Errno::ENOSYS);
+    }
+    // While a process asks this, none of its threads can start another process (EAGAIN). A child that shares the memory and the
+    // descriptors, but not the working directory, can ask instead.
+    let mask = set_signal_mask(u64::MAX);
+    let answer = ask(arch::system_call_in_child);
+    set_signal_mask(mask);
+    answer
+}
+
+/// The same while no other thread runs. Allocates nothing.
+pub(crate) fn execute_check_alone(file: BorrowedFd<'_>) -> Result<(), Errno> {
+    let argv = [c"supplant".as_ptr(), ptr::null()];
+    let (directory, flags) = (file.as_raw_fd(), libc::AT_EMPTY_PATH);
+    execute_check_by(arch::system_call, directory, c"", &argv, &argv[1..], flags)
+}
+
+/// Makes the system call in one of two ways. The arrays end with null.
+fn execute_check_by(
+    call: unsafe fn(i64, [u64; 6]) -> i64,
+    directory: RawFd,
+    path: &CStr,
+    argv: &[*const c_char],
+    envp: &[*const c_char],
+    flags: c_int,
+) -> Result<(), Errno> {
     let arguments = [
         directory as u64,
         path.as_ptr().addr() as u64,
@@ -46,49 +78,14 @@ pub fn execute_check_at(
         0,
     ];
     // SAFETY: strings and arrays are valid and terminated; a kernel that does not know the flag refuses the call.
-    let ask =
-        |call: unsafe fn(i64, [u64; 6]) -> i64| unsafe { call(libc::SYS_execveat, arguments) };
-    let answer = if thread_count() > 1 {
-        // If the first process of a new PID namespace ends, the namespace ends.
-        if children_have_another_namespace() {
-            return Err(Errno::ENOSYS);
-        }
-        // While a process asks this, none of its threads can start another process (EAGAIN). A child that shares the memory
-        // and the descriptors, but not the working directory, can ask instead.
-        let mask = set_signal_mask(u64::MAX);
-        let answer = ask(arch::system_call_in_child);
-        set_signal_mask(mask);
-        answer
-    } else {
-        ask(arch::system_call)
-    };
-    match answer {
-        0 => Ok(()),
-        error => Err(Errno::from_raw(-error as i32)),
-    }
-}
-
-/// The same while no other thread runs. Allocates nothing.
-pub(crate) fn execute_check_alone(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    let argv = [c"supplant".as_ptr(), ptr::null()];
-    let envp = [ptr::null::<libc::c_char>()];
-    let arguments = [
-        file.as_raw_fd() as u64,
-        c"".as_ptr().addr() as u64,
-        argv.as_ptr().addr() as u64,
-        envp.as_ptr().addr() as u64,
-        (libc::AT_EMPTY_PATH | AT_EXECVE_CHECK) as u64,
-        0,
-    ];
-    // SAFETY: as above.
-    match unsafe { arch::system_call(libc::SYS_execveat, arguments) } {
+    match unsafe { call(libc::SYS_execveat, arguments) } {
         0 => Ok(()),
         error => Err(Errno::from_raw(-error as i32)),
     }
 }
 
 /// The array that execve takes, for as long as the strings live.
-fn pointers(strings: &[impl AsRef<CStr>]) -> Vec<*const libc::c_char> {
+fn pointers(strings: &[impl AsRef<CStr>]) -> Vec<*const c_char> {
     let pointers = strings.iter().map(|string| string.as_ref().as_ptr());
     pointers.chain([ptr::null()]).collect()
 }
